@@ -1,0 +1,198 @@
+//! From settings to parts: what a command asks for is connected when it is first asked for, embedded parts
+//! are started then, and everything is left at the end by [`Connections::close`].
+
+use super::output::Format;
+use super::screen::Screen;
+use crate::config::{Config, Secret, known_names};
+use crate::embedded::{Parts, Search};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::flow::bronze::{Options, Start, Stream};
+use crate::flow::{self, Progress, Stop};
+use crate::ident::{Layer, TableName, literal, name_from};
+use crate::kafka::KafkaConfig;
+use crate::model::Project;
+use crate::table::Lake;
+use crate::warehouse::{self, Warehouse, WarehouseConfig};
+use std::time::{Duration, Instant};
+
+/// The project's settings and the parts in use.
+pub struct Connections {
+    pub config: Config,
+    pub format: Format,
+    pub screen: Screen,
+    pub progress: Progress,
+    pub stop: Stop,
+    parts: Parts,
+    lake: Option<Lake>,
+    engine: Option<Engine>,
+}
+
+impl Connections {
+    pub fn new(config: Config, format: Format, screen: Screen, stop: Stop) -> Connections {
+        let programs = &config.warehouse.programs;
+        let search = Search {
+            explicit: programs.bin.clone(),
+            path: programs.path.clone().map(Into::into),
+            cache: programs.cache.clone(),
+        };
+        let parts = Parts::new(config.dot_lake()).search(search);
+        let progress = screen.progress();
+        Connections { config, format, screen, progress, stop, parts, lake: None, engine: None }
+    }
+
+    /// The configured brokers, else the embedded one.
+    pub fn kafka(&mut self) -> Result<KafkaConfig> {
+        let brokers = match &self.config.kafka.brokers {
+            Some(brokers) => brokers.clone(),
+            None => self.parts.broker()?,
+        };
+        Ok(KafkaConfig { brokers, properties: self.config.kafka.properties.clone() })
+    }
+
+    pub async fn lake(&mut self) -> Result<Lake> {
+        if let Some(lake) = &self.lake {
+            return Ok(lake.clone());
+        }
+        let lake = Lake::open(&self.config.lake).await?;
+        self.lake = Some(lake.clone());
+        Ok(lake)
+    }
+
+    pub fn engine(&mut self) -> Result<Engine> {
+        if let Some(engine) = &self.engine {
+            return Ok(engine.clone());
+        }
+        let engine = Engine::new(&self.config.engine)?;
+        self.engine = Some(engine.clone());
+        Ok(engine)
+    }
+
+    /// A new connection to the configured PostgreSQL, else to the embedded one.
+    pub async fn warehouse(&mut self) -> Result<Box<dyn Warehouse>> {
+        let config = self.warehouse_config().await?;
+        warehouse::connect(&config).await
+    }
+
+    pub async fn warehouse_config(&mut self) -> Result<WarehouseConfig> {
+        let settings = &self.config.warehouse;
+        let schema = settings.schema.clone();
+        if let Some(url) = settings.url.clone() {
+            let password = settings.password.as_ref().map(|password| Secret::expose(password).to_string());
+            return Ok(WarehouseConfig { url, password, schema });
+        }
+        let screen = self.screen.clone();
+        let address = self.parts.postgres(&|line| screen.line(line)).await?;
+        Ok(WarehouseConfig { url: address.url, password: Some(address.password), schema })
+    }
+
+    /// False when the warehouse is the embedded one and was never started.
+    pub fn warehouse_exists(&self) -> bool {
+        self.config.warehouse.url.is_some() || self.password_file().exists()
+    }
+
+    /// Where the password of the embedded PostgreSQL stands.
+    pub fn password_file(&self) -> std::path::PathBuf {
+        self.config.dot_lake().join("postgres.password")
+    }
+
+    pub fn project(&self) -> Result<Project> {
+        let topics = self.config.sources.iter().map(|source| source.topic());
+        let undeclared = topics.map(|topic| Ok(undeclared(topic)?.table)).collect::<Result<Vec<_>>>()?;
+        Project::load(&self.config.project, &self.config.vars, &undeclared)
+    }
+
+    /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named: those
+    /// `sources.yml` declares, and the declared sources whose topic it does not mention. A name that is
+    /// neither is taken for a topic nobody declared.
+    pub fn streams(&self, names: &[String]) -> Result<Vec<Stream>> {
+        let all = self.all_streams()?;
+        if names.is_empty() && all.is_empty() {
+            return Err(Error::config("the project has no stream to read")
+                .hint("declare a source in lake.toml, or a table in models/sources.yml, or name a topic"));
+        }
+        if names.is_empty() {
+            return Ok(all);
+        }
+        names.iter().map(|name| named(name, &all)).collect()
+    }
+
+    fn all_streams(&self) -> Result<Vec<Stream>> {
+        let mut streams: Vec<Stream> = Vec::new();
+        for source in self.project()?.sources {
+            let (table, topic, columns) = (source.table, source.topic, source.columns);
+            streams.push(Stream { table, topic, columns, sql: source.stream_sql });
+        }
+        for source in &self.config.sources {
+            let topic = source.topic();
+            if !streams.iter().any(|stream| stream.topic == topic) {
+                streams.push(undeclared(topic)?);
+            }
+        }
+        Ok(streams)
+    }
+
+    pub fn produce_options(&self) -> flow::produce::Options {
+        flow::produce::Options { ack_timeout: self.config.kafka.ack_timeout, ..flow::produce::Options::default() }
+    }
+
+    pub fn bronze_options(&self, once: bool) -> Options {
+        let settings = &self.config.bronze;
+        let (interval, max_rows, max_bytes) = (settings.interval, settings.max_rows, settings.max_bytes);
+        Options { once, interval, max_rows, max_bytes, start: Start::Earliest }
+    }
+
+    /// Waits for the interval between two rounds. False: a stop was asked for.
+    pub async fn pause(&self) -> bool {
+        let until = Instant::now() + self.config.bronze.interval;
+        while Instant::now() < until && !self.stop.requested() {
+            tokio::time::sleep(Duration::from_millis(100).min(self.config.bronze.interval)).await;
+        }
+        !self.stop.requested()
+    }
+
+    /// Leaves the embedded parts; those nobody else uses end. A stop asked for earlier does not shorten the
+    /// wait for others, one that comes now does.
+    pub async fn close(self) -> Result<()> {
+        let Connections { parts, screen, stop, .. } = self;
+        parts.stop(&|line| screen.line(line), &|| stop.requested()).await
+    }
+}
+
+fn named(name: &str, all: &[Stream]) -> Result<Stream> {
+    let table = name.strip_prefix("bronze.").unwrap_or(name);
+    if let Some(stream) = all.iter().find(|stream| stream.table.name() == table) {
+        return Ok(stream.clone());
+    }
+    let known = all.iter().map(|stream| stream.table.name());
+    let hint = known_names(table, known);
+    if hint.starts_with("did you mean") {
+        return Err(Error::config(format!("no stream fills {}", literal(name))).hint(hint));
+    }
+    undeclared(name)
+}
+
+/// A topic without a contract: its columns are inferred.
+fn undeclared(topic: &str) -> Result<Stream> {
+    let name = name_from(topic).ok_or_else(|| {
+        Error::config(format!("no table can be named after the topic `{topic}`"))
+            .hint("declare a table for it in models/sources.yml")
+    })?;
+    let table = TableName::new(Layer::Bronze, &name)?;
+    Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_table_a_slip_or_a_topic() {
+        let all = [undeclared("books").unwrap()];
+        assert_eq!(named("books", &all).unwrap().topic, "books");
+        assert_eq!(named("bronze.books", &all).unwrap().topic, "books");
+        assert_eq!(named("bokks", &all).unwrap_err().hint_text(), Some("did you mean `books`?"));
+        let other = named("Shop.Events", &all).unwrap();
+        assert_eq!((other.topic.as_str(), other.table.to_string()), ("Shop.Events", "bronze.shop_events".into()));
+    }
+}

@@ -1,0 +1,239 @@
+//! The command line: arguments in, text out.
+//!
+//! One file per command, each with its `Args` and a `run` that wires configuration to a flow and turns the
+//! report into an [`output::Answer`]. No command decides anything about data. To add one: a file, a variant
+//! of [`Verb`], an arm in [`Verb::run`]. Only this module touches clap, stdout and stderr.
+
+mod bronze;
+mod columns;
+mod connections;
+mod demo;
+mod doctor;
+mod failure;
+mod init;
+mod load;
+mod output;
+mod produce;
+mod promote;
+mod query;
+mod rows;
+mod run;
+mod screen;
+mod signals;
+mod status;
+mod telemetry;
+mod test;
+mod up;
+mod verify;
+
+use crate::config::{Config, Flag, project_root};
+use crate::error::{Context, Error, Kind, Result};
+use crate::flow::Stop;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use connections::Connections;
+use output::{Answer, Format, READER_GONE};
+use screen::{Detail, Screen};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Planning a deep SQL statement in a dev build needs more than a thread's usual 2 MB.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Files through Kafka into Bronze, Silver and Gold Delta tables and on into Postgres, exactly once.
+///
+/// Nothing has to be installed: broker, lake and warehouse run embedded under the project's .lake/ unless
+/// lake.toml, a LAKE__SECTION__KEY variable or a flag names real ones.
+#[derive(Parser)]
+#[command(name = "lake", bin_name = "lake", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start here:
+  lake demo                                      all of the road with the project's own data
+  lake init shop --from any.csv && cd shop && lake run --once
+
+Exit codes: 0 done; 1 bad data or a failed test; 2 usage; 69 a service is unreachable; 70 a fault of lake;
+75 try again; 78 configuration; 130 and 143 stopped by a signal.";
+
+#[derive(Args)]
+struct Globals {
+    /// The project's folder [default: the nearest one upwards with lake.toml or models/]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
+    project: Option<PathBuf>,
+    /// What stdout carries
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Everywhere")]
+    output: Format,
+    /// Kafka brokers, host:port[,host:port] [default: embedded]
+    #[arg(long, global = true, value_name = "LIST", help_heading = "Everywhere")]
+    brokers: Option<String>,
+    /// Root of the lake: a folder, s3://bucket/prefix, gs:// or az:// [default: .lake/tables]
+    #[arg(long, global = true, value_name = "ROOT", help_heading = "Everywhere")]
+    lake: Option<String>,
+    /// PostgreSQL, postgres://user@host:port/database [default: embedded]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    warehouse_url: Option<String>,
+    /// Tell more; twice adds librdkafka's own lines
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Everywhere")]
+    verbose: u8,
+    /// Errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Everywhere")]
+    quiet: bool,
+    /// Summary lines instead of bars
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    no_progress: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Args),
+    #[command(flatten)]
+    Verb(Verb),
+}
+
+/// The commands that work in a project.
+#[derive(Subcommand)]
+enum Verb {
+    Demo(demo::Args),
+    Up(up::Args),
+    Produce(produce::Args),
+    Bronze(bronze::Args),
+    Promote(promote::Args),
+    Test(test::Args),
+    LoadWarehouse(load::Args),
+    Run(run::Args),
+    Verify(verify::Args),
+    Query(query::Args),
+    Status(status::Args),
+    Doctor(doctor::Args),
+}
+
+impl Verb {
+    async fn run(self, connections: &mut Connections) -> Result<Answer> {
+        match self {
+            Verb::Demo(args) => demo::run(args, connections).await,
+            Verb::Up(args) => up::run(args, connections).await,
+            Verb::Produce(args) => produce::run(args, connections).await,
+            Verb::Bronze(args) => bronze::run(args, connections).await,
+            Verb::Promote(args) => promote::run(args, connections).await,
+            Verb::Test(args) => test::run(args, connections).await,
+            Verb::LoadWarehouse(args) => load::run(args, connections).await,
+            Verb::Run(args) => run::run(args, connections).await,
+            Verb::Verify(args) => verify::run(args, connections).await,
+            Verb::Query(args) => query::run(args, connections).await,
+            Verb::Status(args) => status::run(args, connections).await,
+            Verb::Doctor(args) => doctor::run(args, connections).await,
+        }
+    }
+}
+
+/// Parses the process' arguments, runs the command and yields its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::try_parse().and_then(check_format).unwrap_or_else(|error| error.exit());
+    let env: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let dumb = env.get("TERM").is_some_and(|term| term == "dumb");
+    let plain = dumb || env.get("NO_COLOR").is_some_and(|no| !no.is_empty());
+    let colour = !plain && std::io::stderr().is_terminal();
+    let screen = Screen::new(Detail::choose(cli.globals.quiet, cli.globals.no_progress, dumb));
+    telemetry::start(&screen, cli.globals.verbose, cli.globals.quiet, colour);
+    let format = cli.globals.output;
+    let outcome = on_a_deep_stack(|| start(cli, &env, &screen));
+    conclude(outcome, format, colour, &screen)
+}
+
+/// CSV is for rows, and only `query` has rows.
+fn check_format(cli: Cli) -> Result<Cli, clap::Error> {
+    let rows = matches!(cli.command, Command::Verb(Verb::Query(_)));
+    if cli.globals.output == Format::Csv && !rows {
+        let message = "`--output csv` is for `lake query`; use text or json here";
+        return Err(Cli::command().error(clap::error::ErrorKind::InvalidValue, message));
+    }
+    Ok(cli)
+}
+
+fn on_a_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
+        let ended = thread.context(Kind::Internal, || "start the main thread")?.join();
+        ended.unwrap_or_else(|_| Err(Error::internal("a thread ended in a panic, see above")))
+    })
+}
+
+fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<Answer> {
+    let Cli { globals, command } = cli;
+    let verb = match command {
+        Command::Init(args) => return init::run(args),
+        Command::Verb(verb) => verb,
+    };
+    let format = globals.output;
+    let config = configuration(globals, env)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .context(Kind::Internal, || "start the runtime")?;
+    let outcome = runtime.block_on(perform(verb, config, format, screen));
+    // A blocking read of a thread that was told to stop must not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+fn configuration(globals: Globals, env: &BTreeMap<String, String>) -> Result<Config> {
+    let here = std::env::current_dir().context(Kind::Config, || "find the current folder")?;
+    let project = project_root(globals.project.as_deref(), &here)?;
+    let flag = |key, name, value: Option<String>| value.map(|value| Flag { key, name, value });
+    let flags: Vec<Flag> = [
+        flag("kafka.brokers", "--brokers", globals.brokers),
+        flag("lake.root", "--lake", globals.lake),
+        flag("warehouse.url", "--warehouse-url", globals.warehouse_url),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    Config::load(&project, env, &flags)
+}
+
+async fn perform(verb: Verb, config: Config, format: Format, screen: &Screen) -> Result<Answer> {
+    let stop = Stop::default();
+    signals::watch(stop.clone(), screen.clone())?;
+    let mut connections = Connections::new(config, format, screen.clone(), stop.clone());
+    let outcome = verb.run(&mut connections).await;
+    let ended = connections.close().await.and_then(|()| stop.check());
+    let answer = outcome?;
+    Ok(match ended {
+        Ok(()) => answer,
+        Err(failure) => answer.failing(Some(failure)),
+    })
+}
+
+fn conclude(outcome: Result<Answer>, format: Format, colour: bool, screen: &Screen) -> ExitCode {
+    screen.clear();
+    let (answer, failure) = match outcome {
+        Ok(answer) => answer.split(),
+        Err(failure) => (Answer::written(), Some(failure)),
+    };
+    let failure = match answer.print(format, failure.as_ref()) {
+        Ok(()) => failure,
+        Err(unwritten) => failure.or(Some(unwritten)),
+    };
+    match failure.as_ref().map(|failure| (failure, failure.kind())) {
+        None | Some((_, Kind::Interrupted(READER_GONE))) => ExitCode::SUCCESS,
+        Some((_, kind @ Kind::Interrupted(_))) => {
+            screen.line("stopped");
+            ExitCode::from(kind.exit_code())
+        }
+        Some((failure, kind)) => {
+            screen.write(failure::text(failure, colour).as_bytes());
+            ExitCode::from(kind.exit_code())
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `lake promote`
+
+use super::connections::Connections;
+use super::output::Answer;
+use crate::error::{Error, Result};
+use crate::flow::promote::{ModelStatus, Options, Report};
+use crate::ident::Layer;
+use clap::ValueEnum;
+
+/// Run the SQL models of a layer, test each result before it is committed
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which layer
+    #[arg(value_enum)]
+    layer: Target,
+    /// Only these models, name, +name, name+, tag:x or path:models/gold
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    select: Vec<String>,
+    /// Recompute models whose SQL and inputs have not changed, too
+    #[arg(long)]
+    full_refresh: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Target {
+    Silver,
+    Gold,
+    All,
+}
+
+impl Target {
+    fn layers(self) -> Vec<Layer> {
+        match self {
+            Target::Silver => vec![Layer::Silver],
+            Target::Gold => vec![Layer::Gold],
+            Target::All => vec![Layer::Silver, Layer::Gold],
+        }
+    }
+}
+
+pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
+    let options = Options { layers: args.layer.layers(), select: args.select, full_refresh: args.full_refresh };
+    let (report, failure) = promote(connections, &options).await?;
+    Ok(Answer::new("", &report)?.failing(failure))
+}
+
+/// Everything that changed; what `run` and `demo` do.
+pub fn all() -> Options {
+    Options { layers: Target::All.layers(), select: Vec::new(), full_refresh: false }
+}
+
+/// The flow with the project's connections, and the failure when a model or a test failed.
+pub async fn promote(connections: &mut Connections, options: &Options) -> Result<(Report, Option<Error>)> {
+    let (lake, engine) = (connections.lake().await?, connections.engine()?);
+    let config = &connections.config;
+    let (progress, stop) = (&connections.progress, &connections.stop);
+    let (report, failure) = crate::flow::promote::promote(
+        &config.project,
+        &connections.project()?,
+        &lake,
+        &engine,
+        options,
+        progress,
+        stop,
+    )
+    .await?;
+    if failure.is_none() && report.models.iter().all(|model| model.status == ModelStatus::Skipped) {
+        progress.note(format!("promote: nothing to do, {} models are up to date", report.models.len()));
+    }
+    Ok((report, failure))
+}

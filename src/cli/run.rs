@@ -1,0 +1,74 @@
+//! `lake run`
+
+use super::connections::Connections;
+use super::output::Answer;
+use super::{bronze, load, produce, promote};
+use crate::error::{Error, Result};
+use crate::flow;
+use crate::flow::load::Status;
+use crate::flow::promote::ModelStatus;
+use serde::Serialize;
+
+/// Produce, bronze, promote and load-warehouse in a row
+#[derive(clap::Args)]
+pub struct Args {
+    /// One round over what there is now, instead of a round each interval
+    #[arg(long)]
+    once: bool,
+}
+
+/// What one round did.
+#[derive(Serialize)]
+pub struct Round {
+    /// Absent when the project declares no source.
+    pub produce: Option<flow::produce::Report>,
+    pub bronze: flow::bronze::Report,
+    pub promote: flow::promote::Report,
+    /// Absent when a model failed: nothing half is loaded.
+    pub load: Option<flow::load::Report>,
+}
+
+impl Round {
+    /// No row was sent, read, built or loaded.
+    pub fn nothing_to_do(&self) -> bool {
+        let sent = self.produce.iter().flat_map(|report| &report.sources).any(|source| source.sent > 0);
+        let read = self.bronze.tables.iter().any(|table| table.commits > 0);
+        let built = self.promote.models.iter().any(|model| model.status != ModelStatus::Skipped);
+        let loaded = self.load.iter().flat_map(|report| &report.tables).any(|table| table.status == Status::Loaded);
+        !(sent || read || built || loaded)
+    }
+}
+
+pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
+    let (mut report, mut failure) = round(connections).await?;
+    while failure.is_none() && !args.once && connections.pause().await {
+        (report, failure) = round(connections).await?;
+    }
+    Ok(Answer::new("", &report)?.failing(failure))
+}
+
+/// The four verbs in a row, each to the end of what there is when it starts. A model that fails ends the
+/// round before the load.
+pub async fn round(connections: &mut Connections) -> Result<(Round, Option<Error>)> {
+    let produce = produce_declared(connections).await?;
+    let streams = connections.streams(&[])?;
+    let options = connections.bronze_options(true);
+    let bronze = bronze::bronze(connections, &streams, &options).await?;
+    connections.stop.check()?;
+    let (promote, failure) = promote::promote(connections, &promote::all()).await?;
+    connections.stop.check()?;
+    let load = match failure {
+        None => Some(load::load(connections, &flow::load::Options { full: false }).await?),
+        Some(_) => None,
+    };
+    Ok((Round { produce, bronze, promote, load }, failure))
+}
+
+async fn produce_declared(connections: &mut Connections) -> Result<Option<flow::produce::Report>> {
+    let sources = connections.config.sources.clone();
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    let options = connections.produce_options();
+    produce::produce(connections, &sources, &options).await.map(Some)
+}

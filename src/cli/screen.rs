@@ -1,0 +1,132 @@
+//! What stands on stderr while a command runs: bars on a terminal, single lines otherwise.
+//!
+//! Everything a command says on stderr goes through a [`Screen`], log lines included, so that a bar never
+//! tears a line. The only user of indicatif.
+
+use crate::flow::{Event, Progress};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Errors only.
+    Quiet,
+    Lines,
+    Bars,
+}
+
+impl Detail {
+    /// Bars need a terminal that can move its cursor.
+    pub fn choose(quiet: bool, no_progress: bool, dumb: bool) -> Detail {
+        match (quiet, no_progress || dumb || !std::io::stderr().is_terminal()) {
+            (true, _) => Detail::Quiet,
+            (false, true) => Detail::Lines,
+            (false, false) => Detail::Bars,
+        }
+    }
+}
+
+/// A handle on stderr; clones share the bars.
+#[derive(Clone)]
+pub struct Screen {
+    detail: Detail,
+    bars: MultiProgress,
+    stages: Arc<Mutex<HashMap<String, Stage>>>,
+}
+
+struct Stage {
+    bar: ProgressBar,
+    rejects: u64,
+}
+
+impl Screen {
+    pub fn new(detail: Detail) -> Screen {
+        let target = match detail {
+            Detail::Bars => ProgressDrawTarget::stderr_with_hz(10),
+            Detail::Quiet | Detail::Lines => ProgressDrawTarget::hidden(),
+        };
+        Screen { detail, bars: MultiProgress::with_draw_target(target), stages: Arc::default() }
+    }
+
+    /// A watcher for flows.
+    pub fn progress(&self) -> Progress {
+        let screen = self.clone();
+        Progress::new(move |event| screen.show(event))
+    }
+
+    /// One line for the user, unless they asked for quiet.
+    pub fn line(&self, text: &str) {
+        if self.detail != Detail::Quiet {
+            self.write(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// Bytes that must be seen whatever the detail: errors and log lines.
+    pub fn write(&self, bytes: &[u8]) {
+        // Stderr that cannot be written to leaves nobody to tell.
+        self.bars.suspend(|| std::io::stderr().lock().write_all(bytes).unwrap_or_default());
+    }
+
+    /// Takes every bar away; called before the last words.
+    pub fn clear(&self) {
+        for (_, stage) in self.stages.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            stage.bar.finish_and_clear();
+        }
+    }
+
+    fn show(&self, event: Event) {
+        match event {
+            Event::Started { stage, total } => self.start(stage, total),
+            Event::Advanced { stage, rows, rejects } => self.advance(&stage, rows, rejects),
+            Event::Finished { stage, summary } => self.finish(&stage, &summary),
+            Event::Note(text) => self.line(&text),
+        }
+    }
+
+    fn start(&self, name: String, total: Option<u64>) {
+        if self.detail != Detail::Bars {
+            return;
+        }
+        let bar = match total {
+            Some(total) => ProgressBar::new(total)
+                .with_style(style("{prefix:<24} {wide_bar:.cyan/blue} {human_pos}/{human_len} rows  {per_sec}{msg}")),
+            None => {
+                ProgressBar::new_spinner().with_style(style("{prefix:<24} {spinner} {human_pos} rows  {per_sec}{msg}"))
+            }
+        };
+        let bar = self.bars.add(bar.with_prefix(name.clone()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = stages.insert(name, Stage { bar, rejects: 0 }) {
+            earlier.bar.finish_and_clear();
+        }
+    }
+
+    fn advance(&self, name: &str, rows: u64, rejects: u64) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(stage) = stages.get_mut(name) else { return };
+        stage.bar.inc(rows);
+        if rejects > 0 {
+            stage.rejects += rejects;
+            stage.bar.set_message(format!("  {} rejected", HumanCount(stage.rejects)));
+        }
+    }
+
+    fn finish(&self, name: &str, summary: &str) {
+        let ended = self.stages.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(stage) = ended {
+            stage.bar.finish_and_clear();
+            self.bars.remove(&stage.bar);
+        }
+        self.line(&format!("{name}: {summary}"));
+    }
+}
+
+/// The templates above are constants; one that did not parse would fall back to indicatif's own.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,88 @@
+//! `lake status`
+
+use super::columns::{columns, grouped};
+use super::connections::Connections;
+use super::output::Answer;
+use crate::error::Result;
+use crate::flow::status::{self, Parts, Report};
+
+/// Show how far each stream, model and load has come
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
+    let (project, streams, engine) = (connections.project()?, connections.streams(&[])?, connections.engine()?);
+    let parts = Parts {
+        project: &project,
+        streams: &streams,
+        engine: &engine,
+        kafka: connections.kafka(),
+        lake: connections.lake().await,
+        warehouse: match connections.warehouse_exists() {
+            true => Some(connections.warehouse().await),
+            false => None,
+        },
+    };
+    let report = status::status(parts).await?;
+    Answer::new(text(&report), &report)
+}
+
+fn text(report: &Report) -> String {
+    let sections = [streams(report), models(report), loads(report)];
+    let mut text = sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n");
+    for down in &report.down {
+        text.push_str(&format!("\n{} is down: {}\n", down.part, down.error));
+    }
+    text
+}
+
+fn streams(report: &Report) -> String {
+    let row = |stream: &status::StreamStatus| {
+        let places = stream.partitions.iter().map(|partition| {
+            format!("{}:{}/{}", partition.partition, known(partition.position), known(partition.high))
+        });
+        vec![
+            stream.table.clone(),
+            stream.topic.clone(),
+            number(stream.rows),
+            number(stream.rejects),
+            number(stream.lag().filter(|_| !stream.partitions.is_empty()).map(i64::unsigned_abs)),
+            places.collect::<Vec<_>>().join(" "),
+            stream.last_commit.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = report.streams.iter().map(row).collect();
+    let head = ["stream", "topic", "rows", "rejects", "lag", "partition:position/end", "last commit"];
+    if rows.is_empty() { String::new() } else { columns(&head, &rows) }
+}
+
+fn models(report: &Report) -> String {
+    let row = |model: &status::ModelStatus| {
+        vec![
+            model.model.clone(),
+            known(model.version),
+            number(model.rows),
+            model.tests.to_string(),
+            model.last_run.clone().unwrap_or_default(),
+        ]
+    };
+    let rows: Vec<_> = report.models.iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { columns(&["model", "version", "rows", "tests", "last run"], &rows) }
+}
+
+fn loads(report: &Report) -> String {
+    let row = |entry: &crate::warehouse::Entry| {
+        let (version, run) = (entry.delta_version.to_string(), entry.run.to_string());
+        vec![entry.table.clone(), version, run, grouped(entry.rows), entry.loaded_at.clone()]
+    };
+    let rows: Vec<_> = report.loads.iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { columns(&["loaded", "version", "run", "rows", "at"], &rows) }
+}
+
+fn number(figure: Option<u64>) -> String {
+    figure.map_or_else(|| "-".into(), grouped)
+}
+
+fn known(figure: Option<i64>) -> String {
+    figure.map_or_else(|| "-".into(), |figure| figure.to_string())
+}

@@ -1,0 +1,38 @@
+//! Log lines: off stdout, through the [`Screen`], as loud as `-v` asks.
+
+use super::screen::Screen;
+use std::io;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging. `verbosity` counts the `-v`s; lines of librdkafka appear from two on.
+pub fn start(screen: &Screen, verbosity: u8, quiet: bool, colour: bool) {
+    let filter = match (quiet, verbosity) {
+        (true, _) => "off",
+        (false, 0) => "off,lake=warn,librdkafka=off",
+        (false, 1) => "warn,lake=info,librdkafka=off,rdkafka=off",
+        (false, 2) => "info,lake=debug,librdkafka=info",
+        (false, _) => "debug,lake=trace",
+    };
+    let screen = screen.clone();
+    // A second call in one process (tests) finds a subscriber already in place, which then stays.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_ansi(colour)
+        .with_target(verbosity > 1)
+        .with_writer(move || LogLine(screen.clone()))
+        .try_init()
+        .unwrap_or_default();
+}
+
+struct LogLine(Screen);
+
+impl io::Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

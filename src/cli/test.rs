@@ -1,0 +1,48 @@
+//! `lake test`
+
+use super::columns::{columns, grouped};
+use super::connections::Connections;
+use super::output::Answer;
+use crate::error::{Error, Result};
+use crate::flow::checks::{TestReport, TestStatus};
+use crate::flow::test::{Options, Report};
+
+/// Run the data tests on what stands
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only tests of these models: name, +name, name+, tag:x
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    select: Vec<String>,
+}
+
+pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
+    let (report, failure) = test(connections, &Options { select: args.select }).await?;
+    Ok(Answer::new(text(&report.tests), &report)?.failing(failure))
+}
+
+/// The flow with the project's connections, and the failure when a test failed.
+pub async fn test(connections: &mut Connections, options: &Options) -> Result<(Report, Option<Error>)> {
+    let (lake, engine) = (connections.lake().await?, connections.engine()?);
+    let config = &connections.config;
+    let (progress, stop) = (&connections.progress, &connections.stop);
+    crate::flow::test::test(&config.project, &connections.project()?, &lake, &engine, options, progress, stop).await
+}
+
+/// One line per test that did not simply pass first, then the others.
+pub fn text(tests: &[TestReport]) -> String {
+    let mut sorted: Vec<&TestReport> = tests.iter().collect();
+    sorted.sort_by_key(|test| test.status == TestStatus::Pass);
+    let row = |test: &&TestReport| {
+        let status = match test.status {
+            TestStatus::Pass => "pass",
+            TestStatus::Warn => "warn",
+            TestStatus::Fail => "FAIL",
+            TestStatus::Skipped => "skipped",
+        };
+        let failing = if test.failures > 0 { grouped(test.failures) } else { String::new() };
+        let remark = test.kept_at.clone().or_else(|| test.message.clone()).unwrap_or_default();
+        vec![status.to_string(), test.name.clone(), test.table.clone(), failing, remark]
+    };
+    let rows: Vec<Vec<String>> = sorted.iter().map(row).collect();
+    if rows.is_empty() { String::new() } else { columns(&["", "test", "table", "failing", ""], &rows) }
+}

@@ -1,0 +1,83 @@
+//! `lake verify`
+
+use super::columns::{columns, grouped};
+use super::connections::Connections;
+use super::output::Answer;
+use crate::error::Result;
+use crate::flow::verify::{self, Proof, Report};
+
+/// Prove that no row was lost or doubled from the files to PostgreSQL
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
+    let streams = connections.streams(&[])?;
+    let (lake, engine) = (connections.lake().await?, connections.engine()?);
+    let mut warehouse = connections.warehouse().await?;
+    let config = &connections.config;
+    let report = verify::verify(
+        &config.project,
+        &config.sources,
+        &streams,
+        &lake,
+        &engine,
+        warehouse.as_mut(),
+        &connections.progress,
+        &connections.stop,
+    )
+    .await?;
+    Ok(Answer::new(text(&report), &report)?.failing(report.failure()))
+}
+
+fn text(report: &Report) -> String {
+    let rows: Vec<Vec<String>> = report.proofs.iter().map(line).collect();
+    let mut text = columns(&["holds", "proof", "figures"], &rows);
+    for proof in &report.proofs {
+        for difference in proof.differences() {
+            text.push_str(&format!("{}: {difference}\n", subject(proof)));
+        }
+    }
+    text
+}
+
+fn line(proof: &Proof) -> Vec<String> {
+    let holds = if proof.differences().is_empty() { "yes" } else { "NO" };
+    vec![holds.into(), subject(proof), figures(proof)]
+}
+
+fn subject(proof: &Proof) -> String {
+    match proof {
+        Proof::Rows(rows) => format!("files of {} -> {}", rows.sources.join(", "), rows.table),
+        Proof::Offsets(offsets) => format!("offsets of {}", offsets.table),
+        Proof::Star(star) => format!("gold -> {}", star.table),
+    }
+}
+
+fn figures(proof: &Proof) -> String {
+    let said = |figures: &[(u64, &str)]| {
+        let told = figures.iter().filter(|(figure, _)| *figure > 0);
+        told.map(|(figure, what)| format!("{} {what}", grouped(*figure))).collect::<Vec<_>>().join(", ")
+    };
+    match proof {
+        Proof::Rows(rows) => {
+            let found = [(rows.good, "good"), (rows.quarantined, "quarantined"), (rows.filtered, "filtered by SQL")];
+            let lost = rows.missing.saturating_sub(rows.filtered);
+            let wrong = [(lost, "missing"), (rows.doubled, "doubled"), (rows.unknown, "unknown")];
+            format!("{} rows = {}", grouped(rows.file_rows), said(&[found, wrong].concat()))
+        }
+        Proof::Offsets(offsets) => {
+            let parts = [
+                (offsets.rows, "rows"),
+                (offsets.rejects, "quarantined"),
+                (offsets.duplicates, "duplicates"),
+                (offsets.tombstones, "tombstones"),
+                (offsets.filtered, "filtered"),
+                (offsets.gaps, "gaps"),
+            ];
+            format!("{} in {} commits = {}", grouped(offsets.offsets), offsets.commits, said(&parts))
+        }
+        Proof::Star(star) => {
+            format!("{} rows, {} figures at version {}", grouped(star.rows), star.figures, star.version)
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Settings: defaults < `lake.toml` < `LAKE__SECTION__KEY` < flags, read once into [`Config`].
+//!
+//! Owns the spelling of every setting and whether a combination makes sense; never connects to anything and
+//! never reads the process environment itself (the caller hands it in, so that tests can). Asking for a key
+//! in [`Config::load`] is what declares it: a setting nobody asked for is an unknown key. To add one, add
+//! the field and the line that asks for it. All faults are reported together, each with its place.
+
+mod fields;
+mod layers;
+mod names;
+mod produce;
+mod project;
+mod secret;
+mod settings;
+mod units;
+
+pub use layers::Flag;
+pub use names::known_names;
+pub use project::project_root;
+pub use secret::Secret;
+pub use units::duration;
+
+use crate::engine::EngineConfig;
+use crate::error::Result;
+use crate::source::SourceConfig;
+use crate::table::LakeConfig;
+use settings::Settings;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file a project's settings stand in.
+pub const FILE: &str = "lake.toml";
+
+/// Everything the commands need to know, checked. Holds secrets, therefore not `Debug`.
+pub struct Config {
+    /// The project's root folder, absolute.
+    pub project: PathBuf,
+    pub kafka: Kafka,
+    pub lake: LakeConfig,
+    pub warehouse: Warehouse,
+    pub bronze: Bronze,
+    pub engine: EngineConfig,
+    /// Visible to templates as `var('name')`.
+    pub vars: BTreeMap<String, String>,
+    pub sources: Vec<SourceConfig>,
+}
+
+/// `[kafka]`
+pub struct Kafka {
+    /// `host:port,host:port`; `None` is the embedded broker.
+    pub brokers: Option<String>,
+    /// librdkafka's own properties; may hold passwords.
+    pub properties: BTreeMap<String, String>,
+    /// How long `produce` waits for a record to be acknowledged.
+    pub ack_timeout: Duration,
+}
+
+/// `[warehouse]`
+pub struct Warehouse {
+    /// Without its password; `None` is the embedded PostgreSQL.
+    pub url: Option<String>,
+    pub password: Option<Secret>,
+    /// Postgres schema that receives the Gold tables.
+    pub schema: String,
+    pub programs: Programs,
+}
+
+/// Where the embedded PostgreSQL's programs are looked for.
+pub struct Programs {
+    /// Folder with `initdb`, `pg_ctl` and `postgres`; the only place when set.
+    pub bin: Option<PathBuf>,
+    /// The variable PATH.
+    pub path: Option<String>,
+    /// The user's cache folder for `lake`.
+    pub cache: PathBuf,
+}
+
+/// `[bronze]`
+pub struct Bronze {
+    /// Time between two commits of a continuous run.
+    pub interval: Duration,
+    /// Rows after which a batch is committed early.
+    pub max_rows: usize,
+    /// Payload bytes after which a batch is committed early.
+    pub max_bytes: usize,
+}
+
+impl Config {
+    /// Reads the project's `lake.toml` (absent is fine), the `LAKE__` variables among `env`, and `flags`.
+    /// Fails with [`crate::error::Kind::Config`] and every fault found.
+    pub fn load(project: &Path, env: &BTreeMap<String, String>, flags: &[Flag]) -> Result<Config> {
+        let mut settings = Settings::new(project, env);
+        let sources = layers::read(&mut settings, flags)?;
+        let config = Config {
+            project: project.to_path_buf(),
+            kafka: kafka(&mut settings),
+            lake: lake(&mut settings),
+            warehouse: warehouse(&mut settings),
+            bronze: bronze(&mut settings),
+            engine: engine(&mut settings),
+            vars: settings.map("vars"),
+            sources,
+        };
+        settings.finish()?;
+        Ok(config)
+    }
+
+    /// The folder of the embedded parts.
+    pub fn dot_lake(&self) -> PathBuf {
+        self.project.join(".lake")
+    }
+}
+
+fn kafka(settings: &mut Settings) -> Kafka {
+    let brokers = settings.text("kafka.brokers").filter(|brokers| !brokers.is_empty());
+    let properties = settings.map("kafka.properties");
+    let security = ["security.", "sasl.", "ssl."];
+    let secured = properties.keys().find(|key| security.iter().any(|prefix| key.starts_with(prefix)));
+    if let (None, Some(key)) = (&brokers, secured) {
+        let key = format!("kafka.properties.{key}");
+        settings.fault(
+            &key,
+            format!("`{key}` is set but `kafka.brokers` is not"),
+            Some("set kafka.brokers as well".into()),
+        );
+    }
+    let ack_timeout = settings.parsed("kafka.ack_timeout", units::duration).unwrap_or(Duration::from_secs(30));
+    Kafka { brokers, properties, ack_timeout }
+}
+
+fn lake(settings: &mut Settings) -> LakeConfig {
+    let root = settings.text("lake.root").filter(|root| !root.is_empty());
+    let options = settings.map("lake.options");
+    let root = match root {
+        Some(root) if root.contains("://") => root,
+        Some(folder) => settings.project.join(folder).display().to_string(),
+        None => settings.project.join(".lake").join("tables").display().to_string(),
+    };
+    if root.starts_with("s3://") || root.starts_with("s3a://") {
+        check_s3(settings, &options);
+    }
+    LakeConfig { root, options }
+}
+
+/// Keys without a secret, a secret without its key, or nothing at all to sign requests with. The store itself
+/// reads the `AWS_` variables.
+fn check_s3(settings: &mut Settings, options: &BTreeMap<String, String>) {
+    let variables = settings.env.iter().filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
+    let given: Vec<String> =
+        options.keys().cloned().chain(variables.map(|(name, _)| name.to_ascii_lowercase())).collect();
+    let given = |suffix: &str| given.iter().any(|key| key.ends_with(suffix));
+    let signed_otherwise =
+        ["web_identity_token_file", "relative_uri", "full_uri", "metadata_endpoint", "skip_signature"];
+    let missing = match (given("access_key_id"), given("secret_access_key")) {
+        (true, true) => return,
+        (false, false) if signed_otherwise.iter().any(|key| given(key)) => return,
+        (true, false) => "there is an access key without its secret key",
+        (false, true) => "there is a secret key without its access key",
+        (false, false) => "there are no credentials",
+    };
+    settings.fault(
+        "lake.root",
+        format!("the lake is on S3 and {missing}"),
+        Some(
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_ENDPOINT_URL for a server that is not Amazon's), \
+             or aws_access_key_id and aws_secret_access_key in lake.options; \
+             on a machine with a role set lake.options.aws_metadata_endpoint"
+                .into(),
+        ),
+    );
+}
+
+fn warehouse(settings: &mut Settings) -> Warehouse {
+    let given = settings.text("warehouse.url").filter(|url| !url.is_empty());
+    let (url, in_url) = match given.as_deref().map(secret::split_password) {
+        Some(Ok((url, password))) => (Some(url), password),
+        Some(Err(reason)) => {
+            let remedy = "write postgres://user@host:5432/database".to_string();
+            settings.fault("warehouse.url", format!("`warehouse.url` {reason}"), Some(remedy));
+            (None, None)
+        }
+        None => (None, None),
+    };
+    let password = settings.text("warehouse.password").map(Secret::new);
+    let from_file = settings
+        .text("warehouse.password_file")
+        .and_then(|path| settings.file("warehouse.password_file", Path::new(&path)).map(Secret::new));
+    let schema = settings.text("warehouse.schema").unwrap_or_else(|| "gold".into());
+    let programs = programs(settings);
+    check_password(settings, given.is_some(), password.is_some());
+    let from_libpq = settings.env.get("PGPASSWORD").filter(|_| url.is_some()).cloned().map(Secret::new);
+    Warehouse { url, password: password.or(from_file).or(in_url).or(from_libpq), schema, programs }
+}
+
+fn programs(settings: &mut Settings) -> Programs {
+    let bin = settings.text("warehouse.postgres_bin").map(|bin| settings.project.join(bin));
+    let variable = |name: &str| settings.env.get(name).filter(|value| !value.is_empty());
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(Path::new(variable("HOME")?).join(".cache")));
+    let cache = cache.map_or_else(|| settings.project.join(".lake/cache"), |cache| cache.join("lake"));
+    Programs { bin, path: variable("PATH").cloned(), cache }
+}
+
+fn check_password(settings: &mut Settings, has_url: bool, has_password: bool) {
+    let has_file = settings.has("warehouse.password_file");
+    if has_password && has_file {
+        let message = "both `warehouse.password` and `warehouse.password_file` are set".to_string();
+        settings.fault("warehouse.password_file", message, Some("keep one of them".into()));
+    }
+    if !has_url && (has_password || has_file) {
+        let key = if has_password { "warehouse.password" } else { "warehouse.password_file" };
+        let message = format!("`{key}` is set but `warehouse.url` is not");
+        settings.fault(key, message, Some("set warehouse.url as well".into()));
+    }
+}
+
+fn bronze(settings: &mut Settings) -> Bronze {
+    Bronze {
+        interval: settings.parsed("bronze.interval", units::duration).unwrap_or(Duration::from_secs(10)),
+        max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(500_000),
+        max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(128 << 20),
+    }
+}
+
+fn engine(settings: &mut Settings) -> EngineConfig {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    EngineConfig {
+        memory_bytes: settings.parsed("engine.memory", units::bytes).unwrap_or(1 << 30),
+        threads: settings.parsed("engine.threads", units::count).unwrap_or(cores),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! Threads with a stack deep enough for parsers and planners, which recurse over the text they are given.
+
+use crate::error::{Context, Error, Kind, Result};
+use std::thread::Builder;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// Reserved, not used: pages are only taken when a statement is that deep.
+const STACK_BYTES: usize = 512 * 1024 * 1024;
+
+/// Runs a future from start to end on a thread of its own.
+pub(super) async fn run<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    let (answer, answered) = oneshot::channel();
+    let runtime = Handle::current();
+    thread()
+        .spawn(move || {
+            // Nobody listens when the asking future was dropped meanwhile.
+            answer.send(runtime.block_on(work())).ok();
+        })
+        .context(Kind::Unavailable, || "start a thread for planning")?;
+    answered.await.context(Kind::Internal, || "the planner ended without an answer")
+}
+
+/// Runs `work` on a thread of its own and waits for it.
+pub(super) fn call<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = thread().spawn_scoped(scope, work).context(Kind::Unavailable, || "start a thread for parsing")?;
+        thread.join().map_err(|_| Error::internal("the parser ended without an answer"))
+    })
+}
+
+fn thread() -> Builder {
+    Builder::new().name("plan".into()).stack_size(STACK_BYTES)
+}

@@ -1,0 +1,113 @@
+//! What DataFusion's errors mean: a fault of the text, of the data, or of the machine.
+
+use super::sql::Fault;
+use crate::error::{Error, Kind};
+use crate::ident::nearest;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+/// Our error for a failed query: Input when a value is at fault (a cast, a division, an overflow),
+/// Unavailable when memory, disk or store gave out, Config when the text is wrong.
+pub fn failed(error: DataFusionError, attempt: impl Into<String>) -> Error {
+    match into_ours(error) {
+        Ok(ours) => *ours,
+        Err(error) => {
+            let (kind, hint) = verdict(&error);
+            let cause: crate::error::Cause = match kind {
+                Kind::Config => Box::new(of_planning(&error)),
+                _ => Box::new(error),
+            };
+            let failed = Error::new(kind, attempt).caused_by(cause);
+            match hint {
+                Some(hint) => failed.hint(hint),
+                None => failed,
+            }
+        }
+    }
+}
+
+/// The error a step of ours put into DataFusion's pipeline, if it is one.
+fn into_ours(error: DataFusionError) -> Result<Box<Error>, DataFusionError> {
+    match error {
+        DataFusionError::External(inner) => inner.downcast::<Error>().map_err(DataFusionError::External),
+        DataFusionError::Context(_, inner) if matches!(*inner, DataFusionError::External(_)) => into_ours(*inner),
+        other => Err(other),
+    }
+}
+
+fn verdict(error: &DataFusionError) -> (Kind, Option<&'static str>) {
+    use DataFusionError::*;
+    match error.find_root() {
+        ArrowError(..) | Execution(_) => (Kind::Input, None),
+        ResourcesExhausted(_) => (Kind::Unavailable, Some("give the engine more memory, or fewer threads")),
+        IoError(_) => (Kind::Unavailable, Some("check the space left for temporary files and for the lake")),
+        ObjectStore(_) => (Kind::Unavailable, Some("check that the lake's store can be reached, then run again")),
+        ParquetError(_) => (Kind::Unavailable, Some("check that no file of the lake was deleted or damaged")),
+        Plan(_) | SchemaError(..) | SQL(..) | NotImplemented(_) | Configuration(_) => (Kind::Config, None),
+        _ => (Kind::Internal, None),
+    }
+}
+
+/// Where and why planning refused the text.
+pub(super) fn of_planning(error: &DataFusionError) -> Fault {
+    let place = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| span.start);
+    let mut fault = match error.find_root() {
+        DataFusionError::SchemaError(schema_error, _) => of_schema(schema_error),
+        DataFusionError::SQL(parser_error, _) => return of_parser(parser_error),
+        root => Fault::new(one_line(&root.strip_backtrace())),
+    };
+    if let Some(place) = place.filter(|place| place.line > 0) {
+        fault = fault.at(place.line as usize, place.column as usize);
+    }
+    fault
+}
+
+fn of_schema(error: &SchemaError) -> Fault {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let near = nearest(field.name(), valid_fields.iter().map(|valid| valid.name())).map(str::to_string);
+            Fault::new(format!("column `{}` not found", field.flat_name())).near(near)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            Fault::new(format!("column `{}` stands for more than one column", field.name()))
+        }
+        SchemaError::DuplicateUnqualifiedField { name } | SchemaError::DuplicateQualifiedField { name, .. } => {
+            Fault::new(format!("two columns are named `{name}`"))
+        }
+    }
+}
+
+/// The parser writes the place at the end of its sentence.
+pub(super) fn of_parser(error: &ParserError) -> Fault {
+    let text = match error {
+        ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+        ParserError::RecursionLimitExceeded => return Fault::new("the statement is nested too deeply"),
+    };
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else {
+        return Fault::new(one_line(text));
+    };
+    let fault = Fault::new(one_line(message));
+    let mut numbers = place.split(", Column: ").map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(line)), Some(Ok(column))) if line > 0 => fault.at(line, column),
+        _ => fault,
+    }
+}
+
+/// DataFusion's sentences span lines and name the stage that failed; ours do neither.
+fn one_line(text: &str) -> String {
+    const STAGES: [&str; 5] = [
+        "Error during planning: ",
+        "SQL error: ",
+        "Schema error: ",
+        "Arrow error: ",
+        "This feature is not implemented: ",
+    ];
+    let mut text = text.trim();
+    while let Some(rest) = STAGES.iter().find_map(|stage| text.strip_prefix(stage)) {
+        text = rest;
+    }
+    let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    line.trim_end_matches('.').to_string()
+}

@@ -1,0 +1,202 @@
+//! SQL over the lake's tables: the DataFusion session.
+//!
+//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, and the names of
+//! types. Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
+//!
+//! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
+
+pub mod sql;
+pub mod types;
+
+mod deep;
+mod fault;
+
+#[cfg(test)]
+mod tests;
+
+pub use fault::failed;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::ident::{Layer, TableName};
+use crate::table::schema;
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::{MemTable, TableProvider, ViewTable};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
+use futures::{StreamExt, TryStreamExt};
+use std::sync::Arc;
+
+/// The one catalog, and in it the schema of names without a layer.
+const CATALOG: &str = "lake";
+const UNQUALIFIED: &str = "public";
+const BATCH_ROWS: usize = 8192;
+
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Bytes DataFusion may hold before it spills.
+    pub memory_bytes: usize,
+    /// Parallel partitions of a query.
+    pub threads: usize,
+}
+
+/// Makes sessions that share one memory pool. Spills to the system's directory for temporary files.
+#[derive(Clone)]
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+    config: SessionConfig,
+}
+
+impl Engine {
+    pub fn new(config: &EngineConfig) -> Result<Engine> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
+            .build_arc()
+            .context(Kind::Unavailable, || "prepare the query engine")?;
+        let mut session = SessionConfig::new()
+            .with_target_partitions(config.threads.max(1))
+            .with_batch_size(BATCH_ROWS)
+            .with_default_catalog_and_schema(CATALOG, UNQUALIFIED)
+            .with_create_default_catalog_and_schema(false);
+        session.options_mut().sql_parser.collect_spans = true;
+        session.options_mut().execution.time_zone = Some("UTC".into());
+        Ok(Engine { runtime, config: session })
+    }
+
+    /// An empty session with the schemas `bronze`, `silver` and `gold`.
+    pub fn session(&self) -> Session {
+        let context = SessionContext::new_with_config_rt(self.config.clone(), self.runtime.clone());
+        let schema = || Arc::new(MemorySchemaProvider::new());
+        let layers = Layer::ALL.map(|layer| (layer, schema()));
+        let unqualified = schema();
+        let catalog = MemoryCatalogProvider::new();
+        let named = layers.iter().map(|(layer, schema)| (layer.as_str(), schema));
+        for (name, schema) in named.chain([(UNQUALIFIED, &unqualified)]) {
+            // Cannot fail: a catalog in memory takes every schema.
+            if let Err(error) = catalog.register_schema(name, schema.clone()) {
+                tracing::error!("schema `{name}` could not be registered: {error}");
+            }
+        }
+        context.register_catalog(CATALOG, Arc::new(catalog));
+        Session { context, layers, unqualified }
+    }
+}
+
+/// A set of registered tables to query. Reads only: a statement other than a query is refused.
+pub struct Session {
+    context: SessionContext,
+    layers: [(Layer, Arc<MemorySchemaProvider>); 3],
+    unqualified: Arc<MemorySchemaProvider>,
+}
+
+impl Session {
+    /// Makes `provider` visible as `layer.name`, replacing an earlier one.
+    pub fn register(&self, table: &TableName, provider: Arc<dyn TableProvider>) -> Result<()> {
+        replace(self.layer(table.layer()), table.name(), provider)
+    }
+
+    /// Makes `provider` visible under a name without a layer, replacing an earlier one.
+    pub fn register_unqualified(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+        replace(&self.unqualified, name, provider)
+    }
+
+    /// Makes batches visible under an unqualified name, replacing an earlier one.
+    pub fn register_batches(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<()> {
+        let table = MemTable::try_new(schema, vec![batches])
+            .context(Kind::Internal, || format!("the batches of `{name}` are not of one schema"))?;
+        self.register_unqualified(name, Arc::new(table))
+    }
+
+    /// Makes the result of a query visible as `layer.name`, replacing an earlier table; nothing runs yet.
+    /// The query sees the tables registered now, so a view may take the name of a table it reads.
+    pub async fn register_view(&self, table: &TableName, sql: &str) -> Result<()> {
+        let plan = self.logical(sql).await?;
+        self.register(table, Arc::new(ViewTable::new(plan, None)))
+    }
+
+    /// Output schema of a query without running it. Planning errors carry their place, see [`sql::Fault`].
+    pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef> {
+        let plan = self.logical(sql).await?;
+        Ok(schema::storable(plan.schema().as_arrow()))
+    }
+
+    /// The whole result. Its columns are those of [`Session::schema_of`]; it may hold no batch.
+    pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
+        self.stream(sql).await?.try_collect().await.map_err(|error| failed(error, "run a query"))
+    }
+
+    /// The result as it comes. What it yields as an error, [`failed`] turns into ours.
+    pub async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream> {
+        let plan = self.physical(sql).await?;
+        let stream = execute_stream(plan, self.context.task_ctx()).map_err(|error| failed(error, "run a query"))?;
+        let columns = schema::storable(&stream.schema());
+        let target = columns.clone();
+        let batches = stream.map(move |batch| {
+            schema::conform(&batch?, &target).map_err(|error| DataFusionError::External(Box::new(error)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(columns, batches)))
+    }
+
+    async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
+        let (context, tables, sql) = (self.context.clone(), self.tables(), sql.to_string());
+        deep::run(move || async move { plan(&context, &tables, &sql).await }).await?
+    }
+
+    async fn physical(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+        let (context, tables, sql) = (self.context.clone(), self.tables(), sql.to_string());
+        deep::run(move || async move {
+            let logical = plan(&context, &tables, &sql).await?;
+            let state = context.state();
+            let optimized = state.optimize(&logical).map_err(|error| failed(error, "plan a query"))?;
+            let physical = state.query_planner().create_physical_plan(&optimized, &state).await;
+            physical.map_err(|error| failed(error, "plan a query"))
+        })
+        .await?
+    }
+
+    fn layer(&self, layer: Layer) -> &MemorySchemaProvider {
+        match layer {
+            Layer::Bronze => &self.layers[0].1,
+            Layer::Silver => &self.layers[1].1,
+            Layer::Gold => &self.layers[2].1,
+        }
+    }
+
+    /// Every registered name as a query writes it.
+    fn tables(&self) -> Vec<String> {
+        let qualified = self
+            .layers
+            .iter()
+            .flat_map(|(layer, schema)| schema.table_names().into_iter().map(move |name| format!("{layer}.{name}")));
+        qualified.chain(self.unqualified.table_names()).collect()
+    }
+}
+
+fn replace(schema: &MemorySchemaProvider, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+    let describe = || format!("make `{name}` known to queries");
+    schema.deregister_table(name).context(Kind::Internal, describe)?;
+    schema.register_table(name.to_string(), provider).context(Kind::Internal, describe)?;
+    Ok(())
+}
+
+/// From text to a checked logical plan. Runs on a deep stack, see [`deep`].
+async fn plan(context: &SessionContext, tables: &[String], sql: &str) -> Result<LogicalPlan> {
+    let invalid = |fault: sql::Fault| Error::config("the query is not valid").caused_by(fault);
+    let query = sql::parse(sql).map_err(invalid)?;
+    sql::check_tables(&query, tables).map_err(invalid)?;
+    let statement = Statement::Statement(Box::new(query.into_statement()));
+    let state = context.state();
+    let refused = |error: DataFusionError| invalid(fault::of_planning(&error));
+    let plan = state.statement_to_plan(statement).await.map_err(refused)?;
+    // Types are final only after analysis: branches of a CASE or a UNION may differ before.
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(refused)
+}

@@ -1,0 +1,404 @@
+//! Statements as text: what may be asked, which tables it reads, and where it is wrong.
+//!
+//! Only one query at a time (SELECT, WITH, VALUES), in the dialect the session plans: DataFusion's generic
+//! one, close to PostgreSQL. Size and depth are limited, because parsers and planners recurse.
+
+use super::deep;
+use super::fault::of_parser;
+use crate::error::Result as OurResult;
+use crate::ident::nearest;
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, Ident, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::ops::ControlFlow;
+
+const MAX_BYTES: usize = 1024 * 1024;
+/// Each operator may nest the expression tree one level deeper.
+const MAX_OPERATORS: usize = 20_000;
+/// Planned expressions are evaluated on ordinary threads, so a chain must stay short of their stack.
+const MAX_DEPTH: usize = 400;
+/// Parentheses and subqueries in each other.
+const MAX_NESTING: usize = 200;
+
+/// A table name as a statement reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// `["bronze", "books"]`; unquoted parts in lower case.
+    pub parts: Vec<String>,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+/// Why and where a statement is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub message: String,
+    /// From 1; `None` when the planner did not say.
+    pub line: Option<usize>,
+    /// In characters, from 1.
+    pub column: Option<usize>,
+    /// The known name most like the unknown one.
+    pub nearest: Option<String>,
+}
+
+impl Fault {
+    pub(super) fn new(message: impl Into<String>) -> Fault {
+        Fault { message: message.into(), line: None, column: None, nearest: None }
+    }
+
+    pub(super) fn at(mut self, line: usize, column: usize) -> Fault {
+        (self.line, self.column) = (Some(line), Some(column));
+        self
+    }
+
+    pub(super) fn near(mut self, nearest: Option<String>) -> Fault {
+        self.nearest = nearest;
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The fault an error of the engine carries, if it is one of the text.
+pub fn fault_of(error: &crate::error::Error) -> Option<&Fault> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// The tables a query reads, in the order they stand in it; names of CTEs are no tables where they are visible.
+pub fn references(sql: &str) -> Result<Vec<Reference>, Fault> {
+    on_deep_stack(|| parse(sql).map(|query| query.references()))
+}
+
+/// The same for two texts that differ in comments and white space only. Not for security.
+pub fn fingerprint(sql: &str) -> String {
+    let canonical = on_deep_stack(|| parse(sql).map(|query| query.0.to_string()));
+    let text = canonical.unwrap_or_else(|_| sql.trim().to_string());
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, Fault> + Send) -> Result<T, Fault> {
+    let answer: OurResult<_> = deep::call(work);
+    answer.unwrap_or_else(|error| Err(Fault::new(error.to_string())))
+}
+
+/// One query that may be planned. Made, used and dropped on a deep stack.
+pub(super) struct Parsed(Box<Query>);
+
+impl Parsed {
+    /// With every plain `timestamp` made one of microseconds, as everywhere in the lake: DataFusion's own
+    /// reading, nanoseconds, ends in the year 2262.
+    pub fn into_statement(mut self) -> Statement {
+        let ControlFlow::Continue(()) = VisitMut::visit(self.0.as_mut(), &mut Microseconds);
+        Statement::Query(self.0)
+    }
+
+    fn references(&self) -> Vec<Reference> {
+        let mut reader = TableReader::default();
+        let ControlFlow::Continue(()) = Visit::visit(self.0.as_ref(), &mut reader);
+        reader.found
+    }
+}
+
+/// Parses one query. To be called on a deep stack only.
+pub(super) fn parse(sql: &str) -> Result<Parsed, Fault> {
+    if sql.len() > MAX_BYTES {
+        return Err(Fault::new(format!("the statement is longer than {MAX_BYTES} bytes")));
+    }
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| placed(Fault::new(error.message), error.location))?;
+    if tokens.iter().filter(|token| is_operator(&token.token)).count() > MAX_OPERATORS {
+        return Err(Fault::new(format!("the statement has more than {MAX_OPERATORS} operators")));
+    }
+    let place = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_))).map(start_of);
+    let place = place.unwrap_or(Location { line: 1, column: 1 });
+    let end = tokens.last().map_or(place, |token| token.span.end);
+    let mut statements = Parser::new(&dialect)
+        .with_recursion_limit(MAX_NESTING)
+        .with_tokens_with_locations(tokens)
+        .parse_statements()
+        .map_err(|error| match of_parser(&error) {
+            fault if fault.line.is_none() && fault.message.ends_with("found: EOF") => placed(fault, end),
+            fault => fault,
+        })?;
+    let query = match (statements.pop(), statements.is_empty()) {
+        (Some(Statement::Query(query)), true) => query,
+        (None, _) => return Err(placed(Fault::new("there is no query"), place)),
+        (_, false) => return Err(placed(Fault::new("only one statement is allowed"), place)),
+        (Some(_), true) => return Err(placed(Fault::new("only a query is allowed (SELECT, WITH or VALUES)"), place)),
+    };
+    let mut limits = Limits::default();
+    match Visit::visit(query.as_ref(), &mut limits) {
+        ControlFlow::Continue(()) => Ok(Parsed(query)),
+        ControlFlow::Break(fault) => Err(fault),
+    }
+}
+
+/// Refuses a query that reads a table nobody registered; `tables` are the known ones, `layer.name` or `name`.
+pub(super) fn check_tables(query: &Parsed, tables: &[String]) -> Result<(), Fault> {
+    for reference in query.references() {
+        let name = reference.parts.join(".");
+        if tables.contains(&name) {
+            continue;
+        }
+        let near = nearest(&name, tables.iter().map(String::as_str)).map(str::to_string);
+        return Err(Fault::new(format!("table `{name}` not found")).at(reference.line, reference.column).near(near));
+    }
+    Ok(())
+}
+
+fn start_of(token: &TokenWithSpan) -> Location {
+    token.span.start
+}
+
+fn placed(fault: Fault, at: Location) -> Fault {
+    fault.at(at.line as usize, at.column as usize)
+}
+
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => word.quote_style.is_none() && matches!(word.value.to_uppercase().as_str(), "AND" | "OR"),
+        Token::Number(..) | Token::Whitespace(_) | Token::Comma | Token::Period | Token::EOF => false,
+        Token::LParen | Token::RParen | Token::SemiColon | Token::Colon | Token::DoubleColon => false,
+        Token::SingleQuotedString(_) | Token::DoubleQuotedString(_) => false,
+        _ => true,
+    }
+}
+
+fn normalized(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// Refuses what writes and what is too deep to be evaluated.
+#[derive(Default)]
+struct Limits {
+    depth: usize,
+}
+
+impl Visitor for Limits {
+    type Break = Fault;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Fault> {
+        let writes = match query.body.as_ref() {
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => true,
+            SetExpr::Select(select) => select.into.is_some(),
+            _ => false,
+        };
+        if writes {
+            return ControlFlow::Break(Fault::new("a query may only read"));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Fault> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            let message = format!("an expression has more than {MAX_DEPTH} operators in a row or in each other");
+            return ControlFlow::Break(Fault::new(message));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<Fault> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+/// Collects table names. A CTE hides a table from the CTEs after it and from the body of its query.
+#[derive(Default)]
+struct TableReader {
+    scopes: Vec<Scope>,
+    found: Vec<Reference>,
+}
+
+#[derive(Default)]
+struct Scope {
+    visible: Vec<String>,
+    /// CTEs whose own query was not read yet, by the address of that query.
+    pending: Vec<(usize, String)>,
+}
+
+fn address(query: &Query) -> usize {
+    std::ptr::from_ref(query).addr()
+}
+
+impl Visitor for TableReader {
+    type Break = std::convert::Infallible;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        let mut scope = Scope::default();
+        if let Some(with) = &query.with {
+            let ctes = with.cte_tables.iter().map(|cte| (address(&cte.query), normalized(&cte.alias.name)));
+            match with.recursive {
+                true => scope.visible = ctes.map(|(_, name)| name).collect(),
+                false => scope.pending = ctes.collect(),
+            }
+        }
+        self.scopes.push(scope);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        self.scopes.pop();
+        if let Some(outer) = self.scopes.last_mut()
+            && let Some(done) = outer.pending.iter().position(|(pending, _)| *pending == address(query))
+        {
+            let (_, name) = outer.pending.swap_remove(done);
+            outer.visible.push(name);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
+        if let TableFactor::Table { name, args: None, .. } = factor {
+            let idents: Vec<&Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
+            let parts: Vec<String> = idents.iter().map(|ident| normalized(ident)).collect();
+            let is_cte = parts.len() == 1 && self.scopes.iter().any(|scope| scope.visible.contains(&parts[0]));
+            if let Some(first) = idents.first().filter(|_| !is_cte) {
+                let at = first.span.start;
+                self.found.push(Reference { parts, line: at.line as usize, column: at.column as usize });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct Microseconds;
+
+impl VisitorMut for Microseconds {
+    type Break = std::convert::Infallible;
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        let data_type = match expr {
+            Expr::Cast { data_type, .. } => Some(data_type),
+            Expr::TypedString(typed) => Some(&mut typed.data_type),
+            _ => None,
+        };
+        if let Some(DataType::Timestamp(precision @ None, _)) = data_type {
+            *precision = Some(6);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sql: &str) -> Vec<String> {
+        references(sql).unwrap().into_iter().map(|reference| reference.parts.join(".")).collect()
+    }
+
+    #[test]
+    fn tables_are_found_where_they_stand() {
+        let found = references("select *\nfrom Bronze.Books b\n join silver.\"Odd\" on true").unwrap();
+        let places: Vec<_> = found.iter().map(|r| (r.parts.join("."), r.line, r.column)).collect();
+        assert_eq!(places, [("bronze.books".into(), 2, 6), ("silver.Odd".into(), 3, 7)]);
+    }
+
+    #[test]
+    fn names_of_ctes_are_tables_only_where_they_are_not_visible() {
+        let table: [(&str, &[&str]); 9] = [
+            ("with a as (select 1) select * from a", &[]),
+            ("with A as (select 1) select * from a", &[]),
+            ("with a as (select * from a) select * from a", &["a"]),
+            ("with recursive a as (select * from a) select * from a", &[]),
+            ("with a as (select * from b), b as (select * from a) select * from b", &["b"]),
+            ("select * from (with a as (select 1) select * from a) x, a", &["a"]),
+            ("with a as (select 1) select * from (select * from a union select * from gold.a) x", &["gold.a"]),
+            ("select (select max(n) from silver.x) from generate_series(1, 3)", &["silver.x"]),
+            ("select 1 where exists (select 1 from b) and 1 in (select n from c)", &["b", "c"]),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(read(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn only_one_reading_query_is_allowed() {
+        let refused = [
+            "",
+            "  -- nothing",
+            "select 1; select 2",
+            "drop table x",
+            "insert into x values (1)",
+            "set a = 1",
+            "create table x as select 1",
+            "explain select 1",
+            "copy x to 'y'",
+            "select 1 into x",
+            "with a as (select 1) insert into x select * from a",
+            "delete from x",
+        ];
+        for sql in refused {
+            assert!(references(sql).is_err(), "{sql}");
+        }
+        for sql in ["select 1", "values (1)", "(select 1)", "select 1;", "with a as (select 1) select * from a"] {
+            assert!(references(sql).is_ok(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn faults_have_a_place() {
+        let table = [
+            ("select a\nfrom x where", 2, 13),
+            ("select a,, b from x", 1, 10),
+            ("select 'open", 1, 8),
+            ("\n  drop table x", 2, 3),
+        ];
+        for (sql, line, column) in table {
+            let fault = references(sql).unwrap_err();
+            assert_eq!((fault.line, fault.column), (Some(line), Some(column)), "{sql}: {fault}");
+        }
+    }
+
+    #[test]
+    fn depth_and_size_are_limited() {
+        let chain = |operators: usize| format!("select 1{}", " + 1".repeat(operators));
+        let nested = |levels: usize| format!("select {}1{}", "(".repeat(levels), ")".repeat(levels));
+        assert!(references(&chain(300)).is_ok());
+        assert!(references(&chain(1_000)).is_err());
+        assert!(references(&chain(19_000)).is_err());
+        assert!(references(&chain(200_000)).is_err());
+        assert!(references(&nested(50)).is_ok());
+        assert!(references(&nested(10_000)).is_err());
+        let list = vec!["1"; 20_000].join(", ");
+        assert!(references(&format!("select 1 where 1 in ({list})")).is_ok());
+        assert!(references(&format!("select '{}'", "x".repeat(MAX_BYTES))).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_sees_through_layout_only() {
+        let same = ["select a, b from x where a = 'A  b'", "select a,b -- why\nFROM x /* c */ WHERE a='A  b';"];
+        assert_eq!(fingerprint(same[0]), fingerprint(same[1]));
+        for other in ["select a, b from x where a = 'A b'", "select b, a from x where a = 'A  b'", "broken from"] {
+            assert_ne!(fingerprint(same[0]), fingerprint(other), "{other}");
+        }
+        assert_eq!(fingerprint("select 1").len(), 32);
+    }
+}

@@ -1,0 +1,165 @@
+//! Queries over batches and tables in memory.
+
+use super::*;
+use crate::error::Kind;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringViewArray};
+use arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
+use std::error::Error as _;
+
+fn engine() -> Engine {
+    Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 2 }).unwrap()
+}
+
+fn books() -> RecordBatch {
+    let titles: ArrayRef = Arc::new(StringViewArray::from(vec![Some("Ящик"), Some("b"), None]));
+    let sales: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    RecordBatch::try_from_iter([("title", titles), ("sales", sales)]).unwrap()
+}
+
+fn session() -> Session {
+    let session = engine().session();
+    let batch = books();
+    let table = MemTable::try_new(batch.schema(), vec![vec![batch.clone()]]).unwrap();
+    session.register(&TableName::parse("silver.books").unwrap(), Arc::new(table)).unwrap();
+    session.register_batches("batch", batch.schema(), vec![batch]).unwrap();
+    session
+}
+
+fn types_of(schema: &Schema) -> Vec<DataType> {
+    schema.fields().iter().map(|field| field.data_type().clone()).collect()
+}
+
+#[tokio::test]
+async fn results_are_of_plain_types() {
+    let session = session();
+    let sql = "select title, upper(title) u, count(*) c, row_number() over (order by title) r,
+               arrow_cast('x', 'Dictionary(Int32, Utf8)') d from SILVER.books group by title";
+    let expected = [DataType::Utf8, DataType::Utf8, DataType::Int64, DataType::Int64, DataType::Utf8];
+    assert_eq!(types_of(&session.schema_of(sql).await.unwrap()), expected);
+    let batches = session.query(sql).await.unwrap();
+    assert_eq!(types_of(&batches[0].schema()), expected);
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+}
+
+#[tokio::test]
+async fn announced_types_are_those_of_the_result() {
+    let table = [
+        ("select case when sales > 1 then 1 else 0.5 end from silver.books", DataType::Float64),
+        ("select 1 union all select 2.5", DataType::Float64),
+        ("select cast('1.10' as decimal(10,2)) * sales from silver.books", DataType::Decimal128(31, 2)),
+        ("select coalesce(title, 'none') from silver.books", DataType::Utf8),
+        ("select array_agg(title) from silver.books", types::parse_type("text[]").unwrap()),
+        ("select null", DataType::Utf8),
+    ];
+    for (sql, expected) in table {
+        assert_eq!(session().schema_of(sql).await.unwrap().field(0).data_type(), &expected, "{sql}");
+        let rows = session().query(sql).await.unwrap();
+        assert_eq!(rows[0].column(0).data_type(), &expected, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unqualified_batches_and_views_are_tables_too() {
+    let session = session();
+    let name = TableName::parse("bronze.books").unwrap();
+    session.register_view(&name, "select title from batch where sales > 1").await.unwrap();
+    let rows = session.query("select count(*) from bronze.books join batch using (title)").await.unwrap();
+    assert_eq!(rows[0].column(0).as_primitive::<Int64Type>().value(0), 1);
+    // A view may take the place of what it reads.
+    session.register_view(&name, "select title from bronze.books where title is not null").await.unwrap();
+    let rows = session.query("select * from bronze.books").await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn timestamps_count_microseconds() {
+    let sql = "select cast('9999-12-31 23:59:59' as timestamp) a, timestamp '2024-05-01 10:00:00' b,
+               '2024-05-01T10:00:00+02:00'::timestamptz c, cast('2024-02-29' as date) d";
+    let rows = session().query(sql).await.unwrap();
+    let us = TimeUnit::Microsecond;
+    let expected = [
+        DataType::Timestamp(us, None),
+        DataType::Timestamp(us, None),
+        DataType::Timestamp(us, Some("UTC".into())),
+        DataType::Date32,
+    ];
+    assert_eq!(types_of(&rows[0].schema()), expected);
+    let at = |column: usize| rows[0].column(column).as_primitive::<TimestampMicrosecondType>().value(0);
+    assert_eq!(at(0), 253_402_300_799_000_000);
+    assert_eq!((at(1) - at(2)) / 1_000_000, 7_200);
+}
+
+#[tokio::test]
+async fn faults_of_the_text_name_place_and_nearest() {
+    let table = [
+        ("select titel from silver.books", Some((1, 8)), Some("title")),
+        ("select b.titel\nfrom silver.books b", Some((1, 8)), Some("title")),
+        ("select title\nfrom silver.book", Some((2, 6)), Some("silver.books")),
+        ("select * from gold.nothing_at_all", Some((1, 15)), None),
+        ("select title from silver.books where", Some((1, 37)), None),
+        ("select title, sum(sales) from silver.books", Some((1, 8)), None),
+        ("select nosuch(title) from silver.books", Some((1, 8)), None),
+        ("select sales + title || from", None, None),
+    ];
+    for (sql, place, near) in table {
+        let error = session().schema_of(sql).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config, "{sql}");
+        let fault = sql::fault_of(&error).unwrap();
+        if let Some(place) = place {
+            assert_eq!(fault.line.zip(fault.column), Some(place), "{sql}: {fault}");
+        }
+        assert_eq!(fault.nearest.as_deref(), near, "{sql}: {fault}");
+        assert!(!fault.message.contains('\n'), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn only_queries_are_answered() {
+    for sql in ["create table x as select 1", "set datafusion.execution.batch_size = 1", "select 1; select 2"] {
+        assert_eq!(session().query(sql).await.unwrap_err().kind(), Kind::Config, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn faults_of_the_data_are_input() {
+    let table = [
+        "select cast(title as bigint) from silver.books",
+        "select 1 / (sales - 1) from silver.books",
+        "select cast(sales * 1000 as smallint) / 1, cast(sales * 100000 as smallint) from silver.books",
+    ];
+    for sql in table {
+        let error = session().query(sql).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Input, "{sql}: {error} {:?}", error.source());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_limited_and_spilled() {
+    let engine = Engine::new(&EngineConfig { memory_bytes: 20 << 20, threads: 2 }).unwrap();
+    let sql = "select value, repeat('x', 50) t from generate_series(1, 600000) order by value % 1000, value";
+    let rows = engine.session().query(sql).await.unwrap();
+    assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 600_000);
+    let small = Engine::new(&EngineConfig { memory_bytes: 1 << 20, threads: 2 }).unwrap();
+    let error = small.session().query("select array_agg(value) from generate_series(1, 2000000)").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{:?}", error.source());
+    assert!(error.hint_text().is_some());
+}
+
+#[tokio::test]
+async fn deep_expressions_are_planned_and_run_or_refused() {
+    let chain = |operators: usize| format!("select sales{} from silver.books", " + sales".repeat(operators));
+    assert_eq!(session().query(&chain(390)).await.unwrap()[0].num_rows(), 3);
+    let ors = vec!["sales = 7 or title = 'x'"; 190].join(" or ");
+    assert!(session().query(&format!("select 1 from silver.books where {ors}")).await.is_ok());
+    for operators in [500, 5_000, 100_000] {
+        assert_eq!(session().query(&chain(operators)).await.unwrap_err().kind(), Kind::Config, "{operators}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_result_keeps_its_columns() {
+    let stream = session().stream("select title from silver.books where false").await.unwrap();
+    assert_eq!(stream.schema().field(0).data_type(), &DataType::Utf8);
+    let rows: Vec<_> = stream.try_collect().await.unwrap();
+    assert!(rows.iter().all(|batch: &RecordBatch| batch.column(0).is_empty()));
+}

@@ -1,0 +1,107 @@
+//! What the batches of one table are worked on with: the table, its decoder, its SQL.
+
+use super::Stream;
+use super::batch::Batch;
+use super::columns::{self, QUARANTINED};
+use super::marks::Marks;
+use super::sort::{Sorted, count_by_partition, sort};
+use super::transform::Transform;
+use crate::decode::{Decoder, JsonDecoder, infer};
+use crate::engine::Engine;
+use crate::error::{Context, Error, Kind, Result};
+use crate::record::HEADER_ERROR;
+use crate::table::{Lake, Table};
+use arrow::datatypes::{Fields, SchemaRef};
+
+pub(super) struct Desk {
+    pub table: Table,
+    /// The columns the table should have; those it lacks are added by the next commit.
+    pub wanted: SchemaRef,
+    decoder: Box<dyn Decoder>,
+    transform: Option<Transform>,
+}
+
+impl Desk {
+    /// Opens the table, or creates it by its contract. `None`: it does not exist and nobody declared its
+    /// columns, so they are to be inferred.
+    pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream) -> Result<Option<Desk>> {
+        let existing = lake.table(&stream.table).await?;
+        let declared = columns::declared(&stream.table, &stream.columns)?;
+        let decoded = match (&existing, declared.is_empty()) {
+            (_, false) => declared,
+            (_, true) if stream.sql.is_some() => {
+                return Err(Error::config(format!("`{}` has SQL for its stream but no columns", stream.table))
+                    .hint("declare the topic's columns in models/sources.yml; the statement reads them by name"));
+            }
+            (Some(table), true) => columns::stream_columns(&table.schema()),
+            (None, true) => return Ok(None),
+        };
+        Desk::lay(lake, engine, stream, existing, decoded).await.map(Some)
+    }
+
+    /// Creates the table by what its first batch looks like. Whoever created it meanwhile decides its
+    /// columns. With no readable record in the batch there are none, and every field will be rescued.
+    pub async fn infer(lake: &Lake, engine: &Engine, stream: &Stream, batch: &Batch) -> Result<Desk> {
+        let schema = columns::table_schema(&infer_columns(batch));
+        let table = lake.create(&stream.table, schema, &[QUARANTINED]).await?;
+        let decoded = columns::stream_columns(&table.schema());
+        Desk::lay(lake, engine, stream, Some(table), decoded).await
+    }
+
+    async fn lay(
+        lake: &Lake,
+        engine: &Engine,
+        stream: &Stream,
+        existing: Option<Table>,
+        decoded: Fields,
+    ) -> Result<Desk> {
+        let name = &stream.table;
+        let transform = match &stream.sql {
+            Some((file, sql)) => Some(Transform::new(name, engine, file, sql, &decoded).await?),
+            None => None,
+        };
+        let wanted = columns::table_schema(transform.as_ref().map_or(&decoded, |transform| &transform.columns));
+        let decoder = Box::new(JsonDecoder::new(&decoded)?);
+        let table = match existing {
+            Some(table) => table,
+            None => lake.create(name, wanted.clone(), &[QUARANTINED]).await?,
+        };
+        columns::widened(name, &table.schema(), &wanted)?;
+        Ok(Desk { table, wanted, decoder, transform })
+    }
+
+    /// Tells the messages apart, decodes them on a thread for work that takes long, and applies the SQL.
+    pub async fn sort(&mut self, batch: Batch, marks: &mut Marks) -> Result<(Batch, Sorted)> {
+        let idle = Box::new(JsonDecoder::new(&Fields::empty())?);
+        let mut decoder = std::mem::replace(&mut self.decoder, idle);
+        let mut moving = std::mem::take(marks);
+        let now = chrono::Utc::now().timestamp_micros();
+        let work = tokio::task::spawn_blocking(move || {
+            let sorted = sort(&batch, decoder.as_mut(), &mut moving, now);
+            sorted.map(|sorted| (batch, sorted, decoder, moving))
+        });
+        let (batch, mut sorted, decoder, moved) = work.await.context(Kind::Internal, || "decode a batch")??;
+        (self.decoder, *marks) = (decoder, moved);
+        if let Some(transform) = &self.transform {
+            apply(transform, &mut sorted).await?;
+        }
+        Ok((batch, sorted))
+    }
+}
+
+async fn apply(transform: &Transform, sorted: &mut Sorted) -> Result<()> {
+    let kept = transform.apply(&sorted.good).await?;
+    let (before, after) = (count_by_partition(&sorted.good)?, count_by_partition(&kept)?);
+    for (number, rows) in before {
+        let kept = after.get(&number).copied().unwrap_or(0);
+        sorted.counts.entry(number).or_default().filtered = rows - kept;
+    }
+    sorted.good = kept;
+    Ok(())
+}
+
+fn infer_columns(batch: &Batch) -> Fields {
+    let whole = batch.messages.iter().filter(|message| !message.headers.iter().any(|(name, _)| name == HEADER_ERROR));
+    let payloads: Vec<&[u8]> = whole.filter_map(|message| message.payload.as_deref()).collect();
+    infer::columns(&payloads)
+}

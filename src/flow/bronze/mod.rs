@@ -1,0 +1,162 @@
+//! `lake bronze`: Kafka topics into Bronze tables, each record exactly once, good or quarantined.
+//!
+//! One stream is one topic into one table. Its loop: positions out of the table's `txn` actions, a batch of
+//! consecutive messages, decode, one Delta commit that holds the rows, the quarantined records and the new
+//! positions. A batch that is not committed never happened; it is read again.
+//!
+//! Before each commit the conservation law is checked per partition:
+//! `rows + rejects + duplicates + tombstones + filtered + gaps == to - from`.
+//!
+//! ```text
+//! intake    polls Kafka on a thread of its own, hands over bounded chunks, cuts batches
+//! batch     which offsets a batch covers, and what became of each message (the law)
+//! marks     highest row seen per source: what a replayed record is compared with
+//! desk      a table with its decoder and SQL
+//! sort      messages -> rows, rejects, duplicates, tombstones; decodes
+//! columns   Bronze's own columns and the shape of a table
+//! transform the optional SELECT over each batch
+//! start     where to begin, and what to do when the topic no longer holds that place
+//! worker    the loop that joins them for one table
+//! ```
+
+mod batch;
+mod columns;
+mod desk;
+mod intake;
+mod marks;
+mod sort;
+mod start;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod worker;
+
+pub use columns::SYSTEM_COLUMNS;
+
+use super::{Progress, Stop};
+use crate::checkpoint::Partition;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::ident::TableName;
+use crate::kafka::KafkaConfig;
+use crate::model::Column;
+use crate::table::Lake;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use worker::Worker;
+
+/// A topic and the Bronze table it fills.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    pub table: TableName,
+    pub topic: String,
+    /// The contract. Empty: inferred from the first batch, afterwards the table's own columns.
+    pub columns: Vec<Column>,
+    /// File and text of a SELECT over `batch`, applied to the good rows of each batch. It has to keep
+    /// `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them.
+    pub sql: Option<(PathBuf, String)>,
+}
+
+/// Where to begin on partitions of which nothing was committed yet. A partition added to a topic that was
+/// read before is always read from its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Earliest,
+    Latest,
+    /// The same offset on each partition, moved into the range the partition holds.
+    Offset(i64),
+    /// The first record at or after this time, in milliseconds since 1970.
+    Timestamp(i64),
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// End at the high watermarks taken at the start instead of going on.
+    pub once: bool,
+    /// A batch is committed at the latest this long after its first message.
+    pub interval: Duration,
+    pub max_rows: usize,
+    /// Payload, key and header bytes of one batch.
+    pub max_bytes: usize,
+    pub start: Start,
+}
+
+/// What one call did, table by table in the order of the streams.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub tables: Vec<TableReport>,
+}
+
+/// Sums over the commits of one call.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TableReport {
+    pub table: String,
+    pub topic: String,
+    pub rows: u64,
+    pub rejects: u64,
+    pub duplicates: u64,
+    pub tombstones: u64,
+    pub filtered: u64,
+    pub gaps: u64,
+    pub commits: u64,
+    /// Newest version seen; `None` when the table does not exist yet.
+    pub version: Option<i64>,
+    /// `topic/partition` -> next offset to read.
+    pub positions: BTreeMap<String, i64>,
+}
+
+/// App id of the `txn` that holds the next offset of a partition.
+pub fn position_app(partition: &Partition) -> String {
+    format!("lake:bronze:{}:{}", partition.topic, partition.number)
+}
+
+/// App id of the `txn` that holds the highest row of a source seen in a partition.
+pub fn source_app(partition: &Partition, source: &str) -> String {
+    format!("lake:source:{}:{}:{source}", partition.topic, partition.number)
+}
+
+/// Serves all streams at the same time, each with its own consumer and commits.
+///
+/// With `once` every stream comes to its end, then the first failure is returned, if any. Otherwise it goes
+/// on until `stop` is requested, which drops the batches being collected and returns `Interrupted`, or until
+/// one stream fails, which ends the others the same way and returns that failure.
+pub async fn bronze(
+    kafka: &KafkaConfig,
+    lake: &Lake,
+    engine: &Engine,
+    streams: &[Stream],
+    options: &Options,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Report> {
+    let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
+    let workers = streams.iter().map(|stream| {
+        let worker = Worker::new(lake, engine, stream, options, progress, &halt);
+        let (kafka, topic, start, halt) = (kafka.clone(), stream.topic.clone(), options.start, &halt);
+        async move {
+            let outcome = worker.run(move || start::survey(&kafka, &topic, start)).await;
+            halt.failed.fetch_or(outcome.is_err() && !options.once, Ordering::SeqCst);
+            outcome
+        }
+    });
+    let outcomes = futures::future::join_all(workers).await;
+    let tables = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(Report { tables })
+}
+
+/// Whether a stream may go on.
+struct Halt {
+    stop: Stop,
+    failed: AtomicBool,
+}
+
+impl Halt {
+    /// False when another stream failed; an error when a signal asked to stop.
+    fn go_on(&self) -> Result<bool> {
+        self.stop.check()?;
+        Ok(!self.failed.load(Ordering::SeqCst))
+    }
+}

@@ -1,0 +1,175 @@
+//! Where to begin reading, and what it means when the topic no longer holds that place.
+//!
+//! The decision is a pure function of what the table stores and what the broker holds (`stored`, `low` and
+//! `high` are offsets):
+//!
+//! | stored | topic | result |
+//! |---|---|---|
+//! | none, and none of the whole topic | | [`Start`] |
+//! | none, but of other partitions | | `low`: the partition was added later |
+//! | `low <= stored <= high` | | `stored` |
+//! | `stored > high` | | error: the topic was deleted and made again |
+//! | `stored < low` | | error: retention was faster than Bronze |
+//! | a partition the topic lacks | | error: the topic was deleted and made again |
+
+use super::Start;
+use crate::checkpoint::Partition;
+use crate::error::{Error, Result};
+use crate::ident::TableName;
+use crate::kafka::{Consumer, KafkaConfig, Watermarks};
+use std::collections::BTreeMap;
+
+/// What the broker says about a topic.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Survey {
+    pub watermarks: BTreeMap<Partition, Watermarks>,
+    /// First offsets at the time of [`Start::Timestamp`], only asked for then.
+    pub timed: BTreeMap<Partition, i64>,
+}
+
+/// Asks the broker. `None`: the topic does not exist. Blocking.
+pub(super) fn survey(kafka: &KafkaConfig, topic: &str, start: Start) -> Result<Option<(Consumer, Survey)>> {
+    let consumer = Consumer::new(kafka)?;
+    let Some(partitions) = consumer.partitions(topic)? else { return Ok(None) };
+    let mut survey = Survey::default();
+    for partition in partitions {
+        if let Start::Timestamp(at) = start {
+            survey.timed.insert(partition.clone(), consumer.offset_at(&partition, at)?);
+        }
+        let watermarks = consumer.watermarks(&partition)?;
+        survey.watermarks.insert(partition, watermarks);
+    }
+    Ok(Some((consumer, survey)))
+}
+
+/// The offset to read next of each partition, by the table above.
+pub(super) fn positions(
+    table: &TableName,
+    survey: &Survey,
+    stored: &BTreeMap<Partition, Option<i64>>,
+    start: Start,
+) -> Result<BTreeMap<Partition, i64>> {
+    let anything_stored = stored.values().any(Option::is_some);
+    let mut positions = BTreeMap::new();
+    for (partition, stored) in stored {
+        let Some(watermarks) = survey.watermarks.get(partition) else {
+            match stored {
+                Some(at) => return Err(made_again(table, partition, *at, 0)),
+                None => continue,
+            }
+        };
+        let position = match stored {
+            Some(at) => check_held(table, partition, *at, *watermarks)?,
+            None if anything_stored => watermarks.low,
+            None => first_position(survey, partition, *watermarks, start),
+        };
+        positions.insert(partition.clone(), position);
+    }
+    Ok(positions)
+}
+
+fn first_position(survey: &Survey, partition: &Partition, Watermarks { low, high }: Watermarks, start: Start) -> i64 {
+    match start {
+        Start::Earliest => low,
+        Start::Latest => high,
+        Start::Offset(offset) => offset.clamp(low, high.max(low)),
+        Start::Timestamp(_) => survey.timed.get(partition).copied().unwrap_or(high),
+    }
+}
+
+fn check_held(table: &TableName, partition: &Partition, at: i64, Watermarks { low, high }: Watermarks) -> Result<i64> {
+    if at > high {
+        return Err(made_again(table, partition, at, high));
+    }
+    if at < low {
+        let message = format!(
+            "offsets {at}..{low} of {partition} were deleted by retention before `{table}` had read them: {} lost",
+            low - at
+        );
+        return Err(Error::input(message).hint(format!(
+            "to go on with what the topic still holds, move `{table}` away and run again; \
+             a longer `retention.ms` on topic `{}` prevents it",
+            partition.topic
+        )));
+    }
+    Ok(at)
+}
+
+fn made_again(table: &TableName, partition: &Partition, at: i64, high: i64) -> Error {
+    let topic = &partition.topic;
+    Error::input(format!(
+        "`{table}` has read {partition} up to offset {at}, but it ends at {high}: topic `{topic}` was deleted and made again"
+    ))
+    .hint(format!("move `{table}` away to read the new topic from its beginning, or give the new topic another name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(watermarks: &[(i64, i64)]) -> Survey {
+        let partition = |number: usize| Partition::new("books", number as i32);
+        let watermarks = watermarks
+            .iter()
+            .enumerate()
+            .map(|(number, (low, high))| (partition(number), Watermarks { low: *low, high: *high }));
+        Survey { watermarks: watermarks.collect(), timed: BTreeMap::from([(partition(0), 7)]) }
+    }
+
+    fn resolve(stored: &[Option<i64>], watermarks: &[(i64, i64)], start: Start) -> Result<Vec<i64>, String> {
+        let table = TableName::parse("bronze.books").unwrap();
+        let stored =
+            stored.iter().enumerate().map(|(number, at)| (Partition::new("books", number as i32), *at)).collect();
+        positions(&table, &survey(watermarks), &stored, start)
+            .map(|positions| positions.into_values().collect())
+            .map_err(|fault| fault.to_string())
+    }
+
+    type Stored<'a> = &'a [Option<i64>];
+    type Held<'a> = &'a [(i64, i64)];
+
+    #[test]
+    fn the_truth_table_holds() {
+        let good: [(Stored, Held, Start, &[i64]); 8] = [
+            (&[None], &[(3, 9)], Start::Earliest, &[3]),
+            (&[None], &[(3, 9)], Start::Latest, &[9]),
+            (&[None, None, None], &[(3, 9), (0, 4), (6, 8)], Start::Offset(5), &[5, 4, 6]),
+            (&[None, None], &[(3, 9), (0, 4)], Start::Timestamp(0), &[7, 4]),
+            (&[Some(5), None], &[(3, 9), (1, 4)], Start::Latest, &[5, 1]),
+            (&[Some(3)], &[(3, 9)], Start::Latest, &[3]),
+            (&[Some(9)], &[(3, 9)], Start::Latest, &[9]),
+            (&[], &[], Start::Earliest, &[]),
+        ];
+        for (stored, watermarks, start, expected) in good {
+            assert_eq!(
+                resolve(stored, watermarks, start).as_deref(),
+                Ok(expected),
+                "{stored:?} {watermarks:?} {start:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn losses_are_named() {
+        let table: [(Stored, Held, &str); 3] = [
+            (
+                &[Some(10)],
+                &[(3, 9)],
+                "`bronze.books` has read books/0 up to offset 10, but it ends at 9: topic `books` was deleted and made again",
+            ),
+            (
+                &[Some(2)],
+                &[(5, 9)],
+                "offsets 2..5 of books/0 were deleted by retention before `bronze.books` had read them: 3 lost",
+            ),
+            (
+                &[Some(2), Some(4)],
+                &[(0, 9)],
+                "`bronze.books` has read books/1 up to offset 4, but it ends at 0: topic `books` was deleted and made again",
+            ),
+        ];
+        for (stored, watermarks, expected) in table {
+            assert_eq!(resolve(stored, watermarks, Start::Earliest), Err(expected.into()));
+        }
+    }
+}

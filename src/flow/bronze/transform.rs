@@ -1,0 +1,140 @@
+//! The optional SELECT over the good rows of each batch.
+//!
+//! It says which rows stay and what the stream's columns are. Bronze's own columns are taken from the
+//! messages again, found by partition and offset, so a statement cannot falsify where a row came from.
+
+use super::columns::{self, OFFSET, PARTITION, TOPIC};
+use super::sort::readable;
+use crate::engine::{Engine, Session};
+use crate::error::{Context, Error, Kind, Result};
+use crate::ident::TableName;
+use crate::table::schema::storable_type;
+use arrow::array::{Array, AsArray, UInt32Array};
+use arrow::compute::{cast, concat_batches, take};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Name under which a batch is queried.
+const BATCH: &str = "batch";
+
+/// A checked statement.
+pub(super) struct Transform {
+    engine: Engine,
+    file: PathBuf,
+    sql: String,
+    output: SchemaRef,
+    /// The stream's columns as the table keeps them.
+    pub columns: Fields,
+}
+
+impl Transform {
+    /// Plans the statement against the decoded columns; fails when it does not keep the row's identity.
+    pub async fn new(
+        table: &TableName,
+        engine: &Engine,
+        file: &Path,
+        sql: &str,
+        decoded: &Fields,
+    ) -> Result<Transform> {
+        let input = readable(&RecordBatch::new_empty(columns::table_schema(decoded)))?;
+        let session = session(engine, &input)?;
+        let output = session.schema_of(sql).await.map_err(|fault| in_file(file, fault))?;
+        for name in [TOPIC, PARTITION, OFFSET] {
+            if output.field_with_name(name).is_err() {
+                return Err(Error::config(format!("`{}` does not select `{name}`", file.display())).hint(format!(
+                    "rows of `{table}` keep {TOPIC}, {PARTITION} and {OFFSET}; add them to the SELECT"
+                )));
+            }
+        }
+        let mut kept: Vec<Field> = Vec::new();
+        for field in output.fields().iter().filter(|field| !columns::is_system(field.name())) {
+            if kept.iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
+                return Err(Error::config(format!("`{}` selects `{}` twice", file.display(), field.name()))
+                    .hint("give each column a name of its own with AS"));
+            }
+            kept.push(Field::new(field.name(), storable_type(field.data_type()), true));
+        }
+        let (engine, file, sql) = (engine.clone(), file.to_path_buf(), sql.to_string());
+        Ok(Transform { engine, file, sql, output, columns: kept.into() })
+    }
+
+    /// The rows that stay, in the columns of the table.
+    pub async fn apply(&self, good: &RecordBatch) -> Result<RecordBatch> {
+        let session = session(&self.engine, &readable(good)?)?;
+        let batches = session.query(&self.sql).await.map_err(|fault| in_file(&self.file, fault))?;
+        let schema = batches.first().map_or(self.output.clone(), RecordBatch::schema);
+        let output = concat_batches(&schema, &batches).context(Kind::Internal, || "join the statement's batches")?;
+        let rows = self.origins(good, &output)?;
+        let schema = columns::table_schema(&self.columns);
+        let arrays = schema.fields().iter().map(|field| {
+            let name = field.name();
+            match good.column_by_name(name).filter(|_| columns::is_system(name)) {
+                Some(own) => {
+                    take(own, &rows, None).context(Kind::Internal, || format!("pick `{name}` of the kept rows"))
+                }
+                None => match output.column_by_name(name) {
+                    Some(column) => self.store(name, column, field.data_type()),
+                    None => Err(Error::internal(format!("the statement's column `{name}` is gone"))),
+                },
+            }
+        });
+        columns::assemble(schema.clone(), arrays.collect::<Result<_>>()?, output.num_rows())
+    }
+
+    /// For each row of the output, the row of `good` it came from.
+    fn origins(&self, good: &RecordBatch, output: &RecordBatch) -> Result<UInt32Array> {
+        let mut unused: HashMap<(i32, i64), u32> = identities(good)?.into_iter().zip(0u32..).collect();
+        let origins = identities(output)?.into_iter().map(|(number, offset)| {
+            unused.remove(&(number, offset)).ok_or_else(|| {
+                Error::config(format!(
+                    "`{}` returns partition {number}, offset {offset} more than once or without having read it",
+                    self.file.display()
+                ))
+                .hint("a stream's SQL may change and drop rows, not multiply or invent them; do that in a Silver model")
+            })
+        });
+        Ok(UInt32Array::from(origins.collect::<Result<Vec<u32>>>()?))
+    }
+
+    fn store(
+        &self,
+        name: &str,
+        column: &arrow::array::ArrayRef,
+        data_type: &DataType,
+    ) -> Result<arrow::array::ArrayRef> {
+        cast(column, data_type)
+            .context(Kind::Input, || format!("store column `{name}` of `{}` as {data_type}", self.file.display()))
+    }
+}
+
+fn session(engine: &Engine, batch: &RecordBatch) -> Result<Session> {
+    let session = engine.session();
+    session.register_batches(BATCH, batch.schema(), vec![batch.clone()])?;
+    Ok(session)
+}
+
+fn in_file(file: &Path, fault: Error) -> Error {
+    let hint = fault.hint_text().map(str::to_string);
+    let error = Error::new(fault.kind(), format!("apply `{}` to a batch", file.display())).caused_by(fault);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn identities(batch: &RecordBatch) -> Result<Vec<(i32, i64)>> {
+    let column = |name: &str, data_type: DataType| {
+        let column = batch.column_by_name(name).ok_or_else(|| Error::internal(format!("no column `{name}`")))?;
+        let column = cast(column, &data_type).context(Kind::Config, || format!("read `{name}` as {data_type}"))?;
+        match column.null_count() {
+            0 => Ok(column),
+            _ => Err(Error::config(format!("the stream's SQL makes `{name}` null"))),
+        }
+    };
+    let (numbers, offsets) = (column(PARTITION, DataType::Int32)?, column(OFFSET, DataType::Int64)?);
+    let numbers = numbers.as_primitive::<Int32Type>().values();
+    let offsets = offsets.as_primitive::<Int64Type>().values();
+    Ok(numbers.iter().copied().zip(offsets.iter().copied()).collect())
+}

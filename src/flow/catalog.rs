@@ -1,0 +1,98 @@
+//! Tables of the lake as sessions see them, each pinned to one version.
+//!
+//! Owns what `bronze.x` means to a reader: the good rows without the columns that only quarantine needs;
+//! `bronze.x__quarantine` is the other half. Never decides which version is right, callers do.
+
+use crate::engine::Session;
+use crate::error::Result;
+use crate::ident::{Layer, TableName, quote};
+use crate::model::QUARANTINE_SUFFIX;
+use crate::table::manifest::Manifest;
+use crate::table::{Lake, Table};
+use arrow::datatypes::Schema;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The column by which a Bronze table is cut into its halves.
+pub const QUARANTINED: &str = "_quarantined";
+/// Columns that are empty in good rows.
+const ONLY_IN_QUARANTINE: [&str; 3] = ["_reason", "_raw", QUARANTINED];
+/// Tables opened at the same time.
+const OPEN_AT_ONCE: usize = 8;
+
+/// Tables by name, each at the version a flow has settled on.
+pub type Pins = BTreeMap<TableName, Table>;
+
+/// Makes a table visible under its name; a Bronze table as its two halves.
+pub async fn register(session: &Session, table: &Table) -> Result<()> {
+    match table.name().layer() {
+        Layer::Bronze => register_bronze(session, table).await,
+        Layer::Silver | Layer::Gold => session.register(table.name(), table.provider().await?),
+    }
+}
+
+/// Registers `bronze.x` (good rows) and `bronze.x__quarantine` (the others). A Delta table that some other
+/// program put into the Bronze layer has no quarantine and is visible as it is.
+pub async fn register_bronze(session: &Session, table: &Table) -> Result<()> {
+    let (name, schema) = (table.name(), table.schema());
+    if schema.column_with_name(QUARANTINED).is_none() {
+        return session.register(name, table.provider().await?);
+    }
+    let quarantine = TableName::new(Layer::Bronze, &format!("{}{QUARANTINE_SUFFIX}", name.name()))?;
+    session.register(name, table.provider().await?)?;
+    let good = columns(&schema, |column| !ONLY_IN_QUARANTINE.contains(&column));
+    let bad = columns(&schema, |column| column.starts_with('_') && column != QUARANTINED);
+    let (all, flag) = (name.quoted(), quote(QUARANTINED));
+    session.register_view(&quarantine, &format!("select {bad} from {all} where {flag}")).await?;
+    session.register_view(name, &format!("select {good} from {all} where not {flag}")).await
+}
+
+fn columns(schema: &Schema, wanted: impl Fn(&str) -> bool) -> String {
+    let names = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| wanted(name));
+    names.map(quote).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a table was made but never written to.
+pub fn never_written(table: &Table) -> bool {
+    table.version() == 0 && table.rows() == Some(0)
+}
+
+/// Opens tables at their newest versions; those that do not exist are left out.
+pub async fn pin(lake: &Lake, names: impl IntoIterator<Item = TableName>) -> Result<Pins> {
+    let names: BTreeSet<TableName> = names.into_iter().collect();
+    let open = |name: TableName| async move { lake.table(&name).await };
+    let opened = futures::stream::iter(names.into_iter().map(open)).buffered(OPEN_AT_ONCE);
+    let opened: Vec<Option<Table>> = opened.try_collect().await?;
+    Ok(opened.into_iter().flatten().map(|table| (table.name().clone(), table)).collect())
+}
+
+/// Moves every table a manifest names to the manifest's version; the others stay where they are.
+pub async fn pin_to(pins: Pins, manifest: &Manifest) -> Result<Pins> {
+    let mut pinned = Pins::new();
+    for (name, table) in pins {
+        let table = match manifest.tables.get(&name.to_string()) {
+            Some(entry) if entry.version != table.version() => table.at(entry.version).await?,
+            _ => table,
+        };
+        pinned.insert(name, table);
+    }
+    Ok(pinned)
+}
+
+/// Registers every table of the lake in the session: those the manifest names at its versions, all others
+/// at their newest. A Silver or Gold table whose first build never passed its tests is not there yet.
+pub async fn open_all(lake: &Lake, session: &Session, manifest: Option<&Manifest>) -> Result<Pins> {
+    let mut names = Vec::new();
+    for layer in Layer::ALL {
+        names.extend(lake.tables(layer).await?);
+    }
+    let mut pins = pin(lake, names).await?;
+    pins.retain(|name, table| name.layer() == Layer::Bronze || !never_written(table));
+    if let Some(manifest) = manifest {
+        pins = pin_to(pins, manifest).await?;
+    }
+    for table in pins.values() {
+        register(session, table).await?;
+    }
+    Ok(pins)
+}

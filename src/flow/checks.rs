@@ -1,0 +1,205 @@
+//! Runs data tests: counts the rows that break a rule and keeps the first of them for people to see.
+//!
+//! Kept rows lie as CSV below `target/failures`, one file per test, replaced at each run and removed when the
+//! test passes. What a failure means for a table is decided by the flow that asked.
+
+use crate::check::{Check, Severity};
+use crate::engine::{self, Session, sql};
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::Project;
+use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::datatypes::Int64Type;
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use futures::StreamExt;
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Failing rows kept per test.
+const KEPT_ROWS: usize = 1_000;
+const FAILURES: &str = "target/failures";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestStatus {
+    Pass,
+    /// Rows fail, and the test is declared to only warn.
+    Warn,
+    Fail,
+    Skipped,
+}
+
+/// How one test ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct TestReport {
+    pub name: String,
+    /// `layer.name` of the tested table.
+    pub table: String,
+    pub status: TestStatus,
+    /// Rows that break the rule, all of them.
+    pub failures: u64,
+    /// What is wrong, or why the test was skipped.
+    pub message: Option<String>,
+    /// Where the first failing rows were kept, relative to the project.
+    pub kept_at: Option<String>,
+    pub seconds: f64,
+}
+
+impl TestReport {
+    pub(super) fn skipped(check: &Check, why: impl Into<String>) -> TestReport {
+        TestReport {
+            name: check.name.clone(),
+            table: check.table.to_string(),
+            status: TestStatus::Skipped,
+            failures: 0,
+            message: Some(why.into()),
+            kept_at: None,
+            seconds: 0.0,
+        }
+    }
+}
+
+/// Runs one check over the tables registered in the session.
+pub(super) async fn run(session: &Session, project: &Project, check: &Check, root: &Path) -> Result<TestReport> {
+    let started = Instant::now();
+    let (failures, kept) = failing_rows(session, check).await.map_err(|error| explain(error, project, check))?;
+    let status = match check.severity {
+        _ if failures == 0 => TestStatus::Pass,
+        Severity::Warn => TestStatus::Warn,
+        Severity::Error => TestStatus::Fail,
+    };
+    let kept_at = keep(root, &check.name, &kept).await?;
+    Ok(TestReport {
+        name: check.name.clone(),
+        table: check.table.to_string(),
+        status,
+        failures,
+        message: (failures > 0).then(|| check.message(failures)),
+        kept_at,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// The number of failing rows and the first of them.
+async fn failing_rows(session: &Session, check: &Check) -> Result<(u64, Vec<RecordBatch>)> {
+    let doing = || format!("run the test `{}` on `{}`", check.name, check.table);
+    if let Some(count) = check.count_sql()
+        && is_zero(&session.query(&count).await?)
+    {
+        return Ok((0, Vec::new()));
+    }
+    let mut rows = session.stream(&check.failing_rows_sql()).await?;
+    let (mut count, mut kept, mut room) = (0, Vec::new(), KEPT_ROWS);
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(|error| engine::failed(error, doing()))?;
+        count += batch.num_rows() as u64;
+        let taken = room.min(batch.num_rows());
+        if taken > 0 {
+            kept.push(batch.slice(0, taken));
+            room -= taken;
+        }
+    }
+    Ok((count, kept))
+}
+
+/// Whether the one number of a counting query is zero.
+fn is_zero(counted: &[RecordBatch]) -> bool {
+    let batch = counted.iter().find(|batch| batch.num_rows() == 1);
+    batch.is_some_and(|batch| batch.column(0).as_primitive_opt::<Int64Type>().is_some_and(|count| count.value(0) == 0))
+}
+
+/// Shows a planning error of a check in the file it comes from, when that file is SQL.
+fn explain(error: Error, project: &Project, check: &Check) -> Error {
+    let origin = project.singular_origins.get(&check.name);
+    match (origin, sql::fault_of(&error)) {
+        (Some(origin), Some(fault)) => {
+            Error::config(origin.fault(fault, &check.failing_rows_sql(), &origin.map).to_string())
+        }
+        _ => {
+            let message = format!("the test `{}` on `{}` cannot be run", check.name, check.table);
+            Error::new(error.kind(), message).caused_by(error)
+        }
+    }
+}
+
+/// Writes the rows as `target/failures/<test>.csv`; without rows removes what an earlier run left there.
+async fn keep(root: &Path, name: &str, rows: &[RecordBatch]) -> Result<Option<String>> {
+    let safe: String = name.chars().map(|c| if c.is_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
+    let shown = format!("{FAILURES}/{safe}.csv");
+    let path = root.join(&shown);
+    if rows.is_empty() {
+        return match tokio::fs::remove_file(&path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context(Kind::Unavailable, || format!("remove `{shown}`"))
+            }
+            _ => Ok(None),
+        };
+    }
+    let bytes = csv(rows)?;
+    let doing = || format!("keep failing rows in `{shown}`");
+    tokio::fs::create_dir_all(root.join(FAILURES)).await.context(Kind::Unavailable, doing)?;
+    tokio::fs::write(&path, bytes).await.context(Kind::Unavailable, doing)?;
+    Ok(Some(shown))
+}
+
+/// Every value as text, so that a column of any type can be shown.
+fn csv(batches: &[RecordBatch]) -> Result<Vec<u8>> {
+    let doing = || "write failing rows as CSV";
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(Vec::new());
+    for batch in batches {
+        let columns: Vec<(&str, ArrayRef)> = batch
+            .schema_ref()
+            .fields()
+            .iter()
+            .zip(batch.columns())
+            .map(|(field, column)| Ok((field.name().as_str(), texts(column)?)))
+            .collect::<Result<_>>()?;
+        let shown = RecordBatch::try_from_iter(columns).context(Kind::Internal, doing)?;
+        writer.write(&shown).context(Kind::Internal, doing)?;
+    }
+    Ok(writer.into_inner())
+}
+
+fn texts(column: &ArrayRef) -> Result<ArrayRef> {
+    let doing = || "show failing rows";
+    let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::new()).context(Kind::Internal, doing)?;
+    let text = |row| match column.is_null(row) {
+        true => Ok(None),
+        false => formatter.value(row).try_to_string().map(Some).context(Kind::Internal, doing),
+    };
+    let texts: Vec<Option<String>> = (0..column.len()).map(text).collect::<Result<_>>()?;
+    Ok(Arc::new(StringArray::from(texts)))
+}
+
+/// `12 passed, 1 warned, 2 failed`.
+pub(super) fn summary(tests: &[TestReport]) -> String {
+    let count = |status| tests.iter().filter(|test| test.status == status).count();
+    let parts = [
+        (count(TestStatus::Pass), "passed"),
+        (count(TestStatus::Warn), "warned"),
+        (count(TestStatus::Fail), "failed"),
+        (count(TestStatus::Skipped), "skipped"),
+    ];
+    let shown = parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+    match shown.collect::<Vec<_>>() {
+        words if words.is_empty() => "no tests".to_string(),
+        words => words.join(", "),
+    }
+}
+
+/// One error for all failed tests, or none.
+pub(super) fn failure(tests: &[TestReport]) -> Option<Error> {
+    let failed: Vec<&TestReport> = tests.iter().filter(|test| test.status == TestStatus::Fail).collect();
+    let mut lines = failed.iter().map(|test| {
+        let kept = test.kept_at.as_ref().map(|path| format!(" (see {path})")).unwrap_or_default();
+        format!("`{}`: {}{kept}", test.name, test.message.clone().unwrap_or_default())
+    });
+    let message = match failed.len() {
+        0 => return None,
+        1 => format!("data test {}", lines.next().unwrap_or_default()),
+        count => format!("{count} data tests failed\n  {}", lines.collect::<Vec<_>>().join("\n  ")),
+    };
+    Some(Error::check_failed(message))
+}

@@ -1,0 +1,213 @@
+//! The flow on a lake in a temporary folder and a PostgreSQL of the test's own.
+
+use super::*;
+use crate::check::{Check, Rule, Severity};
+use crate::engine::EngineConfig;
+use crate::model::{Materialization, Model};
+use crate::table::manifest::{Manifest, ManifestTable};
+use crate::table::{Commit, LakeConfig, Mode};
+use crate::warehouse::{WarehouseConfig, connect, throwaway};
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::record_batch::RecordBatch;
+use std::sync::Arc;
+
+struct Setting {
+    _folder: tempfile::TempDir,
+    lake: Lake,
+    engine: Engine,
+    project: Project,
+    config: WarehouseConfig,
+}
+
+fn gold(name: &str) -> TableName {
+    TableName::new(Layer::Gold, name).unwrap()
+}
+
+fn model(name: &str, rules: Vec<Rule>) -> Model {
+    let check = |rule| Check { name: "c".into(), table: gold(name), rule, severity: Severity::Error, filter: None };
+    Model {
+        table: gold(name),
+        file: "m.sql".into(),
+        sql: String::new(),
+        materialization: Materialization::Table,
+        description: String::new(),
+        columns: vec![],
+        checks: rules.into_iter().map(check).collect(),
+        upstream: vec![],
+        tags: vec![],
+        contract_enforced: false,
+        origin: Default::default(),
+    }
+}
+
+/// `dim_book(id, title)`, its key tested, and `fact_sale(book)`, which refers to it.
+async fn setting() -> Option<Setting> {
+    let config = throwaway::database().await?;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("lake").display().to_string();
+    let lake = Lake::open(&LakeConfig { root, ..LakeConfig::default() }).await.unwrap();
+    let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 2 }).unwrap();
+    let id = || "id".to_string();
+    let dim = model("dim_book", vec![Rule::Unique { columns: vec![id()] }, Rule::NotNull { column: id() }]);
+    let refers = Rule::Relationships { column: "book".into(), to: gold("dim_book"), field: id() };
+    let project = Project { models: vec![dim, model("fact_sale", vec![refers])], ..Project::default() };
+    Some(Setting { _folder: folder, lake, engine, project, config })
+}
+
+impl Setting {
+    async fn write(&self, name: &str, columns: Vec<(&str, ArrayRef)>) {
+        let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, a)| (name, a, true)));
+        let batch = batch.unwrap();
+        let mut table = self.lake.create(&gold(name), batch.schema(), &[]).await.unwrap();
+        let mut stage = table.stage(batch.schema()).await.unwrap();
+        stage.write(batch).await.unwrap();
+        let staged = stage.finish().await.unwrap();
+        let commit = Commit { mode: Mode::Replace, staged, txns: vec![], info: Default::default() };
+        table.commit(commit).await.unwrap();
+    }
+
+    async fn promote(&self, books: &[(i64, &str)], sales: &[i64]) {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(books.iter().map(|book| book.0)));
+        let titles: ArrayRef = Arc::new(StringArray::from_iter_values(books.iter().map(|book| book.1)));
+        self.write("dim_book", vec![("id", ids), ("title", titles)]).await;
+        self.write("fact_sale", vec![("book", Arc::new(Int64Array::from(sales.to_vec())))]).await;
+        self.publish(&["dim_book", "fact_sale"]).await;
+    }
+
+    async fn publish(&self, names: &[&str]) {
+        let mut manifest = Manifest { id: uuid::Uuid::new_v4().to_string(), ..Manifest::default() };
+        for name in names {
+            let version = self.lake.table(&gold(name)).await.unwrap().unwrap().version();
+            manifest.tables.insert(format!("gold.{name}"), ManifestTable { version, ..ManifestTable::default() });
+        }
+        manifest::publish(&self.lake, manifest).await.unwrap();
+    }
+
+    async fn load(&self, full: bool) -> Result<Report> {
+        let mut warehouse = connect(&self.config).await.unwrap();
+        let (options, progress, stop) = (Options { full }, Progress::silent(), Stop::default());
+        load(&self.project, &self.lake, &self.engine, warehouse.as_mut(), &options, &progress, &stop).await
+    }
+
+    async fn ask(&self, sql: &str) -> String {
+        let mut warehouse = connect(&self.config).await.unwrap();
+        let rows = warehouse.query(sql).await.unwrap().rows;
+        let texts = rows.into_iter().flatten().map(|value| value.unwrap_or("NULL".into()));
+        texts.collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn statuses(report: &Report) -> Vec<(&str, u64, Status)> {
+    report.tables.iter().map(|table| (table.table.as_str(), table.rows, table.status)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_loaded_once_and_only_what_changed_again() {
+    let Some(setting) = setting().await else { return };
+    let error = setting.load(false).await.unwrap_err();
+    assert_eq!(error.hint_text(), Some("run `lake promote all` first"));
+
+    setting.promote(&[(1, "a"), (2, "b")], &[1, 2, 2]).await;
+    let report = setting.load(false).await.unwrap();
+    assert_eq!(statuses(&report), [("gold.dim_book", 2, Status::Loaded), ("gold.fact_sale", 3, Status::Loaded)]);
+    let sql =
+        "select count(*)::text from pg_constraint where connamespace = 'gold'::regnamespace and contype in ('p', 'f')";
+    assert_eq!(setting.ask(sql).await, "2");
+
+    let entries =
+        "select string_agg(table_name || ' ' || delta_version || ' ' || run || ' ' || load_id, ';') from lake.ledger";
+    let before = setting.ask(entries).await;
+    let report = setting.load(false).await.unwrap();
+    assert_eq!(statuses(&report), [("gold.dim_book", 2, Status::Unchanged), ("gold.fact_sale", 3, Status::Unchanged)]);
+    assert_eq!(setting.ask(entries).await, before, "a load with nothing to do writes nothing");
+
+    setting.write("fact_sale", vec![("book", Arc::new(Int64Array::from(vec![2, 2])))]).await;
+    setting.publish(&["dim_book", "fact_sale"]).await;
+    let report = setting.load(false).await.unwrap();
+    assert_eq!(statuses(&report), [("gold.dim_book", 2, Status::Unchanged), ("gold.fact_sale", 2, Status::Loaded)]);
+    assert_eq!((report.tables[1].deleted, report.run), (1, Some(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_fails_leaves_everything_as_it_was() {
+    let Some(mut setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    setting.load(false).await.unwrap();
+    setting.promote(&[(1, "a"), (2, "new")], &[1, 99]).await;
+    assert_eq!(setting.load(false).await.unwrap_err().kind(), Kind::Input);
+    let state = "select (select count(*) from gold.dim_book)::text, (select string_agg(delta_version::text, ',') from lake.ledger)";
+    assert_eq!(setting.ask(state).await, "1 1,1");
+    setting.promote(&[(1, "a"), (2, "new")], &[1, 2]).await;
+    setting.project.warehouse_sql = vec![("sql/warehouse/a.sql".into(), "select 1/0".into())];
+    setting.load(false).await.unwrap_err();
+    assert_eq!(setting.ask(state).await, "1 1,1");
+    setting.project.warehouse_sql[0].1 = "create or replace view gold.v as select 1 as one".into();
+    setting.load(false).await.unwrap();
+    assert_eq!(setting.ask("select count(*)::text, (select one::text from gold.v) from gold.dim_book").await, "2 1");
+    setting.project.warehouse_sql[0].1 = "create or replace view gold.v as select 2 as one".into();
+    let report = setting.load(false).await.unwrap();
+    assert!(report.tables.iter().all(|table| table.status == Status::Unchanged));
+    assert_eq!(setting.ask("select one::text from gold.v").await, "2", "an edited script runs without new data");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_somebody_else_are_not_replaced() {
+    let Some(setting) = setting().await else { return };
+    let mut warehouse = connect(&setting.config).await.unwrap();
+    let mut theirs = warehouse.begin().await.unwrap();
+    assert!(theirs.try_lock().await.unwrap());
+    let sql = "create table gold.dim_book (id bigint, title text); insert into gold.dim_book values (7, 'x')";
+    theirs.run_script("theirs.sql".as_ref(), sql, "digest").await.unwrap();
+    theirs.commit().await.unwrap();
+    setting.promote(&[(1, "a")], &[1]).await;
+    let error = setting.load(false).await.unwrap_err();
+    assert_eq!(error.to_string(), "the warehouse table for `gold.dim_book` holds rows that lake did not load");
+    setting.load(true).await.unwrap();
+    assert_eq!(setting.ask("select title from gold.dim_book").await, "a");
+
+    let Some(mut other) = self::setting().await else { return };
+    other.config = setting.config.clone();
+    other.promote(&[(1, "other")], &[1]).await;
+    let error = other.load(false).await.unwrap_err();
+    assert_eq!(error.to_string(), "the warehouse table for `gold.dim_book` holds rows that came from another lake");
+    other.config.schema = "mart".into();
+    other.load(false).await.unwrap();
+    let report = setting.load(false).await.unwrap();
+    assert!(report.tables.iter().all(|table| table.status == Status::Unchanged), "each schema has its own ledger rows");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_loads_at_once_load_once() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a"), (2, "b")], &[1, 2]).await;
+    let (one, other) = tokio::join!(setting.load(false), setting.load(false));
+    let loaded = |report: &Report| report.tables.iter().filter(|table| table.status == Status::Loaded).count();
+    assert_eq!(loaded(&one.unwrap()) + loaded(&other.unwrap()), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_is_looked_up() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    setting.load(false).await.unwrap();
+    let mut warehouse = connect(&setting.config).await.unwrap();
+    let id = warehouse.ledger().await.unwrap()[0].load_id.clone();
+    let cause = || Error::unavailable("the wire was cut");
+    let (progress, stop) = (Progress::silent(), Stop::default());
+    settle(warehouse.as_mut(), &id, cause(), &progress, &stop).await.unwrap();
+    let error = settle(warehouse.as_mut(), "another", cause(), &progress, &stop).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_a_load_between_batches() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    let mut warehouse = connect(&setting.config).await.unwrap();
+    let stop = Stop::default();
+    stop.request(15);
+    let (options, progress, warehouse) = (Options::default(), Progress::silent(), warehouse.as_mut());
+    let ended = load(&setting.project, &setting.lake, &setting.engine, warehouse, &options, &progress, &stop);
+    assert_eq!(ended.await.unwrap_err().kind(), Kind::Interrupted(15));
+    assert_eq!(setting.ask("select to_regclass('gold.dim_book')::text").await, "NULL");
+}

@@ -1,0 +1,99 @@
+//! Flows: one verb = one loop = one report.
+//!
+//! A flow joins adapters that do not know each other: it reads a position out of its destination, works, and commits
+//! the work together with the next position. It gets built parts and its own `Options`; it never reads configuration,
+//! never prints, and never keeps state of its own. What it has to tell goes through [`Progress`]; that it should end
+//! comes through [`Stop`]. `catalog`, `checks` and `select` are what several flows share.
+//!
+//! A new verb is a file here with `Options`, `Report` and one async function, and a file in `cli`.
+
+pub mod bronze;
+pub mod catalog;
+pub mod checks;
+pub mod doctor;
+pub mod load;
+pub mod produce;
+pub mod promote;
+pub mod query;
+pub mod select;
+pub mod status;
+pub mod test;
+pub mod verify;
+
+use std::sync::Arc;
+
+/// What a running flow tells whoever watches.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A stage begins; `total` rows are expected when known.
+    Started {
+        stage: String,
+        total: Option<u64>,
+    },
+    /// Rows done since the last event of the stage.
+    Advanced {
+        stage: String,
+        rows: u64,
+        rejects: u64,
+    },
+    Finished {
+        stage: String,
+        summary: String,
+    },
+    /// One line worth reading, for example that a batch was dropped because another writer was first.
+    Note(String),
+}
+
+/// Receives events; a clone reports to the same watcher.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(Event) + Send + Sync>);
+
+impl Progress {
+    pub fn new(watch: impl Fn(Event) + Send + Sync + 'static) -> Progress {
+        Progress(Arc::new(watch))
+    }
+
+    /// For tests and embedding: nobody watches.
+    pub fn silent() -> Progress {
+        Progress::new(|_| {})
+    }
+
+    pub fn started(&self, stage: &str, total: Option<u64>) {
+        (self.0)(Event::Started { stage: stage.into(), total });
+    }
+
+    pub fn advanced(&self, stage: &str, rows: u64, rejects: u64) {
+        (self.0)(Event::Advanced { stage: stage.into(), rows, rejects });
+    }
+
+    pub fn finished(&self, stage: &str, summary: impl Into<String>) {
+        (self.0)(Event::Finished { stage: stage.into(), summary: summary.into() });
+    }
+
+    pub fn note(&self, text: impl Into<String>) {
+        (self.0)(Event::Note(text.into()));
+    }
+}
+
+/// Asks a flow to stop after the step it is in. Tripped by a signal; a clone is the same flag.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<std::sync::atomic::AtomicU8>);
+
+impl Stop {
+    /// Records the signal's number.
+    pub fn request(&self, signal: u8) {
+        self.0.store(signal, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub fn requested(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst) != 0
+    }
+
+    /// `Err(Interrupted)` once a stop was requested.
+    pub fn check(&self) -> crate::error::Result<()> {
+        match self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            0 => Ok(()),
+            signal => Err(crate::error::Error::interrupted(signal)),
+        }
+    }
+}

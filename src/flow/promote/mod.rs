@@ -1,0 +1,229 @@
+//! `lake promote`: SQL models become Silver and Gold tables, each in one commit after its tests have passed.
+//!
+//! The order of things for one model: plan, write files nobody sees, run every test on them, commit or
+//! throw them away. A failed test therefore leaves readers on the old version; models built from the failed
+//! one are blocked, all others go on. All inputs are pinned to one version for the whole run, and what a
+//! table was made from is stored in its own commit (`txn` per upstream, hashes in `commitInfo`), so a run
+//! with nothing new does nothing.
+//!
+//! - `plan` says what must be built and which tests guard which commit;
+//! - `contract` compares a model's columns with its declaration, `build` makes one table;
+//! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
+
+mod build;
+mod contract;
+mod plan;
+mod publish;
+mod results;
+#[cfg(test)]
+mod tests;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::flow::catalog::Pins;
+use crate::flow::checks::{self, TestReport, TestStatus};
+use crate::flow::{Progress, Stop};
+use crate::ident::{Layer, TableName};
+use crate::model::Project;
+use crate::table::Lake;
+use plan::{Action, Plan};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Silver, Gold or both.
+    pub layers: Vec<Layer>,
+    /// Models, `tag:..`, `path:..`, with `+` in front or behind; empty for all.
+    pub select: Vec<String>,
+    /// Rebuild everything selected from nothing, `append` models too.
+    pub full_refresh: bool,
+}
+
+/// What a run did. `tests` holds every test of the built models, also the skipped ones.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    pub models: Vec<ModelReport>,
+    pub tests: Vec<TestReport>,
+    /// Number of the manifest that names this run's tables; none when something failed.
+    pub run: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelStatus {
+    /// Committed.
+    Built,
+    /// Nothing changed.
+    Skipped,
+    /// A test or the query failed; the old version stands.
+    Failed,
+    /// A table it reads failed.
+    Blocked,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ModelReport {
+    /// `layer.name`
+    pub table: String,
+    pub status: ModelStatus,
+    /// Why it was built, skipped or blocked, or what failed.
+    pub reason: String,
+    /// Rows written by this run; of a skipped model none.
+    pub rows: u64,
+    /// The version readers see now; none when the table was never published.
+    pub version: Option<i64>,
+    pub seconds: f64,
+}
+
+/// Builds what is selected and not up to date. All that can be done is done before a failure is returned:
+/// the second value is that failure (kind CheckFailed for tests, else the first failed model's kind), the
+/// report is complete either way, and after an interruption holds what was done until then. `Err` alone
+/// means that nothing was begun.
+pub async fn promote(
+    root: &Path,
+    project: &Project,
+    lake: &Lake,
+    engine: &Engine,
+    options: &Options,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<(Report, Option<Error>)> {
+    let plan = plan::plan(project, lake, options).await?;
+    let started = Instant::now();
+    let mut run = Run {
+        root,
+        project,
+        lake,
+        engine,
+        progress,
+        stop,
+        pins: plan.pins.clone(),
+        report: Report::default(),
+        errors: Vec::new(),
+        broken: BTreeSet::new(),
+    };
+    let finished = run.work(&plan).await;
+    run.skip_remaining_tests(&plan);
+    let noted = results::write(root, &run.report, started.elapsed()).await;
+    let failure = finished.map_or_else(Some, |()| run.failure()).or(noted.err());
+    Ok((run.report, failure))
+}
+
+/// A run on its way through the plan.
+struct Run<'a> {
+    root: &'a Path,
+    project: &'a Project,
+    lake: &'a Lake,
+    engine: &'a Engine,
+    progress: &'a Progress,
+    stop: &'a Stop,
+    /// Every table at the version this run uses; built ones move on.
+    pins: Pins,
+    report: Report,
+    /// Failures other than of tests.
+    errors: Vec<(TableName, Error)>,
+    /// Failed and blocked tables.
+    broken: BTreeSet<TableName>,
+}
+
+impl Run<'_> {
+    async fn work(&mut self, plan: &Plan<'_>) -> Result<()> {
+        for step in &plan.steps {
+            self.stop.check()?;
+            let table = step.model.table.to_string();
+            let started = Instant::now();
+            let mut report = self.step(plan, step).await?;
+            report.seconds = started.elapsed().as_secs_f64();
+            if matches!(report.status, ModelStatus::Failed | ModelStatus::Blocked) {
+                self.broken.insert(step.model.table.clone());
+                let first_line = report.reason.lines().next().unwrap_or_default();
+                self.progress.note(format!("`{table}` {first_line}"));
+            }
+            self.report.models.push(report);
+        }
+        if self.broken.is_empty() {
+            self.report.run = publish::publish(self.lake, self.project, &self.pins).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, plan: &Plan<'_>, step: &plan::Step<'_>) -> Result<ModelReport> {
+        let model = step.model;
+        let version = plan.standing.get(&model.table).and_then(|_| Some(self.pins.get(&model.table)?.version()));
+        let report = |status, reason: String| ModelReport {
+            table: model.table.to_string(),
+            status,
+            reason,
+            rows: 0,
+            version,
+            seconds: 0.0,
+        };
+        if let Some(upstream) = model.upstream.iter().find(|upstream| self.broken.contains(upstream)) {
+            return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` was not built")));
+        }
+        let reason = match &step.action {
+            Action::Skip(reason) => return Ok(report(ModelStatus::Skipped, reason.clone())),
+            Action::Build(reason) => reason.clone(),
+        };
+        match self.build(plan, step).await {
+            Ok(build::Outcome::Published { version, rows }) => {
+                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason) })
+            }
+            Ok(build::Outcome::Rejected(tests)) => {
+                Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))
+            }
+            Err(error) if matches!(error.kind(), crate::error::Kind::Interrupted(_)) => Err(error),
+            Err(error) => {
+                let failed = report(ModelStatus::Failed, format!("failed: {error}"));
+                self.errors.push((model.table.clone(), error));
+                Ok(failed)
+            }
+        }
+    }
+
+    /// Tests that had no turn are reported too, never left out.
+    fn skip_remaining_tests(&mut self, plan: &Plan<'_>) {
+        let reported: BTreeSet<String> = self.report.tests.iter().map(|test| test.name.clone()).collect();
+        for check in plan.checks.iter().filter(|check| !reported.contains(&check.name)) {
+            let why = match self.broken.contains(&check.table) {
+                true => format!("`{}` was not built", check.table),
+                false => "none of its tables was rebuilt".to_string(),
+            };
+            self.report.tests.push(TestReport::skipped(check, why));
+        }
+    }
+
+    /// The one error that stands for all failures of the run.
+    fn failure(&mut self) -> Option<Error> {
+        if self.errors.len() == 1 {
+            return self.errors.pop().map(|(_, error)| error);
+        }
+        let Some((_, first)) = self.errors.first() else {
+            let failed = checks::failure(&self.report.tests)?;
+            let tables: Vec<String> = self.broken.iter().map(|table| format!("`{table}`")).collect();
+            return Some(failed.hint(format!("not published, readers keep the old version: {}", tables.join(", "))));
+        };
+        let texts: Vec<String> =
+            self.errors.iter().map(|(table, error)| format!("`{table}`: {}", chain(error))).collect();
+        Some(Error::new(first.kind(), format!("{} models failed\n{}", texts.len(), texts.join("\n"))))
+    }
+
+    fn tests_of_status(&self, status: TestStatus, names: &[String]) -> Vec<String> {
+        let tests = self.report.tests.iter().filter(|test| test.status == status && names.contains(&test.name));
+        tests.map(|test| format!("`{}`", test.name)).collect()
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,246 @@
+//! What a run has to do, found out before anything is written.
+//!
+//! Reads the newest version of every table once; from then on the run knows only these versions. Says for
+//! each model whether it is stale and why, and which commit each test guards: the last one, in building
+//! order, of the tables it reads that are rebuilt.
+
+use super::Options;
+use crate::check::{Check, Rule};
+use crate::engine::sql;
+use crate::error::{Error, Result};
+use crate::flow::catalog::{self, Pins};
+use crate::flow::select;
+use crate::ident::{Layer, TableName};
+use crate::model::{Materialization, Model, Project};
+use crate::table::{Lake, Table};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Commits looked through for the newest that built the table; others (maintenance) may lie above it.
+const HISTORY: usize = 100;
+
+pub(super) struct Plan<'a> {
+    /// In building order.
+    pub steps: Vec<Step<'a>>,
+    /// Existing tables, each at the version this run reads.
+    pub pins: Pins,
+    /// The build each published table stems from.
+    pub standing: BTreeMap<TableName, Build>,
+    /// Every check that reads a selected model.
+    pub checks: Vec<&'a Check>,
+}
+
+pub(super) struct Step<'a> {
+    pub model: &'a Model,
+    pub action: Action,
+    pub hashes: Hashes,
+    /// Checks that must pass before this model's commit.
+    pub guards: Vec<&'a Check>,
+    pub full_refresh: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    Build(String),
+    Skip(String),
+}
+
+/// Tells whether a model's text or contract changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Hashes {
+    pub sql: String,
+    pub contract: String,
+}
+
+/// What the commit of a build recorded about it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Build {
+    pub hashes: Hashes,
+    /// Version of each upstream, by `layer.name`.
+    pub inputs: BTreeMap<String, i64>,
+}
+
+impl Build {
+    pub fn into_info(self, rows: u64, tests: Map<String, Value>) -> Map<String, Value> {
+        let inputs: Map<String, Value> = self.inputs.into_iter().map(|(name, at)| (name, at.into())).collect();
+        let entries = [
+            ("verb", "promote".into()),
+            ("sql_hash", self.hashes.sql.into()),
+            ("contract_hash", self.hashes.contract.into()),
+            ("inputs", inputs.into()),
+            ("rows", rows.into()),
+            ("tests", tests.into()),
+        ];
+        entries.into_iter().map(|(key, value): (&str, Value)| (key.to_string(), value)).collect()
+    }
+
+    fn from_info(info: &Map<String, Value>) -> Option<Build> {
+        let text = |key: &str| info.get(key).and_then(Value::as_str).map(str::to_string);
+        let inputs = info.get("inputs").and_then(Value::as_object)?;
+        let inputs = inputs.iter().filter_map(|(name, version)| Some((name.clone(), version.as_i64()?)));
+        Some(Build {
+            hashes: Hashes { sql: text("sql_hash")?, contract: text("contract_hash")? },
+            inputs: inputs.collect(),
+        })
+    }
+}
+
+/// The app id under which a table stores the version of one of its inputs.
+pub(super) fn app(upstream: &TableName) -> String {
+    format!("lake:promote:{upstream}")
+}
+
+/// The newest build of a table; `None` when it was created but nothing was ever published to it.
+pub(super) async fn build_of(table: &Table) -> Result<Option<Build>> {
+    for limit in [1, HISTORY] {
+        let history = table.history(limit).await?;
+        if let Some(build) = history.iter().find_map(|commit| Build::from_info(&commit.info)) {
+            return Ok(Some(build));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Options) -> Result<Plan<'a>> {
+    let mut selected = select::parse(&options.select)?.models(project)?;
+    selected.retain(|table| options.layers.contains(&table.layer()));
+    let models: Vec<&Model> = project.models.iter().filter(|model| selected.contains(&model.table)).collect();
+    if models.is_empty() {
+        return Err(nothing_selected(options));
+    }
+    let checks: Vec<&Check> =
+        project.checks().filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect();
+    let pins = catalog::pin(lake, tables_of_interest(project, &models, &checks)).await?;
+    let mut standing = BTreeMap::new();
+    for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
+        standing.extend(build_of(table).await?.map(|build| (name.clone(), build)));
+    }
+    check_inputs(&models, &selected, &pins, &standing)?;
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    let mut stale = BTreeSet::new();
+    for model in models {
+        let hashes = hashes(project, model);
+        let action = action(model, &hashes, &stale, &pins, &standing, options).await?;
+        if matches!(action, Action::Build(_)) {
+            stale.insert(model.table.clone());
+        }
+        steps.push(Step { model, action, hashes, guards: Vec::new(), full_refresh: options.full_refresh });
+    }
+    assign(&checks, &stale, &mut steps);
+    Ok(Plan { steps, pins, standing, checks })
+}
+
+fn nothing_selected(options: &Options) -> Error {
+    let layers: Vec<&str> = options.layers.iter().map(|layer| layer.as_str()).collect();
+    let error = Error::config(format!("no {} model is selected", layers.join(" or ")));
+    match options.select.is_empty() {
+        true => error.hint("write a SELECT into models/silver/NAME.sql or models/gold/NAME.sql"),
+        false => error.hint("`promote silver` and `promote gold` build one layer; `promote all` builds both"),
+    }
+}
+
+fn tables_of_interest(project: &Project, models: &[&Model], checks: &[&Check]) -> Vec<TableName> {
+    let all_models = project.models.iter().map(|model| model.table.clone());
+    let upstream = models.iter().flat_map(|model| model.upstream.iter().cloned());
+    all_models.chain(upstream).chain(checks.iter().flat_map(|check| check.tables())).collect()
+}
+
+/// Every input must exist by the time its turn comes.
+fn check_inputs(
+    models: &[&Model],
+    selected: &BTreeSet<TableName>,
+    pins: &Pins,
+    standing: &BTreeMap<TableName, Build>,
+) -> Result<()> {
+    for model in models {
+        for upstream in model.upstream.iter().filter(|upstream| !selected.contains(upstream)) {
+            let reader = &model.table;
+            match (upstream.layer(), pins.get(upstream)) {
+                (Layer::Bronze, None) => {
+                    return Err(Error::input(format!("`{upstream}`, which `{reader}` reads, does not exist yet"))
+                        .hint("run `lake bronze` first"));
+                }
+                (Layer::Bronze, Some(table)) if catalog::never_written(table) => {
+                    return Err(Error::input(format!("`{upstream}`, which `{reader}` reads, is still empty"))
+                        .hint("run `lake produce` and `lake bronze` first"));
+                }
+                (Layer::Silver | Layer::Gold, _) if !standing.contains_key(upstream) => {
+                    return Err(Error::input(format!("`{upstream}`, which `{reader}` reads, was never built"))
+                        .hint(format!("run `lake promote {}` first, or `lake promote all`", upstream.layer())));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a model must be built, and why. `stale` holds the earlier models that are.
+async fn action(
+    model: &Model,
+    hashes: &Hashes,
+    stale: &BTreeSet<TableName>,
+    pins: &Pins,
+    standing: &BTreeMap<TableName, Build>,
+    options: &Options,
+) -> Result<Action> {
+    let build = |reason: String| Ok(Action::Build(reason));
+    let (Some(table), Some(last)) = (pins.get(&model.table), standing.get(&model.table)) else {
+        return build("new".into());
+    };
+    if options.full_refresh {
+        return build("full refresh".into());
+    }
+    if let Some(upstream) = model.upstream.iter().find(|upstream| stale.contains(upstream)) {
+        return build(format!("`{upstream}` was rebuilt"));
+    }
+    for upstream in &model.upstream {
+        let Some(pinned) = pins.get(upstream) else { continue };
+        if table.txn(&app(upstream)).await? != Some(pinned.version()) {
+            return build(format!("`{upstream}` changed"));
+        }
+    }
+    let changed = match (last.hashes.sql == hashes.sql, last.hashes.contract == hashes.contract) {
+        (true, true) => return Ok(Action::Skip("nothing changed".into())),
+        (false, _) => "its SQL changed",
+        (true, false) => "its contract changed",
+    };
+    match model.materialization {
+        Materialization::Table => build(changed.into()),
+        // Running it again on the same input would add the same rows once more.
+        Materialization::Append => {
+            Ok(Action::Skip(format!("{changed}, but nothing is new to append; a full refresh rebuilds it")))
+        }
+    }
+}
+
+fn hashes(project: &Project, model: &Model) -> Hashes {
+    let mut contract = Sha256::new();
+    contract.update(format!("{:?}", model.materialization));
+    for column in &model.columns {
+        contract.update(format!("|{} {:?}", column.name, column.data_type));
+    }
+    let singular = project.singular.iter().filter(|check| check.tables().contains(&model.table));
+    for check in model.checks.iter().chain(singular) {
+        let text = match &check.rule {
+            Rule::Singular { sql, .. } => format!("{} {:?} {}", check.name, check.severity, sql::fingerprint(sql)),
+            _ => check.fingerprint(),
+        };
+        contract.update(format!("|{text}"));
+    }
+    let digest: String = contract.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    Hashes { sql: sql::fingerprint(&model.sql), contract: digest }
+}
+
+/// Each check goes to the last stale table it reads; a check none of whose tables is rebuilt has no turn.
+fn assign<'a>(checks: &[&'a Check], stale: &BTreeSet<TableName>, steps: &mut [Step<'a>]) {
+    for &check in checks {
+        let tables = check.tables();
+        let last =
+            steps.iter_mut().rev().find(|step| stale.contains(&step.model.table) && tables.contains(&step.model.table));
+        if let Some(step) = last {
+            step.guards.push(check);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! Promotes small projects in a lake in a temporary folder.
+
+mod shop;
+
+use super::*;
+use crate::error::Kind;
+use crate::flow::test;
+use crate::table::manifest;
+use shop::{BOOKS, Shop};
+
+fn statuses(report: &Report) -> Vec<(&str, ModelStatus)> {
+    report.models.iter().map(|model| (model.table.as_str(), model.status)).collect()
+}
+
+fn test_named<'a>(report: &'a Report, name: &str) -> &'a TestReport {
+    report.tests.iter().find(|test| test.name == name).unwrap_or_else(|| panic!("no test {name} in {report:?}"))
+}
+
+const GOLD: (&str, &str) = (
+    "models/gold/fact_sale.sql",
+    "select s.id, s.book, b.title, s.amount\nfrom silver.sales s left join {{ ref('books') }} b on b.id = s.book\n",
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_built_once_and_then_skipped() {
+    let shop = Shop::open(&[GOLD]).await;
+    let first = shop.all().await;
+    assert_eq!(
+        statuses(&first),
+        [
+            ("silver.books", ModelStatus::Built),
+            ("silver.sales", ModelStatus::Built),
+            ("gold.fact_sale", ModelStatus::Built)
+        ]
+    );
+    assert_eq!(first.run, Some(1));
+    assert_eq!(first.models[2].rows, 3);
+    assert_eq!(shop.numbers("select sum(amount) from gold.fact_sale").await, [21]);
+
+    let second = shop.all().await;
+    assert!(second.models.iter().all(|model| model.status == ModelStatus::Skipped), "{second:?}");
+    assert_eq!(second.run, Some(1), "an identical run publishes no manifest");
+
+    // Comments and white space are no change.
+    shop.write("models/silver/books.sql", "-- all books\nselect id,\n  title from bronze.books -- as sent\n");
+    assert!(shop.all().await.models.iter().all(|model| model.status == ModelStatus::Skipped));
+
+    shop.write("models/silver/books.sql", "select id, upper(title) as title from bronze.books\n");
+    let changed = shop.all().await;
+    assert_eq!(
+        changed.models.iter().map(|model| model.reason.as_str()).collect::<Vec<_>>(),
+        ["its SQL changed", "nothing changed", "`silver.books` was rebuilt"]
+    );
+    assert_eq!(changed.run, Some(2));
+    let manifest = manifest::latest(&shop.lake).await.unwrap().unwrap();
+    assert_eq!(manifest.tables["silver.books"].version, 2);
+    assert_eq!(manifest.tables["gold.fact_sale"].inputs["silver.books"], 2);
+
+    shop.add_sales(&[(4, Some(2), 1)]).await;
+    let grown = shop.all().await;
+    assert_eq!(
+        grown.models.iter().map(|model| model.reason.as_str()).collect::<Vec<_>>(),
+        ["nothing changed", "`bronze.sales` changed", "`silver.sales` was rebuilt"]
+    );
+    assert_eq!(shop.numbers("select sum(amount) from gold.fact_sale").await, [22]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bronze_shows_its_two_halves() {
+    let shop = Shop::open(&[("models/silver/bad.sql", "select _source, _reason from bronze.books__quarantine")]).await;
+    shop.all().await;
+    assert_eq!(shop.numbers("select count(*) from bronze.books").await, [3]);
+    assert_eq!(shop.numbers("select count(*) from silver.bad where _reason = 'torn'").await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_test_kind_keeps_the_old_version_when_it_fails() {
+    let contract = |column: &str, test: &str| {
+        format!(
+            "models:\n  - name: sales\n    columns:\n      - name: {column}\n        data_tests:\n          - {test}\n"
+        )
+    };
+    let table: [(&str, &str, &str, u64, &str); 5] = [
+        ("book", "not_null", "not_null_sales_book", 2, "id,book,amount\n3,,9\n13,,1\n"),
+        ("id", "unique", "unique_sales_id", 1, "id,_rows\n1,2\n"),
+        (
+            "book",
+            "relationships: {to: ref('books'), field: id}",
+            "relationships_sales_book__id__books",
+            1,
+            "id,book,amount\n12,99,1\n",
+        ),
+        (
+            "amount",
+            "accepted_values: {values: [1, 5, 7, 9], quote: false}",
+            "accepted_values_sales_amount",
+            1,
+            "id,book,amount\n1,1,4\n",
+        ),
+        (
+            "amount",
+            "accepted_values: {name: amounts, values: [5, 7, 9], where: 'amount > 3'}",
+            "amounts",
+            1,
+            "id,book,amount\n1,1,4\n",
+        ),
+    ];
+    for (column, test, name, failures, kept) in table {
+        let shop = Shop::open(&[GOLD]).await;
+        shop.all().await;
+        shop.add_sales(&[(1, Some(1), 4), (12, Some(99), 1), (13, None, 1)]).await;
+        shop.write("models/silver/schema.yml", &contract(column, test));
+        let (report, failure) = shop.fails().await;
+        assert_eq!(failure.kind(), Kind::CheckFailed, "{test}");
+        assert!(failure.to_string().contains(&format!("target/failures/{name}.csv")), "{failure}");
+        let failed = test_named(&report, name);
+        assert_eq!((failed.status, failed.failures), (TestStatus::Fail, failures), "{test}");
+        assert_eq!(sorted(&shop.read(failed.kept_at.as_deref().unwrap())), sorted(kept), "{test}");
+        assert_eq!(
+            statuses(&report),
+            [
+                ("silver.books", ModelStatus::Skipped),
+                ("silver.sales", ModelStatus::Failed),
+                ("gold.fact_sale", ModelStatus::Blocked)
+            ],
+            "{test}"
+        );
+        assert_eq!(report.run, None);
+        assert_eq!(shop.numbers("select count(*) from silver.sales").await, [3], "{test}");
+        assert_eq!(manifest::latest(&shop.lake).await.unwrap().unwrap().run, 1);
+
+        // With the test only warning the same rows are published.
+        let warned = match test.contains('{') {
+            true => test.replace('{', "{severity: warn, "),
+            false => format!("{test}: {{config: {{severity: warn}}}}"),
+        };
+        shop.write("models/silver/schema.yml", &contract(column, &warned));
+        let report = shop.all().await;
+        let warned = test_named(&report, name);
+        assert_eq!((warned.status, warned.failures), (TestStatus::Warn, failures));
+        assert_eq!(shop.numbers("select count(*) from silver.sales").await, [6]);
+        assert_eq!(report.run, Some(2));
+    }
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_build_that_fails_publishes_nothing() {
+    let shop = Shop::open(&[
+        GOLD,
+        ("models/schema.yml", "models:\n  - name: sales\n    columns: [{name: book, tests: [not_null]}]\n"),
+    ])
+    .await;
+    let (report, _) = shop.fails().await;
+    assert_eq!(report.models[1].version, None);
+    assert!(manifest::latest(&shop.lake).await.unwrap().is_none());
+    let results: serde_json::Value = serde_json::from_str(&shop.read("target/run_results.json")).unwrap();
+    let status = |id: &str| {
+        let all = results["results"].as_array().unwrap();
+        all.iter().find(|result| result["unique_id"] == id).unwrap()["status"].as_str().unwrap().to_string()
+    };
+    assert_eq!(status("model.lake.silver.books"), "success");
+    assert_eq!(status("model.lake.silver.sales"), "error");
+    assert_eq!(status("model.lake.gold.fact_sale"), "skipped");
+    assert_eq!(status("test.lake.not_null_sales_book"), "fail");
+
+    // Mended, the failing rows of the run before are gone too.
+    assert!(shop.exists("target/failures/not_null_sales_book.csv"));
+    shop.write("models/silver/sales.sql", "select id, coalesce(book, 0) as book, amount from bronze.sales");
+    assert_eq!(shop.all().await.run, Some(1));
+    assert!(!shop.exists("target/failures/not_null_sales_book.csv"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_singular_check_guards_the_last_of_its_tables() {
+    let shop = Shop::open(&[
+        GOLD,
+        (
+            "sql/checks/no_loss.sql",
+            "select s.id from {{ ref('sales') }} s\nleft join fact_sale f on f.id = s.id\nwhere f.id is null;\n",
+        ),
+    ])
+    .await;
+    let report = shop.all().await;
+    assert_eq!(test_named(&report, "no_loss").status, TestStatus::Pass);
+    shop.write(GOLD.0, &GOLD.1.replace("left join", "join"));
+    let (report, failure) = shop.fails().await;
+    assert_eq!(
+        failure.to_string(),
+        "data test `no_loss`: 1 row returned by sql/checks/no_loss.sql (see target/failures/no_loss.csv)"
+    );
+    assert_eq!(failure.hint_text(), Some("not published, readers keep the old version: `gold.fact_sale`"));
+    assert_eq!(test_named(&report, "no_loss").table, "gold.fact_sale");
+    assert_eq!(shop.numbers("select count(*) from gold.fact_sale").await, [3]);
+
+    shop.write("sql/checks/no_loss.sql", "select nothing from fact_sale");
+    let text = shop.fault().await;
+    assert!(text.starts_with("sql/checks/no_loss.sql:1:8: column `nothing` not found"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_parent_is_tested_with_its_standing_children() {
+    let shop = Shop::open(&[(
+        "models/schema.yml",
+        "models:\n  - name: sales\n    columns:\n      - {name: book, tests: [{relationships: {to: ref('books'), field: id}}]}\n",
+    )])
+    .await;
+    let report = shop.all().await;
+    assert_eq!(report.models[0].table, "silver.books");
+    shop.write("models/silver/books.sql", "select id, title from bronze.books where id > 1");
+    let (report, _) = shop.fails().await;
+    assert_eq!(statuses(&report), [("silver.books", ModelStatus::Failed), ("silver.sales", ModelStatus::Skipped)]);
+    assert_eq!(shop.numbers("select count(*) from silver.books").await, [3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn append_adds_and_tests_old_and_new_rows() {
+    let shop = Shop::open(&[
+        (
+            "models/gold/log.sql",
+            "{{ config(materialized='append') }}\nselect id, amount from bronze.sales\n\
+             {% if is_incremental() %}where id > (select max(id) from {{ this }}){% endif %}\n",
+        ),
+        ("models/gold/s.yml", "models:\n  - name: log\n    columns: [{name: amount, tests: [unique]}]\n"),
+    ])
+    .await;
+    shop.all().await;
+    assert_eq!(shop.numbers("select count(*) from gold.log").await, [3]);
+    shop.add_sales(&[(4, Some(1), 11)]).await;
+    let report = shop.all().await;
+    assert_eq!(report.models.last().unwrap().rows, 1);
+    assert_eq!(shop.numbers("select count(*) from gold.log").await, [4]);
+
+    // 5 stands in the table already: only old and new rows together show it.
+    shop.add_sales(&[(5, Some(1), 5)]).await;
+    let (report, _) = shop.fails().await;
+    assert_eq!(test_named(&report, "unique_log_amount").failures, 1);
+    assert_eq!(shop.numbers("select count(*) from gold.log").await, [4]);
+
+    shop.write("models/gold/s.yml", "");
+    shop.all().await;
+    assert_eq!(shop.numbers("select count(*) from gold.log").await, [5]);
+    shop.write(
+        "models/gold/log.sql",
+        "{{ config(materialized='append') }}select id, amount * 2 as amount from bronze.sales",
+    );
+    let report = shop.all().await;
+    assert_eq!(report.models.iter().find(|model| model.table == "gold.log").unwrap().status, ModelStatus::Skipped);
+    let options = Options { layers: vec![Layer::Gold], full_refresh: true, ..Options::default() };
+    let (_, failure) = shop.promote_with(options).await.unwrap();
+    assert!(failure.is_none());
+    assert_eq!(shop.numbers("select sum(amount) from gold.log").await, [2 * (5 + 7 + 9 + 11 + 5)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planning_faults_show_the_models_own_line() {
+    let shop = Shop::open(&[]).await;
+    shop.write(
+        "models/silver/books.sql",
+        "{{ config(tags=['x']) }}\nselect id,\n       {{ var('what', 'titel') }}, titel\nfrom bronze.books",
+    );
+    assert_eq!(
+        shop.fault().await,
+        "models/silver/books.sql:3:8: column `titel` not found, did you mean `title`?\n  \
+         3 |        {{ var('what', 'titel') }}, titel\n    |        ^"
+    );
+    shop.write("models/silver/books.sql", "select b.id, b.titel\nfrom books b");
+    assert_eq!(
+        shop.fault().await,
+        "models/silver/books.sql:1:14: column `b.titel` not found, did you mean `title`?\n  \
+         1 | select b.id, b.titel\n    |              ^"
+    );
+    shop.write("models/silver/books.sql", "select id\nfrm bronze.books");
+    let text = shop.fault().await;
+    assert!(text.starts_with("models/silver/books.sql:2:"), "{text}");
+    shop.write("models/silver/books.sql", BOOKS);
+    shop.write("models/silver/s.yml", "models:\n  - name: books\n    columns:\n      - {name: id, data_type: date}\n      - {name: title, data_type: text}\n");
+    let text = shop.fault().await;
+    assert!(text.starts_with("models/silver/s.yml:4:31: `id` is declared date, the query returns bigint\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failure_does_not_stop_the_others() {
+    let shop =
+        Shop::open(&[GOLD, ("models/silver/broken.sql", "select arrow_cast(title, 'Int64') as n from bronze.books")])
+            .await;
+    let (report, failure) = shop.fails().await;
+    assert_eq!(failure.kind(), Kind::Input);
+    assert_eq!(failure.to_string(), "build `silver.broken` from models/silver/broken.sql");
+    assert_eq!(report.models.iter().filter(|model| model.status == ModelStatus::Built).count(), 3);
+    assert_eq!(report.run, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inputs_that_do_not_exist_are_named_with_the_remedy() {
+    let shop = Shop::open(&[GOLD, ("models/more.yml", "sources:\n  - name: x\n    tables: [{name: events}]\n")]).await;
+    let error = shop.promote(&[Layer::Gold]).await.unwrap_err();
+    assert_eq!(error.to_string(), "`silver.books`, which `gold.fact_sale` reads, was never built");
+    assert_eq!(error.hint_text(), Some("run `lake promote silver` first, or `lake promote all`"));
+    shop.write("models/silver/events.sql", "select * from bronze.events");
+    let error = shop.promote(&[Layer::Silver]).await.unwrap_err();
+    assert_eq!(error.to_string(), "`bronze.events`, which `silver.events` reads, does not exist yet");
+    assert_eq!(error.hint_text(), Some("run `lake bronze` first"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_promotes_at_once_one_is_told_so() {
+    let shop = Shop::open(&[]).await;
+    shop.all().await;
+    shop.add_sales(&[(4, Some(2), 1)]).await;
+    let (one, other) = tokio::join!(shop.promote(&[Layer::Silver]), shop.promote(&[Layer::Silver]));
+    let failures: Vec<Error> = [one, other].into_iter().filter_map(|outcome| outcome.unwrap().1).collect();
+    assert!(failures.len() <= 1, "{failures:?}");
+    assert!(failures.iter().all(|failure| failure.kind() == Kind::Conflict), "{failures:?}");
+    assert_eq!(shop.numbers("select count(*) from silver.sales").await, [4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_leaves_nothing_half_done() {
+    let shop = Shop::open(&[]).await;
+    let (progress, stop) = (Progress::silent(), Stop::default());
+    stop.request(2);
+    let options = Options { layers: vec![Layer::Silver], ..Options::default() };
+    let (report, failure) =
+        promote(shop.root.path(), &shop.project().unwrap(), &shop.lake, &shop.engine, &options, &progress, &stop)
+            .await
+            .unwrap();
+    assert_eq!(failure.unwrap().kind(), Kind::Interrupted(2));
+    assert!(report.models.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_test_verb_looks_at_what_stands() {
+    let shop = Shop::open(&[
+        GOLD,
+        (
+            "models/gold/s.yml",
+            "models:\n  - name: fact_sale\n    columns: [{name: id, tests: [unique, not_null]}, {name: title, tests: [{not_null: {severity: warn}}]}]\n",
+        ),
+    ])
+    .await;
+    let run = |select: &'static [&'static str]| {
+        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect() };
+        let shop = &shop;
+        async move {
+            let (progress, stop) = (Progress::silent(), Stop::default());
+            let project = shop.project().unwrap();
+            test::test(shop.root.path(), &project, &shop.lake, &shop.engine, &options, &progress, &stop).await.unwrap()
+        }
+    };
+    let (report, failure) = run(&[]).await;
+    assert!(failure.is_none());
+    assert!(report.tests.iter().all(|test| test.status == TestStatus::Skipped));
+    shop.all().await;
+    let (report, failure) = run(&["fact_sale"]).await;
+    assert!(failure.is_none());
+    assert_eq!(report.run, Some(1));
+    let statuses: Vec<TestStatus> = report.tests.iter().map(|test| test.status).collect();
+    assert_eq!(statuses, [TestStatus::Pass, TestStatus::Pass, TestStatus::Warn]);
+    shop.write("sql/checks/none.sql", "select * from fact_sale where amount > 8");
+    let (_, failure) = run(&[]).await;
+    assert_eq!(failure.unwrap().kind(), Kind::CheckFailed);
+}

@@ -1,0 +1,246 @@
+//! `lake status`: how far each part has come, from the tables and the ledger themselves.
+//!
+//! Asks and changes nothing. A part that is down costs only its own figures and is named in the report.
+
+use super::bronze::{Stream, position_app};
+use crate::checkpoint::Partition;
+use crate::engine::Engine;
+use crate::error::{Context, Error, Kind, Result};
+use crate::kafka::{Consumer, KafkaConfig, Watermarks};
+use crate::model;
+use crate::table::{Lake, Table, manifest};
+use crate::warehouse::{Entry, Warehouse};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What is asked. A part that could not be had comes as the error that says why.
+pub struct Parts<'a> {
+    pub project: &'a model::Project,
+    pub streams: &'a [Stream],
+    pub engine: &'a Engine,
+    pub kafka: Result<KafkaConfig>,
+    pub lake: Result<Lake>,
+    /// `None` when nothing was ever loaded and nothing needs to be started to say so.
+    pub warehouse: Option<Result<Box<dyn Warehouse>>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    pub streams: Vec<StreamStatus>,
+    pub models: Vec<ModelStatus>,
+    pub loads: Vec<Entry>,
+    pub down: Vec<Down>,
+}
+
+/// One topic and its Bronze table.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StreamStatus {
+    pub table: String,
+    pub topic: String,
+    /// `None` when the table does not exist.
+    pub version: Option<i64>,
+    pub rows: Option<u64>,
+    pub rejects: Option<u64>,
+    /// RFC 3339.
+    pub last_commit: Option<String>,
+    pub partitions: Vec<PartitionStatus>,
+}
+
+impl StreamStatus {
+    /// Records not read yet, when every partition knows.
+    pub fn lag(&self) -> Option<i64> {
+        self.partitions.iter().map(|partition| partition.lag).sum()
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PartitionStatus {
+    pub partition: i32,
+    /// Next offset to read, as committed.
+    pub position: Option<i64>,
+    /// First offset the topic still holds.
+    pub low: Option<i64>,
+    /// Next offset to be written.
+    pub high: Option<i64>,
+    pub lag: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ModelStatus {
+    pub model: String,
+    /// Version of the newest complete run; `None` before the first.
+    pub version: Option<i64>,
+    pub run: Option<u64>,
+    pub rows: Option<u64>,
+    /// Data tests declared on it.
+    pub tests: usize,
+    /// RFC 3339.
+    pub last_run: Option<String>,
+}
+
+/// A part that did not answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Down {
+    pub part: &'static str,
+    pub error: String,
+}
+
+/// Fails only for faults of lake itself.
+pub async fn status(parts: Parts<'_>) -> Result<Report> {
+    let mut report = Report::default();
+    let topics = report.up("broker", watermarks(parts.kafka, parts.streams).await).unwrap_or_default();
+    if let Some(lake) = report.up("lake", parts.lake) {
+        for stream in parts.streams {
+            let found = stream_status(stream, &lake, parts.engine, topics.get(&stream.topic)).await;
+            if let Some(stream) = report.up("lake", found) {
+                report.streams.push(stream);
+            }
+        }
+        let models = models(parts.project, &lake).await;
+        report.models = report.up("lake", models).unwrap_or_default();
+    }
+    if let Some(warehouse) = parts.warehouse {
+        let loads = match warehouse {
+            Ok(mut warehouse) => warehouse.ledger().await,
+            Err(error) => Err(error),
+        };
+        report.loads = report.up("warehouse", loads).unwrap_or_default();
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// The value of a part that answered; one that did not is noted once.
+    fn up<T>(&mut self, part: &'static str, outcome: Result<T>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if !self.down.iter().any(|down| down.part == part) {
+                    self.down.push(Down { part, error: error.to_string() });
+                }
+                None
+            }
+        }
+    }
+}
+
+type Topics = BTreeMap<String, BTreeMap<Partition, Watermarks>>;
+
+/// Watermarks of the streams' topics; a topic that does not exist has no entry.
+async fn watermarks(kafka: Result<KafkaConfig>, streams: &[Stream]) -> Result<Topics> {
+    let kafka = kafka?;
+    let topics: Vec<String> = streams.iter().map(|stream| stream.topic.clone()).collect();
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer = Consumer::new(&kafka)?;
+        let mut found = Topics::new();
+        for topic in topics {
+            for partition in consumer.partitions(&topic)?.unwrap_or_default() {
+                let watermarks = consumer.watermarks(&partition)?;
+                found.entry(topic.clone()).or_default().insert(partition, watermarks);
+            }
+        }
+        Ok(found)
+    });
+    asked.await.context(Kind::Internal, || "ask the broker")?
+}
+
+async fn stream_status(
+    stream: &Stream,
+    lake: &Lake,
+    engine: &Engine,
+    topic: Option<&BTreeMap<Partition, Watermarks>>,
+) -> Result<StreamStatus> {
+    let mut status =
+        StreamStatus { table: stream.table.to_string(), topic: stream.topic.clone(), ..StreamStatus::default() };
+    let table = lake.table(&stream.table).await?;
+    if let Some(table) = &table {
+        status.version = Some(table.version());
+        status.last_commit = table.history(1).await?.first().and_then(|commit| time(commit.timestamp_ms));
+        let (rows, rejects) = count(table, engine).await?;
+        (status.rows, status.rejects) = (Some(rows), Some(rejects));
+    }
+    for number in 0.. {
+        let partition = Partition::new(&stream.topic, number);
+        let position = match &table {
+            Some(table) => table.txn(&position_app(&partition)).await?,
+            None => None,
+        };
+        let marks = topic.and_then(|topic| topic.get(&partition));
+        if position.is_none() && marks.is_none() {
+            break;
+        }
+        status.partitions.push(partition_status(number, position, marks));
+    }
+    Ok(status)
+}
+
+fn partition_status(partition: i32, position: Option<i64>, marks: Option<&Watermarks>) -> PartitionStatus {
+    let (low, high) = (marks.map(|marks| marks.low), marks.map(|marks| marks.high));
+    let lag = marks.map(|marks| marks.high - position.unwrap_or(marks.low));
+    PartitionStatus { partition, position, low, high, lag }
+}
+
+/// Good rows and quarantined ones.
+async fn count(table: &Table, engine: &Engine) -> Result<(u64, u64)> {
+    let session = engine.session();
+    session.register(table.name(), table.provider().await?)?;
+    let sql = format!(
+        "select count(*) filter (where not _quarantined), count(*) filter (where _quarantined) from {}",
+        table.name().quoted()
+    );
+    let batches = session.query(&sql).await?;
+    let row = batches.iter().find(|batch| batch.num_rows() > 0);
+    let row = row.ok_or_else(|| Error::internal("a count yields a row"))?;
+    let figure = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0).unsigned_abs();
+    Ok((figure(0), figure(1)))
+}
+
+async fn models(project: &model::Project, lake: &Lake) -> Result<Vec<ModelStatus>> {
+    let newest = manifest::latest(lake).await?;
+    let mut found = Vec::new();
+    for model in &project.models {
+        let name = model.table.to_string();
+        let mut status = ModelStatus { model: name.clone(), tests: model.checks.len(), ..ModelStatus::default() };
+        let published = newest.as_ref().and_then(|run| Some((run, run.tables.get(&name)?)));
+        if let Some((run, published)) = published {
+            (status.version, status.run) = (Some(published.version), Some(run.run));
+            if let Some(table) = lake.table(&model.table).await? {
+                let table = table.at(published.version).await?;
+                status.rows = table.rows();
+                status.last_run = table.history(1).await?.first().and_then(|commit| time(commit.timestamp_ms));
+            }
+        }
+        found.push(status);
+    }
+    Ok(found)
+}
+
+fn time(milliseconds: Option<i64>) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_millis(milliseconds?)?;
+    Some(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_counts_from_where_reading_would_begin() {
+        let marks = Watermarks { low: 10, high: 25 };
+        let table = [(Some(20), Some(&marks), Some(5)), (None, Some(&marks), Some(15)), (Some(20), None, None)];
+        for (position, marks, lag) in table {
+            assert_eq!(partition_status(0, position, marks).lag, lag, "{position:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_down_is_named_once() {
+        let mut report = Report::default();
+        assert_eq!(report.up("lake", Ok(1)), Some(1));
+        assert_eq!(report.up::<u8>("lake", Err(Error::unavailable("no"))), None);
+        assert_eq!(report.up::<u8>("lake", Err(Error::unavailable("no"))), None);
+        assert_eq!(report.down.len(), 1);
+    }
+}

@@ -1,0 +1,81 @@
+//! `lake test`: the project's data tests on what stands, changing nothing.
+
+use crate::check::Check;
+use crate::engine::{Engine, Session};
+use crate::error::{Error, Result};
+use crate::flow::catalog::{self, Pins};
+use crate::flow::checks::{self, TestReport};
+use crate::flow::select::{self, Selection};
+use crate::flow::{Progress, Stop};
+use crate::model::Project;
+use crate::table::{Lake, manifest};
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// As in `promote`; empty for every test of the project.
+    pub select: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// The run whose tables were tested; none when nothing was published yet.
+    pub run: Option<u64>,
+    pub tests: Vec<TestReport>,
+}
+
+/// Runs the tests of sources, models and `sql/checks` on the newest run's versions, Bronze as it is now.
+/// The second value is the failure (kind CheckFailed) when a test of severity error failed.
+pub async fn test(
+    root: &Path,
+    project: &Project,
+    lake: &Lake,
+    engine: &Engine,
+    options: &Options,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<(Report, Option<Error>)> {
+    let selection = select::parse(&options.select)?;
+    let checks = selected_checks(project, &selection)?;
+    let newest = manifest::latest(lake).await?;
+    let mut pins = catalog::pin(lake, checks.iter().flat_map(|check| check.tables())).await?;
+    if let Some(newest) = &newest {
+        pins = catalog::pin_to(pins, newest).await?;
+    }
+    let session = engine.session();
+    for table in pins.values() {
+        catalog::register(&session, table).await?;
+    }
+    let mut report = Report { run: newest.map(|manifest| manifest.run), tests: Vec::new() };
+    progress.started("test", Some(checks.len() as u64));
+    for check in checks {
+        stop.check()?;
+        report.tests.push(run_or_skip(&session, &pins, project, check, root).await?);
+        progress.advanced("test", 1, 0);
+    }
+    progress.finished("test", checks::summary(&report.tests));
+    let failure = checks::failure(&report.tests);
+    Ok((report, failure))
+}
+
+fn selected_checks<'a>(project: &'a Project, selection: &Selection) -> Result<Vec<&'a Check>> {
+    if selection.is_everything() {
+        return Ok(project.checks().collect());
+    }
+    let selected = selection.models(project)?;
+    Ok(project.checks().filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect())
+}
+
+async fn run_or_skip(
+    session: &Session,
+    pins: &Pins,
+    project: &Project,
+    check: &Check,
+    root: &Path,
+) -> Result<TestReport> {
+    match check.tables().iter().find(|table| !pins.contains_key(table)) {
+        Some(missing) => Ok(TestReport::skipped(check, format!("`{missing}` does not exist yet"))),
+        None => checks::run(session, project, check, root).await,
+    }
+}

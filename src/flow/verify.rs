@@ -1,0 +1,119 @@
+//! `lake verify`: proofs that nothing was lost or doubled on the way.
+//!
+//! Three kinds, each in a file of its own, each from what the parts hold now and nothing else:
+//! [`rows`], every row of each declared file is in Bronze or its quarantine exactly once; [`offsets`], the
+//! commits of each Bronze table add up without gap or overlap; [`star`], what the ledger says was loaded is
+//! equal in Gold and in the warehouse. Reads only. To add a proof: a file, a variant of [`Proof`].
+
+pub mod offsets;
+pub mod rows;
+pub mod star;
+
+use super::bronze::Stream;
+use super::{Progress, Stop};
+use crate::engine::Engine;
+use crate::error::{Context, Error, Kind, Result};
+use crate::source::SourceConfig;
+use crate::table::Lake;
+use crate::warehouse::Warehouse;
+use arrow::array::{Array, ArrayRef};
+use arrow::util::display::array_value_to_string;
+use serde::Serialize;
+use std::path::Path;
+
+/// How many examples a difference names.
+const EXAMPLES: usize = 5;
+
+/// One proof with its figures; it holds when it has no difference.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "proof", rename_all = "snake_case")]
+pub enum Proof {
+    Rows(rows::Rows),
+    Offsets(offsets::Offsets),
+    Star(star::Star),
+}
+
+impl Proof {
+    pub fn differences(&self) -> &[String] {
+        match self {
+            Proof::Rows(proof) => &proof.differences,
+            Proof::Offsets(proof) => &proof.differences,
+            Proof::Star(proof) => &proof.differences,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub proofs: Vec<Proof>,
+}
+
+impl Report {
+    /// [`crate::error::Kind::CheckFailed`] when a proof does not hold.
+    pub fn failure(&self) -> Option<Error> {
+        let failed = self.proofs.iter().filter(|proof| !proof.differences().is_empty()).count();
+        let error = || Error::check_failed(format!("{failed} of {} proofs do not hold", self.proofs.len()));
+        (failed > 0).then(|| error().hint("bring everything up to date with `lake run --once`, then verify again"))
+    }
+}
+
+/// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse.
+/// A difference is part of the report; an error is a part that could not be read.
+#[expect(clippy::too_many_arguments, reason = "every part of the road, once")]
+pub async fn verify(
+    project: &Path,
+    sources: &[SourceConfig],
+    streams: &[Stream],
+    lake: &Lake,
+    engine: &Engine,
+    warehouse: &mut dyn Warehouse,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Report> {
+    let mut proofs = Vec::new();
+    for stream in streams {
+        stop.check()?;
+        let stage = format!("verify {}", stream.table);
+        progress.started(&stage, None);
+        let before = proofs.len();
+        let table = lake.table(&stream.table).await?;
+        let offsets = match &table {
+            Some(table) => Some(offsets::prove(stream, table, engine).await?),
+            None => None,
+        };
+        let filtered = offsets.as_ref().map_or(0, |offsets| offsets.filtered);
+        let sent: Vec<&SourceConfig> = sources.iter().filter(|source| source.topic() == stream.topic).collect();
+        if !sent.is_empty() {
+            proofs.push(Proof::Rows(rows::prove(project, &sent, stream, table.as_ref(), filtered, engine).await?));
+        }
+        proofs.extend(offsets.map(Proof::Offsets));
+        progress.finished(&stage, summary(&proofs[before..]));
+    }
+    stop.check()?;
+    progress.started("verify warehouse", None);
+    let before = proofs.len();
+    proofs.extend(star::prove(lake, engine, warehouse).await?.into_iter().map(Proof::Star));
+    progress.finished("verify warehouse", summary(&proofs[before..]));
+    Ok(Report { proofs })
+}
+
+fn summary(proofs: &[Proof]) -> String {
+    let differences: usize = proofs.iter().map(|proof| proof.differences().len()).sum();
+    match differences {
+        0 => format!("{} proofs hold", proofs.len()),
+        _ => format!("{} proofs, {differences} differences", proofs.len()),
+    }
+}
+
+/// The texts of a column, whatever text type the engine chose; nulls are left out.
+fn texts(column: &ArrayRef) -> Result<Vec<String>> {
+    let values = (0..column.len()).map(|row| text_at(column, row));
+    Ok(values.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+fn text_at(column: &ArrayRef, row: usize) -> Result<Option<String>> {
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    array_value_to_string(column, row).map(Some).context(Kind::Internal, || "read a text")
+}

@@ -1,0 +1,318 @@
+//! Reading partitions from given offsets.
+//!
+//! A consumer reads the partitions of one topic at a time and is told where each begins; it joins no group,
+//! commits nothing and keeps no position beyond its own life.
+
+use super::watch::Watch;
+use super::{CONNECT_TIMEOUT, KafkaConfig, fault};
+use crate::checkpoint::Partition;
+use crate::error::{Error, Result};
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message as _};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// The first time-out of a question to the broker; doubled until [`CONNECT_TIMEOUT`] is used up.
+const FIRST_TRY: Duration = Duration::from_secs(1);
+
+/// One record of a topic.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub partition: Partition,
+    pub offset: i64,
+    pub timestamp_ms: Option<i64>,
+    pub key: Option<Bytes>,
+    /// `None` is a tombstone.
+    pub payload: Option<Bytes>,
+    pub headers: Vec<(String, Option<Bytes>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// First offset still kept.
+    pub low: i64,
+    /// Next offset to be written; with transactions under way, the first of them.
+    pub high: i64,
+}
+
+/// How far an assigned partition was read.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    next: Option<i64>,
+    /// High watermark when it was assigned.
+    end: i64,
+}
+
+/// A manually assigned consumer. Never commits group offsets.
+pub struct Consumer {
+    config: KafkaConfig,
+    client: BaseConsumer<Watch>,
+    topic: String,
+    cursors: BTreeMap<i32, Cursor>,
+    /// When the connection was reported lost, until something arrives again.
+    lost_since: Option<Instant>,
+}
+
+impl Consumer {
+    /// Sets the client up without connecting. Errors: [`Kind::Config`](crate::error::Kind::Config) when a
+    /// property is wrong.
+    pub fn new(config: &KafkaConfig) -> Result<Consumer> {
+        let client = config.create(&config.reading()?, Watch::default())?;
+        Ok(Consumer {
+            config: config.clone(),
+            client,
+            topic: String::new(),
+            cursors: BTreeMap::new(),
+            lost_since: None,
+        })
+    }
+
+    /// Partitions of a topic in order; `None` when the topic does not exist.
+    pub fn partitions(&self, topic: &str) -> Result<Option<Vec<Partition>>> {
+        let attempt = format!("read the partitions of topic `{topic}`");
+        let numbers = self.ask(&attempt, |client, timeout| {
+            let metadata = client.fetch_metadata(Some(topic), timeout)?;
+            metadata.topics().first().map_or(Ok(None), partition_numbers)
+        })?;
+        Ok(numbers.map(|numbers| numbers.into_iter().map(|number| Partition::new(topic, number)).collect()))
+    }
+
+    /// All topics but Kafka's own, sorted.
+    pub(super) fn topics(&self) -> Result<Vec<String>> {
+        let metadata = self.ask("list the topics", |client, timeout| client.fetch_metadata(None, timeout))?;
+        let own = |name: &&str| !name.starts_with("__");
+        let mut names: Vec<String> =
+            metadata.topics().iter().map(MetadataTopic::name).filter(own).map(String::from).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Number of brokers that make up the cluster.
+    pub(super) fn brokers(&self) -> Result<usize> {
+        self.ask("reach kafka", |client, timeout| Ok(client.fetch_metadata(None, timeout)?.brokers().len()))
+    }
+
+    pub fn watermarks(&self, partition: &Partition) -> Result<Watermarks> {
+        let (low, high) = self.ask(&format!("read the watermarks of `{partition}`"), |client, timeout| {
+            client.fetch_watermarks(&partition.topic, partition.number, timeout)
+        })?;
+        Ok(Watermarks { low, high })
+    }
+
+    /// First offset at or after the time; the high watermark when there is none. The embedded broker looks
+    /// into no compressed batch: it answers with the batch's first offset, so older records may precede.
+    pub fn offset_at(&self, partition: &Partition, timestamp_ms: i64) -> Result<i64> {
+        let found = self.ask(&format!("look a time up in `{partition}`"), |client, timeout| {
+            let mut wanted = TopicPartitionList::new();
+            wanted.add_partition_offset(&partition.topic, partition.number, Offset::Offset(timestamp_ms))?;
+            let found = client.offsets_for_times(wanted, timeout)?;
+            found.elements().first().map_or(Ok(None), |answer| answer.error().map(|()| Some(answer.offset())))
+        })?;
+        match found {
+            Some(Offset::Offset(offset)) => Ok(offset),
+            _ => Ok(self.watermarks(partition)?.high),
+        }
+    }
+
+    /// Replaces the assignment: reads each partition, all of one topic, from the given offset on.
+    pub fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()> {
+        let attempt = "assign partitions";
+        // A paused partition would stay paused when it is assigned again.
+        let resumed = self.client.assignment().and_then(|former| self.client.resume(&former));
+        resumed.and_then(|()| self.client.unassign()).map_err(|failure| self.explain(attempt, failure))?;
+        self.cursors.clear();
+        self.lost_since = None;
+        let Some(topic) = positions.keys().next().map(|partition| partition.topic.clone()) else {
+            return Ok(());
+        };
+        if positions.keys().any(|partition| partition.topic != topic) {
+            // librdkafka's end-of-partition event names a partition without its topic.
+            return Err(Error::internal("a consumer was assigned partitions of two topics"));
+        }
+        let mut list = TopicPartitionList::new();
+        let mut cursors = BTreeMap::new();
+        for (partition, offset) in positions {
+            let end = self.watermarks(partition)?.high;
+            cursors.insert(partition.number, Cursor { next: None, end });
+            list.add_partition_offset(&topic, partition.number, Offset::Offset(*offset))
+                .map_err(|failure| self.explain(attempt, failure))?;
+        }
+        self.client.assign(&list).map_err(|failure| self.explain(attempt, failure))?;
+        self.topic = topic;
+        self.cursors = cursors;
+        Ok(())
+    }
+
+    /// The next message of any assigned partition; `None` after the time-out, or sooner when the end of a
+    /// partition was reached. Blocking.
+    ///
+    /// A lost connection is waited out for [`CONNECT_TIMEOUT`] before it becomes `Unavailable`.
+    pub fn poll(&mut self, timeout: Duration) -> Result<Option<Message>> {
+        let topic = self.topic.clone();
+        self.poll_with(timeout, |message| owned(&topic, message))
+    }
+
+    /// As [`Consumer::poll`], for a reader that needs only a part of each message.
+    pub(super) fn poll_with<T>(
+        &mut self,
+        timeout: Duration,
+        read: impl FnOnce(&BorrowedMessage<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let failure = match self.client.poll(left) {
+                Some(Ok(message)) => {
+                    self.lost_since = None;
+                    if let Some(cursor) = self.cursors.get_mut(&message.partition()) {
+                        cursor.next = Some(message.offset() + 1);
+                    }
+                    return Ok(Some(read(&message)));
+                }
+                Some(Err(failure)) => failure,
+                None if left.is_zero() => return self.check_connection().map(|()| None),
+                None => continue,
+            };
+            if let KafkaError::PartitionEOF(number) = failure {
+                self.reached_end(number);
+                return Ok(None);
+            }
+            self.outlive(failure)?;
+        }
+    }
+
+    /// The next offset the consumer would deliver, also past gaps of transactions and compaction;
+    /// `None` before anything was fetched.
+    pub fn position(&self, partition: &Partition) -> Result<Option<i64>> {
+        if partition.topic != self.topic {
+            return Ok(None);
+        }
+        Ok(self.cursors.get(&partition.number).and_then(|cursor| cursor.next))
+    }
+
+    pub fn pause(&mut self, partitions: &[Partition]) -> Result<()> {
+        let paused = self.client.pause(&list_of(partitions));
+        paused.map_err(|failure| self.explain("pause partitions", failure))
+    }
+
+    pub fn resume(&mut self, partitions: &[Partition]) -> Result<()> {
+        let resumed = self.client.resume(&list_of(partitions));
+        resumed.map_err(|failure| self.explain("resume partitions", failure))
+    }
+
+    /// Everything up to the end of the partition was delivered, so its position is past whatever records
+    /// of transactions lie before the end. Only the end known at assignment is sure to have been reached:
+    /// the event may be older than any later look at the watermark.
+    fn reached_end(&mut self, number: i32) {
+        self.lost_since = None;
+        if let Some(cursor) = self.cursors.get_mut(&number) {
+            cursor.next = Some(cursor.next.map_or(cursor.end, |next| next.max(cursor.end)));
+        }
+    }
+
+    fn outlive(&mut self, failure: KafkaError) -> Result<()> {
+        let lasting = !fault::is_transient(&failure) || self.client.context().refused().is_some();
+        if lasting {
+            return Err(self.explain(&format!("read topic `{}`", self.topic), failure));
+        }
+        tracing::info!(topic = self.topic, "connection to kafka lost, trying again: {failure}");
+        self.lost_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// librdkafka reports a loss once and a recovery never, so after a long silence the broker is asked.
+    fn check_connection(&mut self) -> Result<()> {
+        if self.lost_since.is_none_or(|since| since.elapsed() < CONNECT_TIMEOUT) {
+            return Ok(());
+        }
+        match self.client.fetch_metadata(Some(&self.topic), FIRST_TRY) {
+            Ok(_) => {
+                self.lost_since = None;
+                Ok(())
+            }
+            Err(failure) => Err(self.explain(&format!("read topic `{}`", self.topic), failure)),
+        }
+    }
+
+    /// Puts a question until it is answered, refused for good, or [`CONNECT_TIMEOUT`] is over.
+    fn ask<T>(&self, attempt: &str, question: impl Fn(&BaseConsumer<Watch>, Duration) -> KafkaResult<T>) -> Result<T> {
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let mut timeout = FIRST_TRY;
+        loop {
+            let failure = match question(&self.client, timeout) {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            // Faults of the connection are only learnt by polling, which must not swallow a message.
+            if self.cursors.is_empty() {
+                drop(self.client.poll(Duration::ZERO));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !fault::is_transient(&failure) || self.client.context().refused().is_some() || left.is_zero() {
+                return Err(self.explain(attempt, failure));
+            }
+            std::thread::sleep(Duration::from_millis(50).min(left));
+            timeout = (timeout * 2).min(left.max(Duration::from_millis(100)));
+        }
+    }
+
+    /// The error for a broker that answers but delivers nothing.
+    pub(super) fn silent(&self, attempt: &str, waited: Duration) -> Error {
+        fault::silent(&self.config, attempt, waited)
+    }
+
+    fn explain(&self, attempt: &str, failure: KafkaError) -> Error {
+        fault::explain(&self.config, attempt, failure, self.client.context())
+    }
+}
+
+/// Numbers in order; `None` when the broker does not know the topic.
+fn partition_numbers(topic: &MetadataTopic) -> KafkaResult<Option<Vec<i32>>> {
+    match topic.error().map(Code::from) {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(None),
+        Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        None if topic.partitions().is_empty() => return Ok(None),
+        None => {}
+    }
+    let mut numbers: Vec<i32> = topic.partitions().iter().map(|partition| partition.id()).collect();
+    numbers.sort_unstable();
+    Ok(Some(numbers))
+}
+
+fn list_of(partitions: &[Partition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.number);
+    }
+    list
+}
+
+fn owned(topic: &str, message: &BorrowedMessage<'_>) -> Message {
+    Message {
+        partition: Partition::new(topic, message.partition()),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis(),
+        key: message.key().map(Bytes::copy_from_slice),
+        payload: message.payload().map(Bytes::copy_from_slice),
+        headers: message.headers().map(owned_headers).unwrap_or_default(),
+    }
+}
+
+fn owned_headers(headers: &BorrowedHeaders) -> Vec<(String, Option<Bytes>)> {
+    (0..headers.count())
+        .filter_map(|index| header(headers, index))
+        .map(|(name, value)| (name.to_string(), value.map(Bytes::copy_from_slice)))
+        .collect()
+}
+
+/// Name and value of a header. rdkafka panics at a name that is not UTF-8; one such record must not stop a
+/// stream, so the name is replaced then, and the value is lost.
+pub(super) fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
+    catch_unwind(AssertUnwindSafe(|| headers.try_get(index).map(|header| (header.key, header.value))))
+        .unwrap_or(Some(("(name is not UTF-8)", None)))
+}

@@ -1,0 +1,272 @@
+//! Contracts in dbt's spelling: `sources:` and `models:` of every YAML file below `models/`.
+//!
+//! Reads what is written and resolves nothing: names in tests stay text until the whole project is known.
+//! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, its `topic` is ours.
+//! To add a key: its name in the list of its map and a line that reads it.
+
+use crate::engine::types;
+use crate::ident::{Layer, TableName};
+use crate::model::fault::{Fault, Faults, Place, suggestion};
+use crate::model::files::SourceFile;
+use crate::model::node::{Key, Node, Value, parse};
+use crate::model::rules::{DeclaredTest, read_tests};
+use crate::model::{Column, Materialization};
+
+/// One table below `sources:`.
+#[derive(Debug, Clone)]
+pub struct DeclaredSource {
+    /// dbt's name of the source it stands under.
+    pub source: String,
+    pub table: TableName,
+    pub place: Place,
+    pub topic: String,
+    pub description: String,
+    pub columns: Vec<DeclaredColumn>,
+    pub tests: Vec<DeclaredTest>,
+}
+
+/// One entry below `models:`.
+#[derive(Debug, Clone)]
+pub struct DeclaredModel {
+    pub name: String,
+    pub place: Place,
+    pub description: String,
+    pub materialization: Option<Materialization>,
+    pub tags: Vec<String>,
+    /// `config: {contract: {enforced: true}}`
+    pub enforced: bool,
+    pub columns: Vec<DeclaredColumn>,
+    pub tests: Vec<DeclaredTest>,
+}
+
+/// A column and where its declaration stands: at its type if it has one, else at its name.
+#[derive(Debug, Clone)]
+pub struct DeclaredColumn {
+    pub column: Column,
+    pub place: Place,
+}
+
+/// What all files declare.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    pub sources: Vec<DeclaredSource>,
+    pub models: Vec<DeclaredModel>,
+}
+
+/// Reads one file into `declared`.
+pub fn read(file: &SourceFile, declared: &mut Declared, faults: &mut Faults) {
+    let Some(root) = faults.keep(parse(file)) else { return };
+    if matches!(root.value, Value::Null) {
+        return;
+    }
+    let fields = Fields::of(&root, "a contract", &["version", "sources", "models"], faults);
+    if let Some(node) = fields.get("version") {
+        match text(node, "version", faults).as_deref() {
+            Some("2") | None => {}
+            Some(other) => faults.push(node.place.fault(format!("version `{other}` is not known, write 2"))),
+        }
+    }
+    for node in fields.list("sources", faults) {
+        read_source(node, declared, faults);
+    }
+    for node in fields.list("models", faults) {
+        declared.models.extend(read_model(node, faults));
+    }
+}
+
+fn read_source(node: &Node, declared: &mut Declared, faults: &mut Faults) {
+    let fields = Fields::of(node, "a source", &["name", "description", "meta", "tables"], faults);
+    let Some(source) = fields.required("name", faults) else { return };
+    for node in fields.list("tables", faults) {
+        declared.sources.extend(read_source_table(node, &source.0, faults));
+    }
+}
+
+fn read_source_table(node: &Node, source: &str, faults: &mut Faults) -> Option<DeclaredSource> {
+    let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
+    let fields = Fields::of(node, "a source table", &known, faults);
+    let (name, place) = fields.required("name", faults)?;
+    let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.fault(error.to_string())))?;
+    let config = fields.map("config", "the config of a source table", &["meta"], faults);
+    let topic = [&fields, &config].into_iter().find_map(|fields| topic(fields, faults));
+    let (columns, mut tests) = read_columns(&fields, faults);
+    tests.extend(read_tests(&fields, None, faults));
+    Some(DeclaredSource {
+        source: source.to_string(),
+        table,
+        place,
+        topic: topic.unwrap_or(name),
+        description: fields.text("description", faults).unwrap_or_default(),
+        columns,
+        tests,
+    })
+}
+
+/// `meta: {topic}`; other entries of `meta` are the user's own.
+fn topic(fields: &Fields<'_>, faults: &mut Faults) -> Option<String> {
+    let Value::Map(entries) = &fields.get("meta")?.value else { return None };
+    let (_, node) = entries.iter().find(|(key, _)| key.name == "topic")?;
+    text(node, "topic", faults)
+}
+
+fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
+    let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
+    let fields = Fields::of(node, "a model", &known, faults);
+    let (name, place) = fields.required("name", faults)?;
+    let config = fields.map("config", "the config of a model", &["materialized", "tags", "meta", "contract"], faults);
+    let materialization = config.get("materialized").and_then(|node| {
+        let text = text(node, "materialized", faults)?;
+        faults.keep(Materialization::parse(&text).map_err(|message| node.place.fault(message)))
+    });
+    let (columns, mut tests) = read_columns(&fields, faults);
+    tests.extend(read_tests(&fields, None, faults));
+    Some(DeclaredModel {
+        name,
+        place,
+        description: fields.text("description", faults).unwrap_or_default(),
+        materialization,
+        tags: config.texts("tags", faults),
+        enforced: enforced(&config, faults),
+        columns,
+        tests,
+    })
+}
+
+/// dbt's `contract: {enforced: true}`.
+fn enforced(config: &Fields<'_>, faults: &mut Faults) -> bool {
+    let contract = config.map("contract", "a contract's config", &["enforced"], faults);
+    let Some(node) = contract.get("enforced") else { return false };
+    match text(node, "enforced", faults).as_deref() {
+        Some("true") => true,
+        Some("false") | None => false,
+        Some(other) => {
+            faults.push(node.place.fault(format!("`enforced` is true or false, not `{other}`")));
+            false
+        }
+    }
+}
+
+fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Vec<DeclaredTest>) {
+    let (mut columns, mut tests): (Vec<DeclaredColumn>, Vec<DeclaredTest>) = (Vec::new(), Vec::new());
+    for node in fields.list("columns", faults) {
+        let known = ["name", "data_type", "description", "meta", "tests", "data_tests"];
+        let fields = Fields::of(node, "a column", &known, faults);
+        let Some((name, place)) = fields.required("name", faults) else { continue };
+        if columns.iter().any(|earlier| earlier.column.name == name) {
+            faults.push(place.fault(format!("the column `{name}` is declared twice")));
+            continue;
+        }
+        tests.extend(read_tests(&fields, Some(&name), faults));
+        let data_type = fields.get("data_type");
+        columns.push(DeclaredColumn {
+            place: data_type.map_or(place, |node| node.place.clone()),
+            column: Column {
+                data_type: data_type.and_then(|node| read_type(node, faults)),
+                description: fields.text("description", faults).unwrap_or_default(),
+                name,
+            },
+        });
+    }
+    (columns, tests)
+}
+
+fn read_type(node: &Node, faults: &mut Faults) -> Option<arrow::datatypes::DataType> {
+    let text = text(node, "data_type", faults)?;
+    let refused = |error: crate::error::Error| match error.hint_text() {
+        Some(hint) => node.place.fault(format!("{error}; {hint}")),
+        None => node.place.fault(error.to_string()),
+    };
+    faults.keep(types::parse_type(&text).map_err(refused))
+}
+
+/// A scalar's text.
+pub(super) fn text(node: &Node, what: &str, faults: &mut Faults) -> Option<String> {
+    match &node.value {
+        Value::Scalar(text) => Some(text.clone()),
+        Value::Null => None,
+        Value::List(_) | Value::Map(_) => {
+            faults.push(node.place.fault(format!("`{what}` must be a text")));
+            None
+        }
+    }
+}
+
+/// The entries of one map, its keys checked.
+pub(super) struct Fields<'a> {
+    place: Option<&'a Place>,
+    entries: Vec<(&'a Key, &'a Node)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Faults for every key that is not in `known`; `what` names the map in messages.
+    pub fn of(node: &'a Node, what: &str, known: &[&str], faults: &mut Faults) -> Fields<'a> {
+        let mut fields = Fields { place: Some(&node.place), entries: Vec::new() };
+        match &node.value {
+            Value::Null => {}
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    match known.contains(&key.name.as_str()) {
+                        true => fields.entries.push((key, value)),
+                        false => faults.push(unknown_key(key, what, known)),
+                    }
+                }
+            }
+            Value::Scalar(_) | Value::List(_) => {
+                faults.push(node.place.fault(format!("{what} must be a map with {}", known.join(", "))));
+                fields.place = None;
+            }
+        }
+        fields
+    }
+
+    pub fn get(&self, name: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| *node)
+    }
+
+    pub fn text(&self, name: &str, faults: &mut Faults) -> Option<String> {
+        self.get(name).and_then(|node| text(node, name, faults))
+    }
+
+    /// The text and its place; a fault at the map when it is missing.
+    pub fn required(&self, name: &str, faults: &mut Faults) -> Option<(String, Place)> {
+        let place = self.place?;
+        let found = self.get(name);
+        let text = found.and_then(|node| Some((text(node, name, faults)?, node.place.clone())));
+        if text.is_none() && !found.is_some_and(|node| matches!(node.value, Value::List(_) | Value::Map(_))) {
+            faults.push(place.fault(format!("`{name}` is missing")));
+        }
+        text
+    }
+
+    pub fn list(&self, name: &str, faults: &mut Faults) -> &'a [Node] {
+        match self.get(name).map(|node| (&node.value, node)) {
+            Some((Value::List(items), _)) => items,
+            None | Some((Value::Null, _)) => &[],
+            Some((_, node)) => {
+                faults.push(node.place.fault(format!("`{name}` must be a list")));
+                &[]
+            }
+        }
+    }
+
+    /// A list of texts, or one text alone.
+    pub fn texts(&self, name: &str, faults: &mut Faults) -> Vec<String> {
+        match self.get(name).map(|node| &node.value) {
+            Some(Value::Scalar(text)) => vec![text.clone()],
+            _ => self.list(name, faults).iter().filter_map(|node| text(node, name, faults)).collect(),
+        }
+    }
+
+    /// The entries of a map below this one; none when it is absent.
+    pub fn map(&self, name: &str, what: &str, known: &[&str], faults: &mut Faults) -> Fields<'a> {
+        match self.get(name) {
+            Some(node) => Fields::of(node, what, known, faults),
+            None => Fields { place: None, entries: Vec::new() },
+        }
+    }
+}
+
+fn unknown_key(key: &Key, what: &str, known: &[&str]) -> Fault {
+    let near = suggestion(&key.name, known.iter().copied());
+    key.place.fault(format!("unknown key `{}` in {what}{near} (known are {})", key.name, known.join(", ")))
+}

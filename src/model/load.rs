@@ -1,0 +1,293 @@
+//! Joins files, contracts and statements into a [`Project`], collecting every fault on the way.
+
+use crate::check::{Check, Rule, Severity};
+use crate::error::Result;
+use crate::ident::TableName;
+use crate::model::contract::{self, Declared, DeclaredModel};
+use crate::model::fault::{Faults, Place, suggestion};
+use crate::model::files::{self, Files, SourceFile};
+use crate::model::graph::{self, Edges};
+use crate::model::names::Names;
+use crate::model::statement::{Statement, layer_of, resolve};
+use crate::model::template::{Context, Rendered, render};
+use crate::model::{Materialization, Model, Origin, Project, SourceTable};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, undeclared: &[TableName]) -> Result<Project> {
+    let files = files::read(root)?;
+    let mut faults = Faults::default();
+    let mut declared = Declared::default();
+    for file in &files.contracts {
+        contract::read(file, &mut declared, &mut faults);
+    }
+    let tables = model_tables(&files, &mut faults);
+    let names = names(&declared, undeclared, &tables, &mut faults);
+    let contracts = contracts_of_models(&declared, &tables, &mut faults);
+    let mut loader = Loader {
+        context: Context { names: Arc::new(names), vars: Arc::new(vars.clone()), this: None, incremental: false },
+        faults,
+    };
+    let drafts: Vec<Draft> =
+        tables.iter().filter_map(|(table, file)| loader.draft(table, file, contracts.get(table).copied())).collect();
+    let models = loader.in_order(drafts);
+    let mut project = Project { models, ..Project::default() };
+    loader.sources(&declared, &files, &mut project);
+    loader.singular(&files, &mut project);
+    project.warehouse_sql = files.warehouse_sql.iter().map(path_and_text).collect();
+    name_checks_apart(&mut project);
+    loader.faults.into_result(project)
+}
+
+/// Each model file with its table, in table order.
+fn model_tables(files: &Files, faults: &mut Faults) -> BTreeMap<TableName, SourceFile> {
+    let mut tables: BTreeMap<TableName, SourceFile> = BTreeMap::new();
+    for file in &files.models {
+        let start = start_of(file);
+        let Some(layer) = layer_of(file) else {
+            faults
+                .push(start.fault("a model lies below models/silver or models/gold (or staging, intermediate, marts)"));
+            continue;
+        };
+        let named = TableName::new(layer, file.stem()).map_err(|error| start.fault(error.to_string()));
+        let Some(table) = faults.keep(named) else { continue };
+        match tables.get(&table) {
+            Some(other) => faults.push(start.fault(format!("`{table}` is already the model {}", other.path()))),
+            None => drop(tables.insert(table, file.clone())),
+        }
+    }
+    tables
+}
+
+fn names(
+    declared: &Declared,
+    undeclared: &[TableName],
+    tables: &BTreeMap<TableName, SourceFile>,
+    faults: &mut Faults,
+) -> Names {
+    let mut names = Names::default();
+    let mut places: BTreeMap<&TableName, &Place> = BTreeMap::new();
+    for source in &declared.sources {
+        if let Some(earlier) = places.insert(&source.table, &source.place) {
+            faults.push(source.place.fault(format!("`{}` is already declared at {earlier}", source.table)));
+        }
+        names.add_source(&source.source, &source.table);
+    }
+    for table in undeclared.iter().filter(|table| !places.contains_key(table)) {
+        names.add_source("bronze", table);
+    }
+    for table in tables.keys() {
+        names.add_model(table);
+    }
+    names
+}
+
+/// Finds the model each contract speaks of.
+fn contracts_of_models<'a>(
+    declared: &'a Declared,
+    tables: &BTreeMap<TableName, SourceFile>,
+    faults: &mut Faults,
+) -> BTreeMap<TableName, &'a DeclaredModel> {
+    let mut contracts: BTreeMap<TableName, &DeclaredModel> = BTreeMap::new();
+    for model in &declared.models {
+        let place = &model.place;
+        let mut fitting: Vec<&TableName> =
+            tables.keys().filter(|table| table.name() == model.name || table.to_string() == model.name).collect();
+        if fitting.len() > 1 {
+            fitting.retain(|table| Some(table.layer()) == layer_of(&place.file));
+        }
+        let [table] = fitting.as_slice() else {
+            let near = suggestion(&model.name, tables.keys().map(TableName::name));
+            let message = match tables.keys().any(|table| table.name() == model.name) {
+                true => format!("several models are named `{}`, write layer.name", model.name),
+                false => format!("no model file is named `{}.sql`{near}", model.name),
+            };
+            faults.push(place.fault(message));
+            continue;
+        };
+        if let Some(earlier) = contracts.insert((*table).clone(), model) {
+            faults.push(place.fault(format!("`{}` is already declared at {}", model.name, earlier.place)));
+        }
+    }
+    contracts
+}
+
+/// A model before its place in the order is known.
+struct Draft {
+    model: Model,
+    reads: Vec<(TableName, Place)>,
+}
+
+struct Loader {
+    context: Context,
+    faults: Faults,
+}
+
+impl Loader {
+    fn draft(&mut self, table: &TableName, file: &SourceFile, contract: Option<&DeclaredModel>) -> Option<Draft> {
+        let (rendered, statement) = self.statement(table, file, false)?;
+        let mut reads = statement.reads;
+        if let Some((_, place)) = reads.iter().find(|(read, _)| read == table) {
+            let message =
+                format!("`{table}` reads itself, which is possible only inside `{{% if is_incremental() %}}`");
+            self.faults.push(place.fault(message));
+        }
+        let mut origin = Origin { file: file.clone(), map: statement.map, ..Origin::default() };
+        if rendered.asks_incremental {
+            let (_, incremental) = self.statement(table, file, true)?;
+            origin.incremental = Some((incremental.sql, incremental.map));
+            let new = incremental.reads.into_iter().filter(|(read, _)| !reads.iter().any(|(known, _)| known == read));
+            reads.extend(new.collect::<Vec<_>>());
+        }
+        reads.retain(|(read, _)| read != table);
+        let mut model = Model {
+            table: table.clone(),
+            file: PathBuf::from(file.path()),
+            sql: statement.sql,
+            materialization: rendered.settings.materialization.unwrap_or(Materialization::Table),
+            description: String::new(),
+            columns: Vec::new(),
+            checks: Vec::new(),
+            upstream: reads.iter().map(|(read, _)| read.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
+            tags: rendered.settings.tags.clone().unwrap_or_default(),
+            contract_enforced: false,
+            origin,
+        };
+        if let Some(contract) = contract {
+            self.apply(contract, &rendered, &mut model);
+        }
+        Some(Draft { model, reads })
+    }
+
+    fn statement(&mut self, table: &TableName, file: &SourceFile, incremental: bool) -> Option<(Rendered, Statement)> {
+        let context = Context { this: Some(table.clone()), incremental, ..self.context.clone() };
+        let rendered = self.faults.keep(render(file, &context))?;
+        let statement = resolve(file, &rendered, Some(table), &self.context.names, &mut self.faults)?;
+        Some((rendered, statement))
+    }
+
+    /// What the contract says; `config(...)` in the model itself has precedence.
+    fn apply(&mut self, contract: &DeclaredModel, rendered: &Rendered, model: &mut Model) {
+        model.description = contract.description.clone();
+        if let (None, Some(materialization)) = (rendered.settings.materialization, contract.materialization) {
+            model.materialization = materialization;
+        }
+        if rendered.settings.tags.is_none() {
+            model.tags = contract.tags.clone();
+        }
+        model.contract_enforced = contract.enforced;
+        for declared in &contract.columns {
+            model.origin.columns.insert(declared.column.name.clone(), declared.place.clone());
+            model.columns.push(declared.column.clone());
+        }
+        for test in &contract.tests {
+            model.checks.extend(self.faults.keep(test.resolve(&model.table, &self.context.names)));
+        }
+    }
+
+    /// Models in building order; a cycle is a fault at the reference that starts it.
+    fn in_order(&mut self, drafts: Vec<Draft>) -> Vec<Model> {
+        let index: BTreeMap<&TableName, usize> =
+            drafts.iter().enumerate().map(|(index, draft)| (&draft.model.table, index)).collect();
+        let edges: Vec<Edges> = drafts
+            .iter()
+            .map(|Draft { model, .. }| Edges {
+                needs: model.upstream.iter().filter_map(|table| index.get(table).copied()).collect(),
+                prefers: model
+                    .checks
+                    .iter()
+                    .flat_map(Check::tables)
+                    .filter_map(|table| index.get(&table).copied())
+                    .collect(),
+            })
+            .collect();
+        match graph::order(&edges) {
+            Ok(order) => {
+                let mut drafts: Vec<Option<Draft>> = drafts.into_iter().map(Some).collect();
+                order.into_iter().filter_map(|index| drafts[index].take()).map(|draft| draft.model).collect()
+            }
+            Err(cycle) => {
+                let path: Vec<String> = cycle.iter().map(|index| drafts[*index].model.table.to_string()).collect();
+                let first = &drafts[cycle[0]];
+                let next = &drafts[cycle[1.min(cycle.len() - 1)]].model.table;
+                let place = first.reads.iter().find(|(read, _)| read == next).map(|(_, place)| place.clone());
+                let place = place.unwrap_or_else(|| start_of(&first.model.origin.file));
+                self.faults.push(place.fault(format!("the models read each other in a circle: {}", path.join(" -> "))));
+                drafts.into_iter().map(|draft| draft.model).collect()
+            }
+        }
+    }
+
+    fn sources(&mut self, declared: &Declared, files: &Files, project: &mut Project) {
+        for source in &declared.sources {
+            let checks = source.tests.iter();
+            let checks: Vec<Check> =
+                checks.filter_map(|test| self.faults.keep(test.resolve(&source.table, &self.context.names))).collect();
+            project.sources.push(SourceTable {
+                table: source.table.clone(),
+                topic: source.topic.clone(),
+                description: source.description.clone(),
+                columns: source.columns.iter().map(|declared| declared.column.clone()).collect(),
+                checks,
+                stream_sql: None,
+            });
+        }
+        for file in &files.stream_sql {
+            let names: Vec<String> = project.sources.iter().map(|source| source.table.name().to_string()).collect();
+            match project.sources.iter_mut().find(|source| source.table.name() == file.stem()) {
+                Some(source) => source.stream_sql = Some(path_and_text(file)),
+                None => {
+                    let near = suggestion(file.stem(), names.iter().map(String::as_str));
+                    self.faults.push(start_of(file).fault(format!("no Bronze table is named `{}`{near}", file.stem())));
+                }
+            }
+        }
+    }
+
+    fn singular(&mut self, files: &Files, project: &mut Project) {
+        for file in &files.checks {
+            let Some(rendered) = self.faults.keep(render(file, &self.context)) else { continue };
+            let names = self.context.names.clone();
+            let Some(statement) = resolve(file, &rendered, None, &names, &mut self.faults) else { continue };
+            let reads: Vec<TableName> = statement.reads.into_iter().map(|(table, _)| table).collect();
+            let last = project.models.iter().rev().map(|model| &model.table).find(|table| reads.contains(table));
+            let Some(table) = last.or(reads.first()).cloned() else {
+                self.faults.push(start_of(file).fault("a check must read a table of the lake"));
+                continue;
+            };
+            let origin = Origin { file: file.clone(), map: statement.map, ..Origin::default() };
+            project.singular_origins.insert(file.stem().to_string(), origin);
+            project.singular.push(Check {
+                name: file.stem().to_string(),
+                table,
+                rule: Rule::Singular { sql: statement.sql, reads },
+                severity: rendered.settings.severity.unwrap_or(Severity::Error),
+                filter: None,
+            });
+        }
+    }
+}
+
+/// Gives every check a name of its own: the layer behind the second of two equal ones, then numbers.
+/// Names of singular checks are their files' and stay.
+fn name_checks_apart(project: &mut Project) {
+    let mut taken: BTreeSet<String> = project.singular.iter().map(|check| check.name.clone()).collect();
+    let sources = project.sources.iter_mut().flat_map(|source| &mut source.checks);
+    for check in sources.chain(project.models.iter_mut().flat_map(|model| &mut model.checks)) {
+        let base = check.name.clone();
+        let with_layer = format!("{base}_{}", check.table.layer());
+        let numbered = (2..).map(|number| format!("{base}_{number}"));
+        let free = [base.clone(), with_layer].into_iter().chain(numbered).find(|name| !taken.contains(name));
+        check.name = free.unwrap_or(base);
+        taken.insert(check.name.clone());
+    }
+}
+
+fn path_and_text(file: &SourceFile) -> (PathBuf, String) {
+    (PathBuf::from(file.path()), file.text().to_string())
+}
+
+fn start_of(file: &SourceFile) -> Place {
+    Place { file: file.clone(), line: 1, column: 1 }
+}

@@ -1,0 +1,190 @@
+//! The project's files: contracts of Bronze tables, SQL models, their tests.
+//!
+//! Reads `models/` and `sql/` into a [`Project`] whose every name is resolved, or reports all faults at once
+//! with their places. Never touches the lake: the same files and variables always give the same project.
+//!
+//! - `files` finds and reads, `node` parses YAML with places, `contract` and `rules` understand dbt's spelling;
+//! - `template` expands, `origin` leads from the expanded statement back to the file;
+//! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
+
+mod contract;
+pub mod fault;
+pub mod files;
+mod graph;
+mod load;
+mod names;
+mod node;
+pub mod origin;
+mod rules;
+mod statement;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use crate::check::{Check, Rule};
+use crate::engine::sql;
+use crate::error::Result;
+use crate::ident::TableName;
+use arrow::datatypes::DataType;
+use fault::{Fault, Place};
+use files::SourceFile;
+pub use names::QUARANTINE_SUFFIX;
+use origin::SourceMap;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Everything below `models/` and `sql/`, read and checked together.
+#[derive(Debug, Clone, Default)]
+pub struct Project {
+    pub sources: Vec<SourceTable>,
+    /// In dependency order.
+    pub models: Vec<Model>,
+    /// `sql/checks/*.sql`
+    pub singular: Vec<Check>,
+    /// `sql/warehouse/*.sql`: (path relative to the project, text), in name order.
+    pub warehouse_sql: Vec<(PathBuf, String)>,
+    /// By name of the singular check.
+    pub singular_origins: BTreeMap<String, Origin>,
+}
+
+/// A Bronze table as `sources.yml` declares it.
+#[derive(Debug, Clone)]
+pub struct SourceTable {
+    pub table: TableName,
+    pub topic: String,
+    pub description: String,
+    pub columns: Vec<Column>,
+    pub checks: Vec<Check>,
+    /// `sql/bronze/<table>.sql`: (path relative to the project, text), applied to each micro-batch `batch`.
+    pub stream_sql: Option<(PathBuf, String)>,
+}
+
+/// A column as a contract declares it.
+#[derive(Debug, Clone, Default)]
+pub struct Column {
+    pub name: String,
+    pub data_type: Option<DataType>,
+    pub description: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Materialization {
+    /// Replaced as a whole in one commit.
+    Table,
+    /// The result is added to what stands.
+    Append,
+}
+
+impl Materialization {
+    /// `table` or `append`; the message says so otherwise.
+    pub fn parse(text: &str) -> std::result::Result<Materialization, String> {
+        match text {
+            "table" => Ok(Materialization::Table),
+            "append" => Ok(Materialization::Append),
+            _ => Err(format!("the materialization `{text}` is not offered, use table or append")),
+        }
+    }
+}
+
+/// One SELECT.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub table: TableName,
+    /// Relative to the project.
+    pub file: PathBuf,
+    /// After template expansion with `is_incremental()` false, every table written with its layer.
+    pub sql: String,
+    pub materialization: Materialization,
+    pub description: String,
+    pub columns: Vec<Column>,
+    pub checks: Vec<Check>,
+    /// Tables it reads, sorted; in whichever rendering.
+    pub upstream: Vec<TableName>,
+    pub tags: Vec<String>,
+    /// The columns of the contract are all there are, in that order.
+    pub contract_enforced: bool,
+    /// Where its text comes from.
+    pub origin: Origin,
+}
+
+/// The way back from a statement to the file it was written in.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    pub file: SourceFile,
+    pub map: SourceMap,
+    /// The other rendering, present when the template asks `is_incremental()`.
+    pub incremental: Option<(String, SourceMap)>,
+    /// Where the contract declares a column.
+    pub columns: BTreeMap<String, Place>,
+}
+
+impl Model {
+    /// The columns of the declared primary key: a `unique` test whose columns are all `not_null` too.
+    /// Tests that only warn or cover only some rows prove nothing.
+    pub fn primary_key(&self) -> Option<Vec<String>> {
+        let proving = || {
+            self.checks.iter().filter(|check| check.severity == crate::check::Severity::Error && check.filter.is_none())
+        };
+        let never_null = |column: &String| {
+            proving().any(|check| matches!(&check.rule, Rule::NotNull { column: checked } if checked == column))
+        };
+        proving().find_map(|check| match &check.rule {
+            Rule::Unique { columns } if columns.iter().all(never_null) => Some(columns.clone()),
+            _ => None,
+        })
+    }
+
+    /// The statement to run. `incremental`: the table stands already and rows are added to it.
+    pub fn statement(&self, incremental: bool) -> &str {
+        match &self.origin.incremental {
+            Some((sql, _)) if incremental => sql,
+            _ => &self.sql,
+        }
+    }
+
+    /// A fault the engine found in [`Model::statement`], shown in the model's file.
+    pub fn fault(&self, found: &sql::Fault, incremental: bool) -> Fault {
+        match &self.origin.incremental {
+            Some((sql, map)) if incremental => self.origin.fault(found, sql, map),
+            _ => self.origin.fault(found, &self.sql, &self.origin.map),
+        }
+    }
+}
+
+impl Origin {
+    /// Shows a fault found in `statement`, which `map` leads back from, in the file.
+    pub fn fault(&self, found: &sql::Fault, statement: &str, map: &SourceMap) -> Fault {
+        place_of(&self.file, map, statement, found).fault(message_of(found))
+    }
+}
+
+/// The place of an engine's fault; the file's start when the engine did not say.
+fn place_of(file: &SourceFile, map: &SourceMap, statement: &str, found: &sql::Fault) -> Place {
+    match (found.line, found.column) {
+        (Some(line), Some(column)) => map.place(file, statement, line, column),
+        _ => Place { file: file.clone(), line: 1, column: 1 },
+    }
+}
+
+fn message_of(found: &sql::Fault) -> String {
+    let near = found.nearest.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+    format!("{}{near}", found.message)
+}
+
+impl Project {
+    /// Reads the project; `vars` are visible to templates as `var('name')`. `undeclared` are Bronze tables of
+    /// streams without a contract, which models may read all the same. All faults at once.
+    pub fn load(root: &Path, vars: &BTreeMap<String, String>, undeclared: &[TableName]) -> Result<Project> {
+        load::load(root, vars, undeclared)
+    }
+
+    pub fn model(&self, table: &TableName) -> Option<&Model> {
+        self.models.iter().find(|model| model.table == *table)
+    }
+
+    /// Every check of sources, models and `sql/checks`, in that order.
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        let sources = self.sources.iter().flat_map(|source| &source.checks);
+        sources.chain(self.models.iter().flat_map(|model| &model.checks)).chain(&self.singular)
+    }
+}

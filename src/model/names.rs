@@ -1,0 +1,140 @@
+//! The tables a project knows, and what a name written in SQL, in a template or in a test means.
+
+use crate::ident::{Layer, TableName};
+use crate::model::fault::suggestion;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Behind the name of a Bronze table: the records that could not be decoded.
+pub const QUARANTINE_SUFFIX: &str = "__quarantine";
+
+/// Declared Bronze tables and the tables of all models.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    tables: BTreeSet<TableName>,
+    /// dbt's (source name, table name) -> Bronze table.
+    sources: BTreeMap<(String, String), TableName>,
+}
+
+impl Names {
+    pub fn add_source(&mut self, source: &str, table: &TableName) {
+        self.sources.insert((source.to_string(), table.name().to_string()), table.clone());
+        self.tables.insert(table.clone());
+    }
+
+    pub fn add_model(&mut self, table: &TableName) {
+        self.tables.insert(table.clone());
+    }
+
+    /// `layer.name`. The quarantine of a Bronze table means the Bronze table.
+    pub fn qualified(&self, layer: &str, name: &str) -> Result<TableName, String> {
+        let Some(layer) = Layer::parse(layer) else {
+            let layers = Layer::ALL.map(Layer::as_str);
+            return Err(format!("unknown layer `{layer}`{}", suggestion(layer, layers)));
+        };
+        let base = match layer {
+            Layer::Bronze => name.strip_suffix(QUARANTINE_SUFFIX).unwrap_or(name),
+            Layer::Silver | Layer::Gold => name,
+        };
+        let table = TableName::new(layer, base).map_err(|error| error.to_string())?;
+        match self.tables.contains(&table) {
+            true => Ok(table),
+            false => Err(self.unknown(&table.to_string())),
+        }
+    }
+
+    /// A name without its layer, as written in `by`: right when one table alone has it. A model means
+    /// itself only when no other table has its name.
+    pub fn unqualified(&self, name: &str, by: Option<&TableName>) -> Result<TableName, String> {
+        let base = name.strip_suffix(QUARANTINE_SUFFIX).unwrap_or(name);
+        let fits =
+            |table: &&TableName| table.name() == name || (table.layer() == Layer::Bronze && table.name() == base);
+        self.only(name, by, self.tables.iter().filter(fits).collect())
+    }
+
+    /// dbt's `ref('name')`: a model.
+    pub fn reference(&self, name: &str, by: Option<&TableName>) -> Result<TableName, String> {
+        let models = self.tables.iter().filter(|table| table.layer() != Layer::Bronze && table.name() == name);
+        self.only(name, by, models.collect())
+    }
+
+    /// dbt's `source('name', 'table')`; `bronze` is a name every table answers to.
+    pub fn source(&self, source: &str, table: &str) -> Result<TableName, String> {
+        if source == Layer::Bronze.as_str() {
+            return self.qualified(source, table);
+        }
+        let key = (source.to_string(), table.to_string());
+        self.sources.get(&key).cloned().ok_or_else(|| {
+            let known: Vec<String> = self.sources.keys().map(|(source, table)| format!("{source}.{table}")).collect();
+            let written = format!("{source}.{table}");
+            format!("unknown source `{written}`{}", suggestion(&written, known.iter().map(String::as_str)))
+        })
+    }
+
+    fn only(&self, name: &str, by: Option<&TableName>, found: Vec<&TableName>) -> Result<TableName, String> {
+        let others: Vec<&TableName> = found.iter().copied().filter(|table| Some(*table) != by).collect();
+        match (others.as_slice(), found.as_slice()) {
+            ([table], _) | ([], [table]) => Ok((*table).clone()),
+            ([], _) => Err(self.unknown(name)),
+            (several, _) => {
+                let choices: Vec<String> = several.iter().map(|table| format!("`{table}`")).collect();
+                Err(format!("`{name}` is ambiguous, write {}", choices.join(" or ")))
+            }
+        }
+    }
+
+    fn unknown(&self, written: &str) -> String {
+        let full: Vec<String> = self.tables.iter().map(TableName::to_string).collect();
+        let candidates: Vec<&str> = match written.contains('.') {
+            true => full.iter().map(String::as_str).collect(),
+            false => self.tables.iter().map(TableName::name).collect(),
+        };
+        let near = suggestion(written, candidates);
+        match written.starts_with("bronze.") && near.is_empty() {
+            true => format!("unknown table `{written}`, declare it under `sources:` in models/sources.yml"),
+            false => format!("unknown table `{written}`{near}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        let mut names = Names::default();
+        names.add_source("shop", &TableName::parse("bronze.books").unwrap());
+        names.add_source("shop", &TableName::parse("bronze.sales").unwrap());
+        for model in ["silver.books", "gold.books", "gold.dim_date"] {
+            names.add_model(&TableName::parse(model).unwrap());
+        }
+        names
+    }
+
+    #[test]
+    fn names_mean_one_table_or_are_refused_with_the_choices() {
+        let names = names();
+        let gold_books = TableName::parse("gold.books").unwrap();
+        let table: [(Result<TableName, String>, &str); 11] = [
+            (names.qualified("bronze", "books__quarantine"), "bronze.books"),
+            (names.qualified("silver", "bookz"), "unknown table `silver.bookz`, did you mean `silver.books`?"),
+            (names.qualified("sliver", "books"), "unknown layer `sliver`, did you mean `silver`?"),
+            (
+                names.qualified("bronze", "nothing_alike"),
+                "unknown table `bronze.nothing_alike`, declare it under `sources:` in models/sources.yml",
+            ),
+            (names.unqualified("sales", None), "bronze.sales"),
+            (names.unqualified("sales__quarantine", None), "bronze.sales"),
+            (
+                names.unqualified("books", Some(&gold_books)),
+                "`books` is ambiguous, write `bronze.books` or `silver.books`",
+            ),
+            (names.reference("books", Some(&gold_books)), "silver.books"),
+            (names.reference("dim_dat", None), "unknown table `dim_dat`, did you mean `dim_date`?"),
+            (names.source("shop", "sales"), "bronze.sales"),
+            (names.source("shop", "sale"), "unknown source `shop.sale`, did you mean `shop.sales`?"),
+        ];
+        for (found, expected) in table {
+            assert_eq!(found.map_or_else(|message| message, |table| table.to_string()), expected);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! From a rendered file to a statement whose every table carries its layer.
+
+use crate::engine::sql;
+use crate::ident::{Layer, TableName, quote};
+use crate::model::fault::{Faults, Place};
+use crate::model::files::SourceFile;
+use crate::model::names::Names;
+use crate::model::origin::{SourceMap, offset_of};
+use crate::model::template::Rendered;
+use crate::model::{message_of, place_of};
+
+/// A query and the tables it reads, each with the place of its first mention.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    pub sql: String,
+    pub map: SourceMap,
+    pub reads: Vec<(TableName, Place)>,
+}
+
+/// Looks up every table of the statement. `by` is the model it belongs to, if any.
+pub fn resolve(
+    file: &SourceFile,
+    rendered: &Rendered,
+    by: Option<&TableName>,
+    names: &Names,
+    faults: &mut Faults,
+) -> Option<Statement> {
+    let sql = without_semicolon(&rendered.sql);
+    let place = |line, column| rendered.map.place(file, sql, line, column);
+    let references = match sql::references(sql) {
+        Ok(references) => references,
+        Err(found) => {
+            faults.push(place_of(file, &rendered.map, sql, &found).fault(message_of(&found)));
+            return None;
+        }
+    };
+    let mut statement = Statement { sql: sql.to_string(), map: rendered.map.clone(), reads: Vec::new() };
+    let mut layers: Vec<(usize, String)> = Vec::new();
+    for reference in references {
+        let place = place(reference.line, reference.column);
+        let found = match reference.parts.as_slice() {
+            [name] => names.unqualified(name, by).inspect(|table| {
+                let at = offset_of(sql, reference.line, reference.column);
+                layers.push((at, format!("{}.", quote(table.layer().as_str()))));
+            }),
+            [layer, name] => names.qualified(layer, name),
+            parts => Err(format!("`{}` has too many parts, write layer.table", parts.join("."))),
+        };
+        let found = found.and_then(|table| may_read(by, &table).map(|()| table));
+        if let Some(table) = faults.keep(found.map_err(|message| place.fault(message)))
+            && !statement.reads.iter().any(|(read, _)| *read == table)
+        {
+            statement.reads.push((table, place));
+        }
+    }
+    layers.sort();
+    for (at, layer) in layers.into_iter().rev() {
+        statement.sql.insert_str(at, &layer);
+        statement.map.inserted(at, layer.len());
+    }
+    Some(statement)
+}
+
+/// Silver never reads Gold.
+fn may_read(by: Option<&TableName>, table: &TableName) -> Result<(), String> {
+    match by {
+        Some(model) if model.layer() < table.layer() => {
+            Err(format!("a {} model cannot read `{table}`, which is a {} table", model.layer(), table.layer()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The text of one statement, so that it can stand inside another.
+fn without_semicolon(sql: &str) -> &str {
+    let trimmed = sql.trim_end();
+    trimmed.strip_suffix(';').unwrap_or(trimmed)
+}
+
+/// The layer of a model by the folder it lies in; dbt's usual folders are understood.
+pub fn layer_of(file: &SourceFile) -> Option<Layer> {
+    match file.top_folder()? {
+        "silver" | "staging" | "intermediate" => Some(Layer::Silver),
+        "gold" | "marts" => Some(Layer::Gold),
+        _ => None,
+    }
+}

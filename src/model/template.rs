@@ -1,0 +1,263 @@
+//! dbt's templates in SQL files, as far as most projects use them: `ref`, `source`, `config`, `var`, `this`,
+//! `is_incremental()`, and the template language's own `if`, `for`, `set`, `macro`.
+//!
+//! A file without `{{`, `{%` or `{#` is never touched. Nothing here asks the lake or the environment: the
+//! same files and variables always give the same SQL.
+
+mod follow;
+
+use crate::ident::TableName;
+use crate::model::Materialization;
+use crate::model::fault::{Fault, Place};
+use crate::model::files::SourceFile;
+use crate::model::names::Names;
+use crate::model::origin::{SourceMap, position_of};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const OFFERED: &str = "ref, source, config, var, this, is_incremental";
+
+/// What a template may ask for.
+#[derive(Clone, Default)]
+pub struct Context {
+    pub names: Arc<Names>,
+    pub vars: Arc<BTreeMap<String, String>>,
+    /// The model being rendered; none for a check.
+    pub this: Option<TableName>,
+    pub incremental: bool,
+}
+
+/// What `config(...)` in a file sets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub materialization: Option<Materialization>,
+    pub tags: Option<Vec<String>>,
+    pub severity: Option<crate::check::Severity>,
+}
+
+/// A file after expansion.
+#[derive(Debug, Clone, Default)]
+pub struct Rendered {
+    pub sql: String,
+    pub map: SourceMap,
+    pub settings: Settings,
+    /// Whether the template called `is_incremental()`.
+    pub asks_incremental: bool,
+}
+
+/// Expands a file. Faults have the file's line and, where the engine knows it, column.
+pub fn render(file: &SourceFile, context: &Context) -> Result<Rendered, Fault> {
+    let source = file.text();
+    if !["{{", "{%", "{#"].iter().any(|opening| source.contains(opening)) {
+        return Ok(Rendered { sql: source.to_string(), ..Rendered::default() });
+    }
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let environment = environment(context, &seen).map_err(|error| fault(file, &error))?;
+    let expand = |text: &str| environment.render_named_str(file.path(), text, ());
+    let sql = expand(source).map_err(|error| fault(file, &error))?;
+    let followed = follow::instrument(source).and_then(|marked| follow::strip(&expand(&marked).ok()?));
+    let map = match followed {
+        Some((stripped, map)) if stripped == sql => map,
+        _ => SourceMap::by_lines(source, &sql),
+    };
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Rendered { sql, map, settings: seen.settings.clone(), asks_incremental: seen.asked_incremental })
+}
+
+#[derive(Default)]
+struct Seen {
+    settings: Settings,
+    asked_incremental: bool,
+}
+
+fn environment(context: &Context, seen: &Arc<Mutex<Seen>>) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_debug(true);
+    if let Some(this) = &context.this {
+        environment.add_global("this", this.quoted());
+    }
+    add_names(&mut environment, context);
+    let vars = context.vars.clone();
+    environment.add_function("var", move |name: String, default: Option<Value>| match vars.get(&name) {
+        Some(value) => Ok(Value::from(value.clone())),
+        None => default.ok_or_else(|| refused(format!("the variable `{name}` has neither value nor default"))),
+    });
+    environment.add_function("env_var", |name: String, _default: Option<Value>| -> Result<Value, Error> {
+        Err(refused(format!("`env_var('{name}')` is not offered, pass it as a variable and use `var('{name}')`")))
+    });
+    let noted = seen.clone();
+    environment.add_function("config", move |options: Kwargs| -> Result<&'static str, Error> {
+        let settings = settings(&options)?;
+        noted.lock().unwrap_or_else(PoisonError::into_inner).settings = settings;
+        Ok("")
+    });
+    let (noted, incremental) = (seen.clone(), context.incremental);
+    environment.add_function("is_incremental", move || {
+        noted.lock().unwrap_or_else(PoisonError::into_inner).asked_incremental = true;
+        incremental
+    });
+    Ok(environment)
+}
+
+fn add_names(environment: &mut Environment<'static>, context: &Context) {
+    let (names, this) = (context.names.clone(), context.this.clone());
+    environment.add_function("ref", move |first: String, second: Option<String>| {
+        let table = match &second {
+            Some(name) => names.qualified(&first, name),
+            None => names.reference(&first, this.as_ref()),
+        };
+        table.map(|table| table.quoted()).map_err(refused)
+    });
+    let names = context.names.clone();
+    environment.add_function("source", move |source: String, table: String| {
+        names.source(&source, &table).map(|table| table.quoted()).map_err(refused)
+    });
+}
+
+fn settings(options: &Kwargs) -> Result<Settings, Error> {
+    let mut settings = Settings::default();
+    for name in options.args() {
+        match name {
+            "materialized" => {
+                let text: String = options.peek(name)?;
+                settings.materialization = Some(Materialization::parse(&text).map_err(refused)?);
+            }
+            "tags" => {
+                let value: Value = options.peek(name)?;
+                settings.tags = Some(tags(&value)?);
+            }
+            "severity" => {
+                let text: String = options.peek(name)?;
+                settings.severity = Some(crate::check::Severity::parse(&text).map_err(refused)?);
+            }
+            _ => return Err(refused(format!("unknown setting `{name}`, known are materialized, tags, severity"))),
+        }
+    }
+    Ok(settings)
+}
+
+fn tags(value: &Value) -> Result<Vec<String>, Error> {
+    if let Some(tag) = value.as_str() {
+        return Ok(vec![tag.to_string()]);
+    }
+    let items = value.try_iter()?;
+    items
+        .map(|item| item.as_str().map(str::to_string).ok_or_else(|| refused(format!("the tag {item} is no text"))))
+        .collect()
+}
+
+fn refused(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+fn fault(file: &SourceFile, error: &Error) -> Fault {
+    let (line, column) = match (error.range(), error.line()) {
+        (Some(range), _) => position_of(file.text(), range.start),
+        (None, line) => (line.unwrap_or(1), 1),
+    };
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
+    let message = match error.kind() {
+        ErrorKind::InvalidOperation => detail,
+        ErrorKind::UnknownFunction | ErrorKind::UndefinedError | ErrorKind::UnknownMethod => {
+            format!("in the template: {detail}; offered are {OFFERED}")
+        }
+        _ => format!("in the template: {detail}"),
+    };
+    Place { file: file.clone(), line, column }.fault(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(incremental: bool) -> Context {
+        let mut names = Names::default();
+        names.add_source("shop", &TableName::parse("bronze.books").unwrap());
+        names.add_model(&TableName::parse("silver.books").unwrap());
+        let vars = BTreeMap::from([("from".to_string(), "2024".to_string())]);
+        let this = Some(TableName::parse("gold.recent").unwrap());
+        Context { names: Arc::new(names), vars: Arc::new(vars), this, incremental }
+    }
+
+    fn rendered(text: &str, incremental: bool) -> Rendered {
+        render(&SourceFile::new("models/gold/recent.sql", text), &context(incremental)).unwrap()
+    }
+
+    fn fault_of(text: &str) -> String {
+        render(&SourceFile::new("models/gold/recent.sql", text), &context(false)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn dbt_functions_are_rendered() {
+        let table = [
+            ("select 1", "select 1"),
+            ("from {{ ref('books') }}", r#"from "silver"."books""#),
+            ("from {{ ref('silver', 'books') }}", r#"from "silver"."books""#),
+            ("from {{ source('shop', 'books') }}", r#"from "bronze"."books""#),
+            ("from {{ source('bronze', 'books') }}", r#"from "bronze"."books""#),
+            ("{{ var('from') }} {{ var('to', 2025) }}", "2024 2025"),
+            ("{# gone #}x\n", "x\n"),
+            ("{{ this }}{% if is_incremental() %} i{% endif %}", r#""gold"."recent""#),
+            ("{% for c in ['a', 'b'] %}{{ c }}{% if not loop.last %}, {% endif %}{% endfor %}", "a, b"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(rendered(text, false).sql, expected);
+        }
+        assert_eq!(rendered("{% if is_incremental() %}i{% endif %}", true).sql, "i");
+        assert!(rendered("{% if is_incremental() %}i{% endif %}", false).asks_incremental);
+    }
+
+    #[test]
+    fn config_is_read() {
+        let settings = rendered("{{ config(materialized='append', tags=['a', 'b']) }}select 1", false).settings;
+        assert_eq!(settings.materialization, Some(Materialization::Append));
+        assert_eq!(settings.tags, Some(vec!["a".to_string(), "b".to_string()]));
+    }
+
+    #[test]
+    fn faults_name_line_and_column() {
+        let table = [
+            (
+                "select 1\nfrom {{ ref('bookz') }}",
+                "models/gold/recent.sql:2:9: unknown table `bookz`, did you mean `books`?\n  \
+                 2 | from {{ ref('bookz') }}\n    |         ^",
+            ),
+            (
+                "{{ config(materialized='view') }}",
+                "models/gold/recent.sql:1:4: the materialization `view` is not offered, use table or append\n  \
+                 1 | {{ config(materialized='view') }}\n    |    ^",
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(fault_of(text), expected);
+        }
+        for (text, part) in [
+            ("{{ run_query('x') }}", "offered are ref, source"),
+            ("{{ nothing }}", "recent.sql:1:4: in the template"),
+            ("x\n{% if %}", "recent.sql:2:"),
+            ("{{ env_var('X') }}", "use `var('X')`"),
+            ("{{ var('x') }}", "neither value nor default"),
+            ("{{ config(sort='x') }}", "unknown setting `sort`"),
+        ] {
+            assert!(fault_of(text).contains(part), "{}", fault_of(text));
+        }
+    }
+
+    #[test]
+    fn every_character_leads_back_to_its_file() {
+        let text =
+            "{{ config(tags='x') }}\nselect a -- {{ 1 }}\n{%- if true %}\n, b{% endif %}\nfrom {{ ref('books') }} x\n";
+        let rendered = rendered(text, false);
+        for needle in ["select a", ", b", " x\n", "from "] {
+            let (at, source) = (rendered.sql.find(needle).unwrap(), text.rfind(needle).unwrap());
+            assert_eq!(rendered.map.source_of(at), source, "{needle}");
+        }
+        let at = rendered.sql.find("\"silver\"").unwrap();
+        assert_eq!(rendered.map.source_of(at + 3), text.find("{{ ref").unwrap());
+    }
+}

@@ -1,0 +1,225 @@
+//! Whole projects, from files to models or faults.
+
+use super::*;
+use crate::check::Severity;
+
+const SOURCES: &str = "\
+version: 2
+sources:
+  - name: shop
+    tables:
+      - name: books
+        description: as sent
+        meta: {topic: shop.books, owner: us}
+        columns:
+          - {name: id, data_tests: [not_null]}
+      - name: sales
+";
+
+fn load(files: &[(&str, &str)]) -> Result<Project> {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        std::fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
+        std::fs::write(root.path().join(path), text).unwrap();
+    }
+    Project::load(root.path(), &BTreeMap::new(), &[])
+}
+
+fn fault(files: &[(&str, &str)]) -> String {
+    let sources = [("models/sources.yml", SOURCES)];
+    load(&[&sources, files].concat()).unwrap_err().to_string()
+}
+
+fn tables(tables: &[TableName]) -> Vec<String> {
+    tables.iter().map(TableName::to_string).collect()
+}
+
+#[test]
+fn a_whole_project_is_read() {
+    let schema = "\
+models:
+  - name: fact_sale
+    description: one line of a receipt
+    config: {materialized: append, tags: nightly}
+    data_tests:
+      - unique: {columns: [sale, line]}
+      - dbt_utils.unique_combination_of_columns:
+          arguments: {combination_of_columns: [sale, book]}
+          config: {severity: warn, where: book > 0}
+    columns:
+      - name: sale
+        tests: [not_null]
+      - name: line
+        tests:
+          - not_null
+      - name: book
+        tests:
+          - relationships: {to: ref('dim_book'), field: book_id}
+          - accepted_values:
+              name: known_books
+              values: [1, 2]
+              quote: false
+";
+    let project = load(&[
+        ("models/sources.yml", SOURCES),
+        ("models/gold/fact_sale.sql", "select * from sales s join silver.books using (id)"),
+        ("models/gold/schema.yml", schema),
+        ("models/marts/dim_book.sql", "with x as (select * from {{ ref('books') }}) select * from x;"),
+        ("models/silver/books.sql", "select * from books union all select * from bronze.books__quarantine"),
+        ("sql/checks/no_loss.sql", "{{ config(severity='warn') }}select * from fact_sale, bronze.sales"),
+        ("sql/bronze/sales.sql", "select * from batch"),
+        ("sql/warehouse/01_roles.sql", "create role reader"),
+    ])
+    .unwrap();
+
+    let order: Vec<String> = project.models.iter().map(|model| model.table.to_string()).collect();
+    assert_eq!(order, ["silver.books", "gold.dim_book", "gold.fact_sale"]);
+    let [books, dim_book, fact] = project.models.as_slice() else { panic!() };
+    assert_eq!(books.sql, r#"select * from "bronze".books union all select * from bronze.books__quarantine"#);
+    assert_eq!(tables(&books.upstream), ["bronze.books"]);
+    assert_eq!(dim_book.sql, r#"with x as (select * from "silver"."books") select * from x"#);
+    assert_eq!(tables(&fact.upstream), ["bronze.sales", "silver.books"]);
+    assert_eq!((fact.materialization, fact.tags.as_slice()), (Materialization::Append, ["nightly".into()].as_slice()));
+    assert_eq!(fact.primary_key(), Some(vec!["sale".into(), "line".into()]));
+    assert_eq!(dim_book.primary_key(), None);
+    let names: Vec<&str> = fact.checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "not_null_fact_sale_sale",
+            "not_null_fact_sale_line",
+            "relationships_fact_sale_book__book_id__dim_book",
+            "known_books",
+            "unique_fact_sale_sale_line",
+            "unique_fact_sale_sale_book"
+        ]
+    );
+    assert_eq!(fact.checks[5].severity, Severity::Warn);
+    assert_eq!(fact.checks[5].filter.as_deref(), Some("book > 0"));
+
+    assert_eq!(project.sources[0].topic, "shop.books");
+    assert_eq!(project.sources[0].checks[0].name, "source_not_null_bronze_books_id");
+    assert_eq!(project.sources[1].topic, "sales");
+    assert_eq!(project.sources[1].stream_sql.as_ref().unwrap().1, "select * from batch");
+    let singular = &project.singular[0];
+    assert_eq!((singular.table.to_string(), singular.severity), ("gold.fact_sale".to_string(), Severity::Warn));
+    assert_eq!(tables(&singular.tables()), ["gold.fact_sale", "bronze.sales"]);
+    assert_eq!(project.warehouse_sql[0].0, Path::new("sql/warehouse/01_roles.sql"));
+}
+
+#[test]
+fn both_renderings_count_for_what_a_model_reads() {
+    let text = "{{ config(materialized='append') }}select * from bronze.sales\n\
+        {% if is_incremental() %}where at > (select max(at) from {{ this }}) and id in (select id from books){% endif %}";
+    let project = load(&[("models/sources.yml", SOURCES), ("models/silver/new.sql", text)]).unwrap();
+    let model = &project.models[0];
+    assert_eq!(tables(&model.upstream), ["bronze.books", "bronze.sales"]);
+    assert_eq!(model.statement(false), "select * from bronze.sales");
+    assert!(model.statement(true).contains(r#"from "silver"."new") and id in (select id from "bronze".books)"#));
+}
+
+#[test]
+fn faults_show_place_line_and_caret() {
+    let table: [(&[(&str, &str)], &str); 8] = [
+        (
+            &[("models/silver/x.sql", "select *\nfrom bronze.bookz b")],
+            "models/silver/x.sql:2:6: unknown table `bronze.bookz`, did you mean `bronze.books`?\n  \
+             2 | from bronze.bookz b\n    |      ^",
+        ),
+        (
+            &[("models/silver/a.sql", "select * from b"), ("models/silver/b.sql", "select *\n  from silver.a")],
+            "models/silver/a.sql:1:15: the models read each other in a circle: silver.a -> silver.b -> silver.a\n  \
+             1 | select * from b\n    |               ^",
+        ),
+        (
+            &[("models/silver/a.sql", "select * from gold.b"), ("models/gold/b.sql", "select 1")],
+            "models/silver/a.sql:1:15: a silver model cannot read `gold.b`, which is a gold table\n  \
+             1 | select * from gold.b\n    |               ^",
+        ),
+        (
+            &[("models/silver/a.sql", "{{ config(tags='x') }} select * from {{ ref('a') }}")],
+            "models/silver/a.sql:1:38: `silver.a` reads itself, which is possible only inside \
+             `{% if is_incremental() %}`\n  1 | {{ config(tags='x') }} select * from {{ ref('a') }}\n    | \
+             \u{20}                                    ^",
+        ),
+        (
+            &[("models/silver/a.sql", "select 1"), ("models/schema.yml", "models:\n  - name: aa\n")],
+            "models/schema.yml:2:11: no model file is named `aa.sql`, did you mean `a`?\n  \
+             2 |   - name: aa\n    |           ^",
+        ),
+        (
+            &[
+                ("models/silver/a.sql", "select 1 as x"),
+                ("models/s.yml", "models:\n  - name: a\n    columns:\n      - {name: x, tests: [not_nul]}\n"),
+            ],
+            "models/s.yml:4:27: unknown test `not_nul`, did you mean `not_null`? (known are not_null, unique, \
+             accepted_values, relationships, dbt_utils.unique_combination_of_columns)\n  \
+             4 |       - {name: x, tests: [not_nul]}\n    |                           ^",
+        ),
+        (
+            &[("models/s.yml", "models:\n  - name: a\n    colums: []\n"), ("models/silver/a.sql", "select 1")],
+            "models/s.yml:3:5: unknown key `colums` in a model, did you mean `columns`? (known are name, \
+             description, meta, config, columns, tests, data_tests)\n  3 |     colums: []\n    |     ^",
+        ),
+        (
+            &[("models/other/a.sql", "select 1")],
+            "models/other/a.sql:1:1: a model lies below models/silver or models/gold (or staging, intermediate, \
+             marts)\n  1 | select 1\n    | ^",
+        ),
+    ];
+    for (files, expected) in table {
+        assert_eq!(fault(files), expected);
+    }
+}
+
+#[test]
+fn every_fault_is_reported_at_once() {
+    let text = fault(&[
+        ("models/silver/a.sql", "select * from nothing_like_it, bronze.bookz"),
+        ("models/gold/b.sql", "select {{ broken"),
+        ("sql/bronze/unknown.sql", "select 1"),
+        (
+            "models/s.yml",
+            "models:\n  - name: a\n    columns:\n      - name: x\n        tests:\n          - relationships: {to: ref('q'), field: y}\n",
+        ),
+    ]);
+    assert!(text.starts_with("5 faults in the project\n"), "{text}");
+    for part in ["unknown table `nothing_like_it`", "`bronze.bookz`", "gold/b.sql:1", "no Bronze table", "s.yml:6:33"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn test_arguments_are_checked() {
+    let below = |test: &str| {
+        let yaml = format!("models:\n  - name: a\n    columns:\n      - name: x\n        tests:\n          - {test}\n");
+        fault(&[("models/silver/a.sql", "select 1 as x"), ("models/s.yml", &yaml)])
+    };
+    for (test, part) in [
+        ("accepted_values", "`accepted_values` needs `values`"),
+        ("accepted_values: {values: []}", "`values` is empty"),
+        ("accepted_values: {values: [a b], quote: false}", "`a b` is no number"),
+        ("relationships: {to: ref('a')}", "`relationships` needs `field`"),
+        ("relationships: {to: 'join(a)', field: x}", "`join(a)` is no table"),
+        ("not_null: {severity: fatal}", "unknown severity `fatal`"),
+        ("not_null: {config: {store_failures: true}}", "unknown key `store_failures`"),
+        ("unique: {}\n            not_null: {}", "a test is a name"),
+    ] {
+        assert!(below(test).contains(part), "{test}: {}", below(test));
+    }
+}
+
+#[test]
+fn equal_check_names_are_told_apart() {
+    let schema =
+        |layer: &str| format!("models:\n  - name: {layer}.a\n    columns:\n      - {{name: x, tests: [not_null]}}\n");
+    let project = load(&[
+        ("models/silver/a.sql", "select 1 as x"),
+        ("models/gold/a.sql", "select * from a"),
+        ("models/silver/s.yml", &schema("silver")),
+        ("models/gold/s.yml", &schema("gold")),
+    ])
+    .unwrap();
+    let names: Vec<&str> = project.checks().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["not_null_a_x", "not_null_a_x_gold"]);
+}

@@ -1,0 +1,244 @@
+//! Column types from the texts seen, and whether a first row is a header.
+//!
+//! Careful rather than clever: a type is named only when every value fits it and nothing would be lost.
+//! Leading zeros and a plus sign mean text, fractions are decimals, only exponents make a double, and what
+//! can be read in two ways (3/4/2024, or 1,234 beside a semicolon) stays text with a remark.
+
+mod moments;
+mod numbers;
+
+use moments::Moments;
+use numbers::Numbers;
+
+/// What a column holds, and how its texts are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// `true` and `false` in any case.
+    Boolean,
+    Bigint,
+    /// Whole numbers some of which are written with `.0`, as programs do that know no null integer.
+    WholeDecimal,
+    /// `comma`: written with a decimal comma.
+    Decimal {
+        precision: u8,
+        scale: u8,
+        comma: bool,
+    },
+    /// Some values have an exponent.
+    Double {
+        comma: bool,
+    },
+    /// `format` in strftime's letters; `None` is ISO 8601.
+    Date {
+        format: Option<String>,
+    },
+    Timestamp {
+        format: Option<String>,
+        has_zone: bool,
+    },
+}
+
+impl Kind {
+    /// The type's name in a contract.
+    pub fn sql_type(&self) -> String {
+        match self {
+            Kind::Text => "text".to_string(),
+            Kind::Boolean => "boolean".to_string(),
+            Kind::Bigint | Kind::WholeDecimal => "bigint".to_string(),
+            Kind::Decimal { precision, scale, .. } => format!("decimal({precision},{scale})"),
+            Kind::Double { .. } => "double".to_string(),
+            Kind::Date { .. } => "date".to_string(),
+            Kind::Timestamp { has_zone: false, .. } => "timestamp".to_string(),
+            Kind::Timestamp { has_zone: true, .. } => "timestamptz".to_string(),
+        }
+    }
+}
+
+/// What is known about the values of one column.
+#[derive(Debug, Clone)]
+pub(super) struct Profile {
+    pub nulls: u64,
+    pub values: u64,
+    is_boolean: bool,
+    numbers: Numbers,
+    moments: Moments,
+}
+
+impl Profile {
+    /// `delimiter` of the file: whether a comma can be a decimal comma depends on it.
+    pub fn new(delimiter: char) -> Profile {
+        let (numbers, moments) = (Numbers::new(delimiter), Moments::new());
+        Profile { nulls: 0, values: 0, is_boolean: true, numbers, moments }
+    }
+
+    /// Takes in a cell's text; a blank one counts as null. Blanks around it do not matter.
+    pub fn observe(&mut self, cell: &str) {
+        let text = cell.trim_matches(' ');
+        if text.is_empty() {
+            self.nulls += 1;
+            return;
+        }
+        self.values += 1;
+        self.is_boolean = self.is_boolean && is_boolean(text);
+        self.numbers.observe(text);
+        self.moments.observe(text);
+    }
+
+    /// The type, and why it is no better one where that is worth a word.
+    pub fn kind(&self) -> (Kind, Option<String>) {
+        if self.values == 0 {
+            return (Kind::Text, Some("no value seen".to_string()));
+        }
+        if self.is_boolean {
+            return (Kind::Boolean, None);
+        }
+        let found = self.numbers.kind(self.nulls > 0).or_else(|| self.moments.kind());
+        found.unwrap_or((Kind::Text, None))
+    }
+
+    /// Every value seen is a number, a date or a time.
+    fn is_typed(&self) -> bool {
+        self.values > 0 && (self.numbers.is_alive() || self.moments.is_alive())
+    }
+}
+
+fn is_boolean(text: &str) -> bool {
+    text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false")
+}
+
+/// True for a number, a date or a time: nobody names a column like this without saying so.
+pub(super) fn is_surely_a_value(cell: &str) -> bool {
+    let mut profile = Profile::new(',');
+    profile.observe(cell);
+    profile.is_typed() || (!cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether the first of `rows` names the columns. In doubt it does, as in most files.
+pub(super) fn has_header(rows: &[Vec<String>]) -> bool {
+    let Some((first, rest)) = rows.split_first() else { return true };
+    let rest: Vec<&Vec<String>> = rest.iter().filter(|row| row.len() == first.len()).collect();
+    let differs_in_type = first.iter().enumerate().any(|(index, name)| {
+        let mut profile = Profile::new(',');
+        rest.iter().for_each(|row| profile.observe(&row[index]));
+        profile.is_typed() && !name.trim().is_empty() && !is_surely_a_value(name)
+    });
+    if differs_in_type {
+        return true;
+    }
+    let is_repeated = |(index, name): (usize, &String)| !name.is_empty() && rest.iter().any(|row| row[index] == *name);
+    !first.iter().any(|name| is_surely_a_value(name)) && !first.iter().enumerate().any(is_repeated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(delimiter: char, values: &[&str]) -> Kind {
+        let mut profile = Profile::new(delimiter);
+        values.iter().for_each(|value| profile.observe(value));
+        profile.kind().0
+    }
+
+    fn decimal(precision: u8, scale: u8, comma: bool) -> Kind {
+        Kind::Decimal { precision, scale, comma }
+    }
+
+    #[test]
+    fn types_lose_nothing() {
+        let table: [(&[&str], Kind); 25] = [
+            (&["1e400"], Kind::Text),
+            (&["1", "-20", ""], Kind::Bigint),
+            (&["0", "7"], Kind::Bigint),
+            (&["01", "2"], Kind::Text),
+            (&["+49123"], Kind::Text),
+            (&["999999999999999999"], Kind::Bigint),
+            (&["12345678901234567890"], decimal(38, 0, false)),
+            (&["200", "12.1"], decimal(18, 1, false)),
+            (&["2.55", "-0.5", "1000"], decimal(18, 2, false)),
+            (&["8.699999999999998", "5.0"], decimal(38, 15, false)),
+            (&["1.0", "2.0"], decimal(18, 1, false)),
+            (&["17850.0", ""], Kind::WholeDecimal),
+            (&["17850.5", ""], decimal(18, 1, false)),
+            (&["9.78043902348e+12", "7"], Kind::Double { comma: false }),
+            (&["1,234.50"], Kind::Text),
+            (&["1,5"], Kind::Text),
+            (&["5."], Kind::Text),
+            (&["NaN"], Kind::Text),
+            (&["True", "false"], Kind::Boolean),
+            (&["1", "true"], Kind::Text),
+            (&["", " "], Kind::Text),
+            (&["12", "x"], Kind::Text),
+            (&["18:00:00"], Kind::Text),
+            (&["82544000000000707.52"], decimal(38, 2, false)),
+            (&[".5", "1.25"], decimal(18, 2, false)),
+        ];
+        for (values, expected) in table {
+            assert_eq!(kind(',', values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn decimal_commas_need_another_delimiter_and_a_proof() {
+        let table: [(&[&str], Kind); 6] = [
+            (&["13,6", "48,9", "2"], decimal(18, 1, true)),
+            (&["0,757"], decimal(18, 3, true)),
+            (&["1,234", "2,345"], Kind::Text),
+            (&["1.234", "2.345"], Kind::Text),
+            (&["1.5", "1,5"], Kind::Text),
+            (&["1,53e4", "0,25"], Kind::Double { comma: true }),
+        ];
+        for (values, expected) in table {
+            assert_eq!(kind(';', values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn dates_and_times_are_named_only_when_unambiguous() {
+        let date = |format: Option<&str>| Kind::Date { format: format.map(str::to_string) };
+        let time = |format: Option<&str>, has_zone| Kind::Timestamp { format: format.map(str::to_string), has_zone };
+        let table: [(&[&str], Kind); 17] = [
+            (&["2024-03-08 08:26"], time(Some("%Y-%m-%d %H:%M"), false)),
+            (&["2024-03-08T08:26Z"], Kind::Text),
+            (&["2024-03-08", "2024-12-31"], date(None)),
+            (&["2024-3-8"], date(Some("%Y-%m-%d"))),
+            (&["3/10/2004", "3/13/2004"], date(Some("%m/%d/%Y"))),
+            (&["3/10/2004", "13/3/2004"], date(Some("%d/%m/%Y"))),
+            (&["3/10/2004"], Kind::Text),
+            (&["31.12.2024", "01.02.2024"], date(Some("%d.%m.%Y"))),
+            (&["2000.01.01"], date(Some("%Y.%m.%d"))),
+            (&["01-01-90"], Kind::Text),
+            (&["2024-03-08", "03/10/2024"], Kind::Text),
+            (&["2010-12-01 08:26:00"], time(None, false)),
+            (&["2015-09-12T00:46:58.771Z", "2015-09-12T00:46:58+01:00"], time(None, true)),
+            (&["2020-01-01T00:00:00", "2020-01-01T00:00:00Z"], Kind::Text),
+            (&["13-12-2004 15:16:00"], time(Some("%d-%m-%Y %H:%M:%S%.f"), false)),
+            (&["12/31/2010 8:26"], time(Some("%m/%d/%Y %H:%M"), false)),
+            (&["2024-03-08", "2024-03-08 01:02:03"], Kind::Text),
+        ];
+        for (values, expected) in table {
+            assert_eq!(kind(',', values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_recognised() {
+        let rows = |text: &str| -> Vec<Vec<String>> {
+            text.lines().map(|line| line.split(',').map(str::to_string).collect()).collect()
+        };
+        let table = [
+            ("", true),
+            ("a,b", true),
+            ("1,2", false),
+            ("id,name\n1,x", true),
+            ("1,x\n2,y", false),
+            ("country,2019\nx,5", false),
+            ("Alice,A,TEST5\nBob,B,TEST5", false),
+            ("name,city\nAlice,Berlin", true),
+            (",id\n0,7", true),
+        ];
+        for (text, expected) in table {
+            assert_eq!(has_header(&rows(text)), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Single commits of a table as they stand in its log: what they carried and which positions they moved.
+
+use super::CommitInfo;
+use super::store::failed;
+use crate::error::{Context, Kind, Result};
+use deltalake::logstore::LogStore;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+/// The key of `commitInfo` under which everything of ours lies.
+pub(super) const INFO_KEY: &str = "lake";
+/// Inside [`INFO_KEY`]: tells our own commit from any other after its reply was lost.
+pub(super) const COMMIT_ID: &str = "commit_id";
+
+/// One commit.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub info: CommitInfo,
+    pub txns: Vec<(String, i64)>,
+    /// Rows were added or removed (rewriting files without changing rows does not count).
+    pub changes_rows: bool,
+}
+
+impl Entry {
+    pub fn commit_id(&self) -> Option<&str> {
+        self.info.info.get(COMMIT_ID)?.as_str()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    commit_info: Option<Map<String, Value>>,
+    txn: Option<TxnLine>,
+    add: Option<FileLine>,
+    remove: Option<FileLine>,
+    #[serde(rename = "metaData")]
+    _metadata: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TxnLine {
+    app_id: String,
+    version: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileLine {
+    data_change: bool,
+}
+
+/// The commit that made `version`; `None` when the log no longer holds it.
+pub(super) async fn entry(log: &dyn LogStore, table: &str, version: u64) -> Result<Option<Entry>> {
+    let bytes = log
+        .read_commit_entry(version)
+        .await
+        .map_err(|error| failed(error, format!("read version {version} of `{table}`")))?;
+    bytes.map(|bytes| parse(&bytes, table, version)).transpose()
+}
+
+fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {
+    let mut entry = Entry::default();
+    entry.info.version = version as i64;
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        let line: Line = serde_json::from_slice(line)
+            .context(Kind::Internal, || format!("version {version} of `{table}` holds a broken line"))?;
+        if let Some(commit_info) = line.commit_info {
+            describe(&mut entry.info, commit_info);
+        }
+        entry.txns.extend(line.txn.map(|txn| (txn.app_id, txn.version)));
+        entry.changes_rows |= line.add.or(line.remove).is_some_and(|file| file.data_change);
+    }
+    Ok(entry)
+}
+
+fn describe(info: &mut CommitInfo, mut commit_info: Map<String, Value>) {
+    info.timestamp_ms = commit_info.get("timestamp").and_then(Value::as_i64);
+    info.operation = commit_info.get("operation").and_then(Value::as_str).unwrap_or_default().to_string();
+    if let Some(Value::Object(ours)) = commit_info.remove(INFO_KEY) {
+        info.info = ours;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_read_back() {
+        let text = concat!(
+            r#"{"commitInfo":{"timestamp":5,"operation":"WRITE","lake":{"commit_id":"c","rows":2}}}"#,
+            "\n",
+            r#"{"add":{"path":"a","dataChange":false}}"#,
+            "\n\n",
+            r#"{"txn":{"appId":"a","version":7}}"#,
+        );
+        let entry = parse(text.as_bytes(), "bronze.x", 3).unwrap();
+        assert_eq!((entry.info.version, entry.info.timestamp_ms), (3, Some(5)));
+        assert_eq!(entry.info.operation, "WRITE");
+        assert_eq!(entry.commit_id(), Some("c"));
+        assert_eq!(entry.txns, [("a".to_string(), 7)]);
+        assert!(!entry.changes_rows);
+        assert!(parse(b"{\"add\":", "bronze.x", 3).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! Run manifests: which versions of which tables belong together.
+//!
+//! Delta commits one table at a time. When every table of a run is committed, one conditional PUT of
+//! `_lake/runs/<n>.json` names their versions and the versions they were made from. A manifest is a record,
+//! never state: without it everything can be recomputed from the tables.
+
+use super::Lake;
+use crate::error::{Context, Error, Kind, Result};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const FOLDER: &str = "_lake/runs";
+
+/// One run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// 1, 2, 3, ... without gaps; set by [`publish`].
+    pub run: u64,
+    /// Tells two runs apart that raced for a number: a uuid.
+    pub id: String,
+    /// RFC 3339.
+    pub at: String,
+    /// By `layer.name`.
+    pub tables: BTreeMap<String, ManifestTable>,
+}
+
+/// The version a run left a table at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestTable {
+    pub version: i64,
+    /// The upstream versions it was made from, by `layer.name`.
+    pub inputs: BTreeMap<String, i64>,
+}
+
+/// Publishes under the next free number and returns the manifest with it; `manifest.run` is not read.
+pub async fn publish(lake: &Lake, mut manifest: Manifest) -> Result<Manifest> {
+    manifest.run = numbers(lake).await?.last().copied().unwrap_or(0);
+    loop {
+        manifest.run += 1;
+        let text = serde_json::to_vec_pretty(&manifest).context(Kind::Internal, || "write a run manifest")?;
+        if lake.put_new(&path(manifest.run), Bytes::from(text)).await? {
+            return Ok(manifest);
+        }
+        // Taken by another run, or by this one when the reply to its write was lost.
+        if read(lake, manifest.run).await?.is_some_and(|standing| standing.id == manifest.id) {
+            return Ok(manifest);
+        }
+    }
+}
+
+/// The manifest of the newest run; `None` before the first.
+pub async fn latest(lake: &Lake) -> Result<Option<Manifest>> {
+    match numbers(lake).await?.last() {
+        Some(run) => read(lake, *run).await,
+        None => Ok(None),
+    }
+}
+
+/// The newest `limit` manifests, newest first.
+pub async fn list(lake: &Lake, limit: usize) -> Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for run in numbers(lake).await?.into_iter().rev().take(limit) {
+        manifests.extend(read(lake, run).await?);
+    }
+    Ok(manifests)
+}
+
+/// The manifest of one run.
+pub async fn read(lake: &Lake, run: u64) -> Result<Option<Manifest>> {
+    let Some(bytes) = lake.get(&path(run)).await? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .context(Kind::Internal, || format!("run manifest `{}` in `{}` is broken", path(run), lake.root()))
+}
+
+fn path(run: u64) -> String {
+    format!("{FOLDER}/{run:020}.json")
+}
+
+/// Numbers of all runs, rising.
+async fn numbers(lake: &Lake) -> Result<Vec<u64>> {
+    let number = |path: &String| path.rsplit('/').next()?.strip_suffix(".json")?.parse().ok();
+    let paths = lake.list(FOLDER).await?;
+    paths
+        .iter()
+        .map(|path| {
+            number(path).ok_or_else(|| Error::internal(format!("`{path}` in `{}` is no run manifest", lake.root())))
+        })
+        .collect()
+}

@@ -1,0 +1,191 @@
+//! Delta tables on an object store: open, stage, commit, read back.
+//!
+//! Owns every use of delta-rs and of the object store. A table is reached through [`Lake`], and a [`Table`]
+//! is pinned to one version until it is refreshed. Rows are written in two steps: [`Table::stage`] makes
+//! files that nobody sees, [`Table::commit`] makes them visible together with the positions they stand for.
+//!
+//! Never retries an append whose outcome is unknown without first looking for it in the log, never reads a
+//! topic or runs a query, and never deletes a file that a version names. What a commit means (which
+//! positions, which `commitInfo`) is decided by `flow`.
+//!
+//! To add a kind of commit, add a [`Mode`] and its actions in `commit.rs`; to add a store, add its builder
+//! in `store.rs`.
+
+mod commit;
+mod lake;
+mod log;
+pub mod manifest;
+pub mod schema;
+mod staged;
+mod store;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use commit::{Commit, Committed, Mode, Txn};
+pub use lake::Lake;
+pub use staged::Staged;
+pub use store::LakeConfig;
+pub use write::Stage;
+
+use crate::error::{Error, Kind, Result};
+use crate::ident::TableName;
+use arrow::datatypes::SchemaRef;
+use deltalake::datafusion::datasource::TableProvider;
+use deltalake::delta_datafusion::DeltaScanNext;
+use deltalake::logstore::LogStoreRef;
+use deltalake::table::state::DeltaTableState;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use store::failed;
+
+/// One table pinned to one version.
+#[derive(Clone)]
+pub struct Table {
+    name: TableName,
+    log: LogStoreRef,
+    state: DeltaTableState,
+    schema: SchemaRef,
+    /// Positions read before, kept true by every refresh; an app id not in here is looked up in the log.
+    positions: BTreeMap<String, Option<i64>>,
+}
+
+/// One entry of a table's history.
+#[derive(Debug, Clone, Default)]
+pub struct CommitInfo {
+    pub version: i64,
+    /// Milliseconds since 1970 by the writer's clock.
+    pub timestamp_ms: Option<i64>,
+    pub operation: String,
+    /// What [`Commit::info`] carried, plus `commit_id`.
+    pub info: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Table {
+    async fn load(name: TableName, log: LogStoreRef, version: Option<u64>) -> Result<Table> {
+        let state = DeltaTableState::try_new(log.as_ref(), version).await.map_err(|error| match version {
+            None => failed(error, format!("read table `{name}`")),
+            Some(version) => failed(error, format!("read version {version} of `{name}`")),
+        })?;
+        let schema = schema::storable(&state.snapshot().arrow_schema());
+        Ok(Table { name, log, state, schema, positions: BTreeMap::new() })
+    }
+
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    pub fn version(&self) -> i64 {
+        self.state.version() as i64
+    }
+
+    /// The columns in order, partition columns where they were declared. All nullable, no view types.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Names of the partition columns.
+    pub fn partition_by(&self) -> &[String] {
+        self.state.metadata().partition_columns()
+    }
+
+    /// Rows by the statistics of the files; `None` when a file has none.
+    pub fn rows(&self) -> Option<u64> {
+        let files = self.state.snapshot().try_log_data().ok()?;
+        files.iter().try_fold(0, |rows, file| {
+            let whole = file.deletion_vector_descriptor().is_none();
+            Some(rows + file.num_records().filter(|_| whole)? as u64)
+        })
+    }
+
+    /// Bytes of all files of this version.
+    pub fn bytes(&self) -> u64 {
+        let files = self.state.snapshot().try_log_data().ok();
+        files.map_or(0, |files| files.iter().map(|file| file.size().max(0) as u64).sum())
+    }
+
+    /// The same table at another version; kind Input when it never existed or was cleaned away.
+    pub async fn at(&self, version: i64) -> Result<Table> {
+        if version == self.version() {
+            return Ok(self.clone());
+        }
+        let missing = || Error::input(format!("`{}` has no version {version}", self.name));
+        let wanted = u64::try_from(version).map_err(|_| missing())?;
+        if wanted > self.state.version()
+            && log::entry(self.log.as_ref(), &self.name.to_string(), wanted).await?.is_none()
+        {
+            return Err(missing());
+        }
+        Table::load(self.name.clone(), self.log.clone(), Some(wanted)).await.map_err(|error| match error.kind() {
+            Kind::Internal => missing().caused_by(error),
+            _ => error,
+        })
+    }
+
+    /// Moves to the newest version.
+    pub async fn refresh(&mut self) -> Result<()> {
+        let before = self.state.version();
+        self.state
+            .update(self.log.as_ref(), None)
+            .await
+            .map_err(|error| failed(error, format!("read the newest version of `{}`", self.name)))?;
+        self.follow(before).await
+    }
+
+    /// Brings what is remembered of the table up to the version it moved to.
+    async fn follow(&mut self, before: u64) -> Result<()> {
+        let now = self.state.version();
+        if now == before {
+            return Ok(());
+        }
+        self.schema = schema::storable(&self.state.snapshot().arrow_schema());
+        if self.positions.is_empty() {
+            return Ok(());
+        }
+        for version in before + 1..=now {
+            let Some(entry) = log::entry(self.log.as_ref(), &self.name.to_string(), version).await? else {
+                self.positions.clear();
+                return Ok(());
+            };
+            for (app, position) in entry.txns {
+                self.positions.entry(app).and_modify(|known| *known = Some(position));
+            }
+        }
+        Ok(())
+    }
+
+    /// Version of the `txn` action of this app id, if any.
+    pub async fn txn(&self, app: &str) -> Result<Option<i64>> {
+        if let Some(known) = self.positions.get(app) {
+            return Ok(*known);
+        }
+        self.state
+            .transaction_version(self.log.as_ref(), app)
+            .await
+            .map_err(|error| failed(error, format!("read position `{app}` of `{}`", self.name)))
+    }
+
+    /// The last `limit` commits up to this version, newest first; ends where the log was cleaned.
+    pub async fn history(&self, limit: usize) -> Result<Vec<CommitInfo>> {
+        let mut history = Vec::new();
+        for version in (0..=self.state.version()).rev().take(limit) {
+            match log::entry(self.log.as_ref(), &self.name.to_string(), version).await? {
+                Some(entry) => history.push(entry.info),
+                None => break,
+            }
+        }
+        Ok(history)
+    }
+
+    /// For queries. Registers the store it reads from in whatever session scans it.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>> {
+        let scan = DeltaScanNext::builder()
+            .with_log_store(self.log.clone())
+            .with_eager_snapshot(self.state.snapshot().clone())
+            .build()
+            .await
+            .map_err(|error| failed(error, format!("prepare `{}` for reading", self.name)))?;
+        Ok(Arc::new(scan))
+    }
+}

@@ -1,0 +1,168 @@
+//! Arrow schemas as a Delta table can hold them, and batches brought into that shape.
+//!
+//! Every column is nullable in the lake: what must not be null is stated by a test, which speaks before
+//! the commit and names the rows, where a Delta invariant would only refuse the file.
+
+use crate::error::{Context, Error, Kind, Result};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// The type a value of this type has once it is stored. Whatever SQL and decoders produce has one:
+/// views, dictionaries and large variants lose their encoding, unsigned integers become signed,
+/// timestamps count microseconds, the null type is text.
+pub fn storable_type(data_type: &DataType) -> DataType {
+    use DataType::*;
+    match data_type {
+        Utf8 | LargeUtf8 | Utf8View | Null => Utf8,
+        Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Binary,
+        UInt8 => Int16,
+        UInt16 => Int32,
+        UInt32 | UInt64 => Int64,
+        Float16 => Float32,
+        Date64 => Date32,
+        Timestamp(_, None) => Timestamp(TimeUnit::Microsecond, None),
+        Timestamp(_, Some(_)) => Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Decimal32(digits, scale) | Decimal64(digits, scale) | Decimal128(digits, scale) | Decimal256(digits, scale) => {
+            // A negative scale stands for zeros before the point.
+            let zeros = scale.min(&0).unsigned_abs();
+            Decimal128(digits.saturating_add(zeros).min(DECIMAL128_MAX_PRECISION), *scale.max(&0))
+        }
+        Dictionary(_, values) => storable_type(values),
+        RunEndEncoded(_, values) => storable_type(values.data_type()),
+        List(field) | LargeList(field) | ListView(field) | LargeListView(field) | FixedSizeList(field, _) => {
+            List(storable_field(field, "element"))
+        }
+        Struct(fields) => Struct(fields.iter().map(|field| storable_field(field, field.name())).collect()),
+        other => other.clone(),
+    }
+}
+
+fn storable_field(field: &FieldRef, name: &str) -> FieldRef {
+    Arc::new(Field::new(name, storable_type(field.data_type()), true))
+}
+
+/// The schema with every type made storable, every column nullable and all metadata dropped.
+pub fn storable(schema: &Schema) -> SchemaRef {
+    let fields: Fields = schema.fields().iter().map(|field| storable_field(field, field.name())).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// Refuses what no table can hold: no column at all, a nameless one, two that differ only in case.
+pub(super) fn check_columns(schema: &Schema, table: &str) -> Result<()> {
+    if schema.fields().is_empty() {
+        return Err(Error::config(format!("`{table}` would have no column")));
+    }
+    let mut seen = HashSet::new();
+    for field in schema.fields() {
+        if field.name().is_empty() {
+            return Err(Error::config(format!("`{table}` would have a column without a name")));
+        }
+        if !seen.insert(field.name().to_lowercase()) {
+            return Err(Error::config(format!("`{table}` would have two columns `{}`", field.name()))
+                .hint("names of columns must differ in more than case; give one an alias"));
+        }
+    }
+    Ok(())
+}
+
+/// The batch with the columns of `schema`, taken in order and cast; a value that does not fit its new
+/// type is an error of kind Input, never a null.
+pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.schema_ref().fields() == schema.fields() {
+        return Ok(batch.clone());
+    }
+    if batch.num_columns() != schema.fields().len() {
+        let (found, expected) = (batch.num_columns(), schema.fields().len());
+        return Err(Error::internal(format!("a batch of {found} columns where {expected} were announced")));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
+        cast_with_options(column, field.data_type(), &options)
+            .context(Kind::Input, || format!("a value of column `{}` does not fit {}", field.name(), field.data_type()))
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &rows)
+        .context(Kind::Internal, || "arrange the columns of a batch")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{ArrayRef, AsArray, DictionaryArray, StringViewArray, TimestampNanosecondArray, UInt64Array};
+    use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+
+    fn batch(name: &str, column: ArrayRef) -> RecordBatch {
+        RecordBatch::try_from_iter([(name, column)]).unwrap()
+    }
+
+    #[test]
+    fn types_become_storable() {
+        use DataType::*;
+        let us = TimeUnit::Microsecond;
+        let table = [
+            (Utf8View, Utf8),
+            (LargeBinary, Binary),
+            (Null, Utf8),
+            (UInt8, Int16),
+            (UInt32, Int64),
+            (UInt64, Int64),
+            (Timestamp(TimeUnit::Nanosecond, None), Timestamp(us, None)),
+            (Timestamp(TimeUnit::Second, Some("+02:00".into())), Timestamp(us, Some("UTC".into()))),
+            (Dictionary(Box::new(Int32), Box::new(Utf8View)), Utf8),
+            (Decimal64(9, 2), Decimal128(9, 2)),
+            (Decimal128(38, 9), Decimal128(38, 9)),
+            (Decimal128(1, -3), Decimal128(4, 0)),
+            (Decimal256(50, 20), Decimal128(38, 20)),
+            (
+                LargeList(Arc::new(Field::new("item", Utf8View, false))),
+                List(Arc::new(Field::new("element", Utf8, true))),
+            ),
+        ];
+        for (from, to) in table {
+            assert_eq!(storable_type(&from), to, "{from}");
+        }
+    }
+
+    #[test]
+    fn values_survive_the_way_into_a_table() {
+        let cases: Vec<ArrayRef> = vec![
+            Arc::new(StringViewArray::from(vec![Some("é"), None])),
+            Arc::new(vec![Some("é"), None].into_iter().collect::<DictionaryArray<Int32Type>>()),
+        ];
+        for column in cases {
+            let batch = batch("a", column);
+            let stored = conform(&batch, &storable(batch.schema_ref())).unwrap();
+            let text = stored.column(0).as_string::<i32>();
+            assert_eq!(text.iter().collect::<Vec<_>>(), [Some("é"), None]);
+        }
+        let instants = batch("t", Arc::new(TimestampNanosecondArray::from(vec![1_500, -1_000])));
+        let stored = conform(&instants, &storable(instants.schema_ref())).unwrap();
+        assert_eq!(stored.column(0).as_primitive::<TimestampMicrosecondType>().values(), &[1, -1]);
+        let counts = batch("n", Arc::new(UInt64Array::from(vec![7])));
+        let stored = conform(&counts, &storable(counts.schema_ref())).unwrap();
+        assert_eq!(stored.column(0).as_primitive::<Int64Type>().values(), &[7]);
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_no_null() {
+        let counts = batch("n", Arc::new(UInt64Array::from(vec![u64::MAX])));
+        let error = conform(&counts, &storable(counts.schema_ref())).unwrap_err();
+        assert_eq!(error.kind(), Kind::Input);
+        assert!(error.to_string().contains("`n`"), "{error}");
+    }
+
+    #[test]
+    fn impossible_columns_are_refused() {
+        let schema = |names: &[&str]| {
+            Schema::new(names.iter().map(|n| Field::new(*n, DataType::Utf8, true)).collect::<Vec<_>>())
+        };
+        assert!(check_columns(&schema(&["a", "b"]), "silver.x").is_ok());
+        for bad in [&[][..], &[""], &["a", "A"]] {
+            assert_eq!(check_columns(&schema(bad), "silver.x").unwrap_err().kind(), Kind::Config, "{bad:?}");
+        }
+    }
+}

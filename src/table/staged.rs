@@ -1,0 +1,184 @@
+//! Files that exist and that no version of the table names yet: readable, committable, deletable.
+
+use super::store::failed;
+use crate::error::{Context, Kind, Result};
+use crate::ident::TableName;
+use arrow::array::StringArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
+use async_trait::async_trait;
+use deltalake::datafusion::catalog::Session;
+use deltalake::datafusion::common::ScalarValue;
+use deltalake::datafusion::datasource::listing::PartitionedFile;
+use deltalake::datafusion::datasource::object_store::ObjectStoreUrl;
+use deltalake::datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use deltalake::datafusion::datasource::source::DataSourceExec;
+use deltalake::datafusion::datasource::table_schema::TableSchema;
+use deltalake::datafusion::datasource::{TableProvider, TableType};
+use deltalake::datafusion::error::Result as PlanResult;
+use deltalake::datafusion::logical_expr::Expr;
+use deltalake::datafusion::physical_plan::ExecutionPlan;
+use deltalake::datafusion::physical_plan::empty::EmptyExec;
+use deltalake::kernel::Add;
+use deltalake::logstore::LogStoreRef;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::fmt;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Files that exist and that no version of the table names yet. A clone means the same files.
+#[derive(Clone)]
+pub struct Staged {
+    pub rows: u64,
+    pub bytes: u64,
+    files: Arc<Files>,
+}
+
+pub(super) struct Files {
+    table: TableName,
+    log: LogStoreRef,
+    /// The version the table was at when the files were begun.
+    pub base: u64,
+    pub schema: SchemaRef,
+    pub partition_by: Vec<String>,
+    pub adds: Vec<Add>,
+}
+
+impl Staged {
+    pub(super) fn new(
+        table: TableName,
+        log: LogStoreRef,
+        base: u64,
+        schema: SchemaRef,
+        partition_by: Vec<String>,
+        rows: u64,
+        adds: Vec<Add>,
+    ) -> Staged {
+        let bytes = adds.iter().map(|add| add.size.max(0) as u64).sum();
+        Staged { rows, bytes, files: Arc::new(Files { table, log, base, schema, partition_by, adds }) }
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        self.files.schema.clone()
+    }
+
+    /// The staged files as a table, for the tests that run before the commit. Registers the store it reads
+    /// from in whatever session scans it.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>> {
+        StagedTable::new(&self.files).map(|table| Arc::new(table) as Arc<dyn TableProvider>)
+    }
+
+    /// Deletes the files. Only for files that were not committed and whose commit is not in doubt.
+    pub async fn discard(self) -> Result<()> {
+        let store = self.files.log.object_store(None);
+        for add in &self.files.adds {
+            match store.delete(&Path::from(add.path.as_str())).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => {
+                    return Err(failed(error, format!("delete staged file `{}` of `{}`", add.path, self.files.table)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The staged files as DataFusion reads them: exactly these, with the partition values of their actions.
+struct StagedTable {
+    schema: SchemaRef,
+    /// Columns in the files, then partition columns.
+    layout: TableSchema,
+    /// Position in `layout` of each column of `schema`.
+    positions: Vec<usize>,
+    url: ObjectStoreUrl,
+    store: Arc<dyn ObjectStore>,
+    files: Vec<PartitionedFile>,
+}
+
+impl fmt::Debug for StagedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StagedTable").field("files", &self.files.len()).finish()
+    }
+}
+
+impl StagedTable {
+    fn new(files: &Files) -> Result<StagedTable> {
+        let partitioned = |field: &&FieldRef| files.partition_by.contains(field.name());
+        let (partition, file): (Vec<FieldRef>, Vec<FieldRef>) =
+            files.schema.fields().iter().cloned().partition(|field| partitioned(&field));
+        let layout = TableSchema::builder(Arc::new(Schema::new(file)))
+            .with_table_partition_cols(Fields::from(partition.clone()))
+            .build();
+        let positions = files.schema.fields().iter().map(|field| layout.table_schema().index_of(field.name()));
+        let positions = positions.collect::<Result<_, _>>().context(Kind::Internal, || "arrange staged columns")?;
+        let partitioned_files = files.adds.iter().map(|add| partitioned_file(add, &partition));
+        // The store is rooted at the table's folder, so it needs an address of its own.
+        let address = format!("staged://{}/", Uuid::new_v4());
+        Ok(StagedTable {
+            schema: files.schema.clone(),
+            layout,
+            positions,
+            url: ObjectStoreUrl::parse(&address).context(Kind::Internal, || "address staged files")?,
+            store: files.log.object_store(None),
+            files: partitioned_files.collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn partitioned_file(add: &Add, partition: &[FieldRef]) -> Result<PartitionedFile> {
+    let values = partition.iter().map(|field| {
+        let text = add.partition_values.get(field.name()).cloned().flatten();
+        partition_value(text.as_deref(), field.data_type())
+    });
+    let file = PartitionedFile::new(Path::from(add.path.as_str()).to_string(), add.size.max(0) as u64);
+    Ok(file.with_partition_values(values.collect::<Result<_>>()?))
+}
+
+/// Delta keeps partition values as text.
+fn partition_value(text: Option<&str>, data_type: &DataType) -> Result<ScalarValue> {
+    let message = || format!("read partition value `{}` as {data_type}", text.unwrap_or("null"));
+    let column = cast(&StringArray::from(vec![text]), data_type).context(Kind::Internal, message)?;
+    ScalarValue::try_from_array(&column, 0).context(Kind::Internal, message)
+}
+
+#[async_trait]
+impl TableProvider for StagedTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let wanted = match projection {
+            Some(columns) => columns.clone(),
+            None => (0..self.positions.len()).collect(),
+        };
+        if self.files.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&wanted)?))));
+        }
+        session.runtime_env().register_object_store(self.url.as_ref(), self.store.clone());
+        let positions = wanted.into_iter().map(|column| self.positions[column]).collect();
+        let groups = FileGroup::new(self.files.clone()).split_files(session.config().target_partitions());
+        let source = Arc::new(ParquetSource::new(self.layout.clone()));
+        let scan = FileScanConfigBuilder::new(self.url.clone(), source)
+            .with_file_groups(groups)
+            .with_projection_indices(Some(positions))?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}

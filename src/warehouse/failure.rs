@@ -1,0 +1,131 @@
+//! Answers of a PostgreSQL server as our errors: whose fault, what was attempted, where in the SQL.
+
+use crate::error::{Error, Kind, Result};
+use tokio_postgres::error::{DbError, ErrorPosition};
+
+/// Names the attempt that failed and sorts the failure by its SQLSTATE.
+pub trait Attempt<T> {
+    fn attempt<M: Into<String>>(self, what: impl FnOnce() -> M) -> Result<T>;
+}
+
+impl<T> Attempt<T> for Result<T, tokio_postgres::Error> {
+    fn attempt<M: Into<String>>(self, what: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|error| failure(error, what()))
+    }
+}
+
+fn failure(error: tokio_postgres::Error, what: impl Into<String>) -> Error {
+    let Some(answer) = error.as_db_error() else {
+        return Error::new(Kind::Unavailable, what).caused_by(error);
+    };
+    let failed = Error::new(kind(answer.code().code()), what).caused_by(said(answer));
+    match remedy(answer) {
+        Some(remedy) => failed.hint(remedy),
+        None => failed,
+    }
+}
+
+/// True when the server itself said no, so that nothing is left in doubt.
+pub fn refused(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| !matches!(&code.code()[..2], "08" | "57" | "58") && code.code() != "40003")
+}
+
+fn kind(code: &str) -> Kind {
+    match (code, &code[..2]) {
+        ("40001" | "40P01" | "55P03", _) => Kind::Conflict,
+        (_, "08" | "53" | "57" | "58") => Kind::Unavailable,
+        (_, "22" | "23" | "54") => Kind::Input,
+        (_, "28" | "3D" | "3F" | "42" | "0A" | "2B" | "55" | "25" | "P0") => Kind::Config,
+        _ => Kind::Internal,
+    }
+}
+
+/// What the server said in one line, with the place it named.
+fn said(answer: &DbError) -> String {
+    let mut text = answer.message().to_string();
+    for more in [answer.detail(), answer.hint(), answer.where_()].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(&more.replace('\n', " "));
+    }
+    format!("{text} (SQLSTATE {})", answer.code().code())
+}
+
+fn remedy(answer: &DbError) -> Option<String> {
+    let table = || match (answer.schema(), answer.table()) {
+        (Some(schema), Some(table)) => format!("{schema}.{table}"),
+        _ => "the table".to_string(),
+    };
+    let constraint = answer.constraint().unwrap_or("it");
+    match answer.code().code() {
+        "42501" => Some("grant the right to the role of warehouse.url, or use another role".into()),
+        "23502" => {
+            let column = answer.column().unwrap_or("it");
+            Some(format!("test it with not_null, or: alter table {} alter column {column} drop not null", table()))
+        }
+        "23503" => Some(format!(
+            "test it with relationships and mend the model, or: alter table {} drop constraint {constraint}",
+            table()
+        )),
+        "23505" => Some(format!("test it with unique and mend the model; the constraint is {constraint}")),
+        "2BP01" => Some("drop the dependent object in sql/warehouse and create it again there".into()),
+        _ => None,
+    }
+}
+
+/// An error in SQL that a person wrote: `file:line:column`, the line and a caret under the place.
+pub fn fault(error: tokio_postgres::Error, sql: &str, file: Option<&str>) -> Error {
+    let place = error.as_db_error().and_then(DbError::position).and_then(|position| match position {
+        ErrorPosition::Original(at) => place(sql, *at as usize),
+        ErrorPosition::Internal { .. } => None,
+    });
+    let name = file.unwrap_or("query");
+    let what = match place {
+        None => format!("run `{name}` in Postgres"),
+        Some((line, column, text)) => {
+            let margin = " ".repeat(line.to_string().len());
+            let caret = " ".repeat(column - 1);
+            format!("run `{name}:{line}:{column}` in Postgres\n{line} | {text}\n{margin} | {caret}^")
+        }
+    };
+    failure(error, what)
+}
+
+/// Line and column (both from 1) and the text of the line of the character `at` (from 1).
+fn place(sql: &str, at: usize) -> Option<(usize, usize, &str)> {
+    let (byte, _) = sql.char_indices().nth(at.checked_sub(1)?)?;
+    let before = &sql[..byte];
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.matches('\n').count() + 1;
+    let text = sql[start..].lines().next().unwrap_or_default();
+    Some((line, before[start..].chars().count() + 1, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_counts_characters() {
+        assert_eq!(place("select 1", 8), Some((1, 8, "select 1")));
+        assert_eq!(place("-- ö\nselect x\nfrom y", 13), Some((2, 8, "select x")));
+        assert_eq!(place("select", 99), None);
+        assert_eq!(place("select", 0), None);
+    }
+
+    #[test]
+    fn codes_tell_whose_fault_it_is() {
+        let table = [
+            ("40001", Kind::Conflict),
+            ("57P01", Kind::Unavailable),
+            ("53300", Kind::Unavailable),
+            ("23503", Kind::Input),
+            ("28P01", Kind::Config),
+            ("3D000", Kind::Config),
+            ("42501", Kind::Config),
+            ("XX000", Kind::Internal),
+        ];
+        for (code, expected) in table {
+            assert_eq!(kind(code), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The relational end: a database that receives the Gold tables as one whole.
+//!
+//! Owns the contract of such a database ([`Warehouse`], [`Load`]), how a table looks there ([`Target`]),
+//! and its one implementation, PostgreSQL. Never reads the lake and never decides what is loaded; the
+//! flow `load` does both and hands in Arrow batches.
+//!
+//! A load is one transaction: the rows of every table, their constraints and their ledger rows become
+//! visible together or not at all. Tables stay the same objects from load to load, so that views, grants
+//! and foreign keys of others survive; no reader ever sees an empty or half-filled table.
+//!
+//! To add a database: one file that implements both traits, and one arm in [`connect`].
+
+mod connect;
+mod copy;
+mod ddl;
+mod encode;
+mod failure;
+mod ledger;
+mod merge;
+mod numeric;
+mod postgres;
+mod query;
+mod sql_type;
+mod target;
+#[cfg(test)]
+pub(crate) mod throwaway;
+mod tls;
+mod totals;
+
+pub use ledger::Entry;
+pub use target::{Column, ForeignKey, Target};
+pub use totals::{Totals, totals};
+
+use crate::error::{Error, Result};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// How to reach Postgres: `postgres://user@host:port/database`, the password apart so that it never prints.
+///
+/// `?sslmode=` takes `disable`, `prefer` (the default), `require` (encrypted, the certificate is not
+/// checked: what these words mean to every Postgres client) and `verify-full` (checked against the
+/// machine's certificates, or those in the PEM file `?sslrootcert=`).
+#[derive(Clone, Default)]
+pub struct WarehouseConfig {
+    pub url: String,
+    pub password: Option<String>,
+    /// Postgres schema that receives the Gold tables; empty means `gold`.
+    pub schema: String,
+}
+
+impl WarehouseConfig {
+    /// The schema that receives the Gold tables.
+    pub fn schema(&self) -> &str {
+        if self.schema.is_empty() { "gold" } else { &self.schema }
+    }
+}
+
+impl fmt::Debug for WarehouseConfig {
+    /// Leaves out the password, and the address too: somebody may have written a password into it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WarehouseConfig").field("schema", &self.schema()).finish_non_exhaustive()
+    }
+}
+
+/// Rows of one table in batches; the first error ends them.
+pub type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+/// Opens the database that `config` names.
+pub async fn connect(config: &WarehouseConfig) -> Result<Box<dyn Warehouse>> {
+    match config.url.split("://").next() {
+        Some("postgres" | "postgresql") => Ok(Box::new(postgres::Postgres::connect(config).await?)),
+        _ => Err(Error::config("the warehouse address is no PostgreSQL address")
+            .hint("write warehouse.url = \"postgres://user@host:5432/database\"")),
+    }
+}
+
+/// A database that takes whole loads.
+///
+/// * Ordering: loads are serialised by [`Load::try_lock`]; within one load tables may come in any order,
+///   because references between them are only enforced from [`Load::constrain`] on.
+/// * Duplicates: loading the same rows again changes no row. The ledger, written in the same transaction,
+///   tells which version of a table stands, so a caller can see that there is nothing to do.
+/// * Durability: once [`Load::commit`] answered [`Outcome::Committed`] the load survives a crash of the
+///   server. [`Outcome::Unknown`] means the reply was lost: ask the ledger, never load blindly again.
+/// * Cancellation: dropping a [`Load`], or a future of it, at any point undoes it.
+#[async_trait]
+pub trait Warehouse: Send + Sync {
+    /// `host:port/database` for messages; no secret in it.
+    fn address(&self) -> &str;
+
+    /// Starts a load. A connection lost earlier is opened again.
+    async fn begin(&mut self) -> Result<Box<dyn Load + '_>>;
+
+    /// Drops the connection and opens another.
+    async fn reconnect(&mut self) -> Result<()>;
+
+    /// One row per loaded table, by name; empty when nothing was ever loaded.
+    async fn ledger(&mut self) -> Result<Vec<Entry>>;
+
+    /// Rows of a loaded table; `table` is its name without the schema.
+    async fn row_count(&mut self, table: &str) -> Result<u64>;
+
+    /// Runs one statement that returns rows, read only; the whole result is held in memory as text.
+    async fn query(&mut self, sql: &str) -> Result<Answer>;
+}
+
+/// One transaction. Nothing of it is visible to anybody before [`Load::commit`].
+#[async_trait]
+pub trait Load: Send {
+    /// The schema that receives the tables.
+    fn schema(&self) -> &str;
+
+    /// Takes the lock that serialises loads. False: another load is running.
+    async fn try_lock(&mut self) -> Result<bool>;
+
+    async fn ledger(&mut self) -> Result<Vec<Entry>>;
+
+    /// What stands where `target` belongs.
+    async fn standing(&mut self, target: &Target) -> Result<Standing>;
+
+    /// Makes the table hold exactly `rows`, whose columns are the target's in its order. Creates the
+    /// table, or adds missing columns to it; only rows that differ are touched.
+    async fn replace(&mut self, target: &Target, rows: Batches) -> Result<Changes>;
+
+    /// Checks pending references, then declares the keys, NOT NULLs and references that are still missing.
+    async fn constrain(&mut self, targets: &[Target]) -> Result<()>;
+
+    /// Writes ledger rows, replacing those of the same tables.
+    async fn record(&mut self, entries: &[Entry]) -> Result<()>;
+
+    /// Digest of each script as it was last run, by its path.
+    async fn scripts(&mut self) -> Result<BTreeMap<String, String>>;
+
+    /// Runs a script of several statements, with the Gold schema first in its search path, and notes its digest. It must not end the transaction, and
+    /// must be idempotent: it runs again with every load that changes something.
+    async fn run_script(&mut self, path: &Path, sql: &str, digest: &str) -> Result<()>;
+
+    /// Publishes everything. An error means that nothing was.
+    async fn commit(self: Box<Self>) -> Result<Outcome>;
+}
+
+/// What stands in the warehouse where a table belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Absent,
+    Empty,
+    Filled,
+}
+
+/// How many rows a load changed, and how many the table holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub rows: u64,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+}
+
+/// How a commit ended when it was not refused.
+#[derive(Debug)]
+pub enum Outcome {
+    Committed,
+    /// The connection ended before the reply came: the load is in, or it is not.
+    Unknown(Error),
+}
+
+/// A query's result: column names, and rows of text as the database prints it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! A table as the warehouse should hold it: names, types, keys and descriptions, whatever database it is.
+
+use super::sql_type::sql_type;
+use crate::error::{Error, Kind, Result};
+use arrow::datatypes::DataType;
+use sha2::{Digest, Sha256};
+
+/// Longest name Postgres keeps; it cuts longer ones, and two of them could become one.
+const NAME_BYTES: usize = 63;
+
+/// One table to be loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Without the schema.
+    pub name: String,
+    pub description: String,
+    /// In the order of the batches.
+    pub columns: Vec<Column>,
+    /// Empty: the table has none.
+    pub primary_key: Vec<String>,
+    /// Single columns, other than the primary key, that foreign keys of other tables point at.
+    pub unique: Vec<String>,
+    pub foreign_keys: Vec<ForeignKey>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    pub name: String,
+    pub data_type: DataType,
+    pub nullable: bool,
+    pub description: String,
+}
+
+/// Each value of `column` stands in `field` of `table` (same schema), or is null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignKey {
+    pub column: String,
+    pub table: String,
+    pub field: String,
+}
+
+impl Target {
+    /// Refuses what the database could not hold: names too long, columns of a type without a counterpart.
+    pub fn check(&self) -> Result<()> {
+        for column in &self.columns {
+            self.sql_type(column)?;
+            if column.name.len() > NAME_BYTES || column.name.contains('\0') {
+                let message = format!("column `{}` of `{}` has a name Postgres cannot hold", column.name, self.name);
+                return Err(Error::config(message).hint(format!("rename it in the model, {NAME_BYTES} bytes at most")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Name of the database type of one of this table's columns.
+    pub fn sql_type(&self, column: &Column) -> Result<String> {
+        let found = sql_type(&column.data_type).map(|found| found.name);
+        found.ok_or_else(|| {
+            let (name, data_type) = (&column.name, &column.data_type);
+            Error::new(
+                Kind::Config,
+                format!("column `{name}` of `{}` is {data_type}, which Postgres has no type for", self.name),
+            )
+            .hint(format!("cast `{name}` in the model, for example to varchar"))
+        })
+    }
+
+    /// Digest of everything this says about the table; a changed contract loads the table again.
+    pub fn digest(&self) -> Result<String> {
+        let mut said = vec![self.name.clone(), self.description.clone()];
+        for column in &self.columns {
+            said.extend([
+                column.name.clone(),
+                self.sql_type(column)?,
+                column.nullable.to_string(),
+                column.description.clone(),
+            ]);
+        }
+        said.push(format!("{:?} {:?}", self.primary_key, self.unique));
+        for key in &self.foreign_keys {
+            said.extend([key.column.clone(), key.table.clone(), key.field.clone()]);
+        }
+        let digest = Sha256::digest(said.join("\u{1}"));
+        Ok(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{Field, IntervalUnit};
+
+    fn target(name: &str, data_type: DataType) -> Target {
+        let column = Column { name: name.into(), data_type, nullable: true, description: String::new() };
+        Target {
+            name: "t".into(),
+            description: String::new(),
+            columns: vec![column],
+            primary_key: vec![],
+            unique: vec![],
+            foreign_keys: vec![],
+        }
+    }
+
+    #[test]
+    fn what_postgres_cannot_hold_is_refused() {
+        assert!(target("a", DataType::Int64).check().is_ok());
+        assert!(target(&"a".repeat(64), DataType::Int64).check().is_err());
+        let error = target("a", DataType::Interval(IntervalUnit::YearMonth)).check().unwrap_err();
+        assert!(error.to_string().starts_with("column `a` of `t` is "), "{error}");
+    }
+
+    #[test]
+    fn every_part_of_the_contract_moves_the_digest() {
+        let plain = target("a", DataType::Int64);
+        let mut changed = vec![plain.clone(); 5];
+        changed[0].description = "x".into();
+        changed[1].columns[0].nullable = false;
+        changed[2].columns[0].data_type = DataType::new_list(DataType::Int64, true);
+        changed[3].primary_key = vec!["a".into()];
+        changed[4].foreign_keys = vec![ForeignKey { column: "a".into(), table: "u".into(), field: "a".into() }];
+        for other in changed {
+            assert_ne!(other.digest().unwrap(), plain.digest().unwrap(), "{other:?}");
+        }
+        let renamed_inside = DataType::List(Field::new("element", DataType::Int64, true).into());
+        let lists = [DataType::new_list(DataType::Int64, true), renamed_inside];
+        assert_eq!(target("a", lists[0].clone()).digest().unwrap(), target("a", lists[1].clone()).digest().unwrap());
+    }
+}

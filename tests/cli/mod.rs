@@ -1,0 +1,9 @@
+//! What the commands print and how they end, by running the real binary.
+
+mod help;
+mod pipes;
+mod query;
+mod secrets;
+mod settings;
+mod signals;
+mod verify;

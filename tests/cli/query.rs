@@ -1,0 +1,70 @@
+//! `lake query` on a small lake: formats, exactness, places of errors, read only.
+
+use crate::support::Project;
+
+/// Two good rows and a bad one in Bronze.
+fn project() -> Project {
+    let project = Project::empty();
+    project.write("lake.toml", "[[produce]]\nname = \"books\"\nfiles = [\"books.csv\"]\n");
+    project.write("books.csv", "title,price\n\"a \"\"b\"\", c\",10.50\nкнига,\nragged,1,2\n");
+    project.lake(&["produce"]).ok();
+    project.lake(&["bronze", "--once"]).ok();
+    project
+}
+
+#[test]
+fn rows_come_as_table_csv_and_json() {
+    let project = project();
+    let sql = "select title, price, cast(price as decimal(10,3)) as exact from bronze.books order by _offset";
+    let output = project.lake(&["query", sql, "--output", "csv"]).ok();
+    assert_eq!(output.stdout, "title,price,exact\n\"a \"\"b\"\", c\",10.50,10.500\nкнига,,\n");
+    let output = project.lake(&["query", sql, "--output", "json"]).ok();
+    let rows: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!((rows[0]["exact"].as_str(), rows[1]["price"].is_null()), (Some("10.500"), true));
+    let output = project.lake(&["query", sql]).ok();
+    assert!(output.stdout.contains("| книга    | NULL  | NULL   |"), "{}", output.stdout);
+    assert!(output.stdout.ends_with("(2 rows)\n"));
+    let output = project.lake(&["query", "select count(*) as n from bronze.books__quarantine", "--output", "csv"]);
+    assert_eq!(output.ok().stdout, "n\n1\n");
+    let output = project.lake(&["query", "select 1 as n where false", "--output", "json"]).ok();
+    assert_eq!(output.stdout, "[]\n");
+}
+
+#[test]
+fn an_unknown_name_is_shown_in_its_place() {
+    let project = project();
+    let table = [
+        ("select title\nfrom bronze.boks", "error: query:2:6: table `bronze.boks` not found", "`bronze.books`"),
+        ("select titel from bronze.books", "error: query:1:8: column `titel` not found", "`title`"),
+    ];
+    for (sql, message, near) in table {
+        let output = project.lake(&["query", sql]).fails_with(78);
+        assert!(output.stderr.starts_with(message) && output.stderr.contains(near), "{}", output.stderr);
+        assert!(output.stderr.contains('^'), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_query_only_reads() {
+    let project = project();
+    for sql in ["drop table bronze.books", "insert into bronze.books values (1)", "", "select 1; select 2"] {
+        let output = project.lake(&["query", sql]).fails_with(78);
+        assert!(output.stderr.starts_with("error: "), "{sql}: {}", output.stderr);
+    }
+    let output = project.lake(&["query", "--warehouse", "create table t (a int)"]);
+    assert_ne!(output.code, 0, "{}", output.stdout);
+}
+
+#[test]
+fn status_shows_what_stands() {
+    let project = project();
+    let status = project.lake(&["status", "--output", "json"]).ok().json();
+    let stream = &status["streams"][0];
+    assert_eq!(stream["table"], "bronze.books");
+    assert_eq!((stream["rows"].as_u64(), stream["rejects"].as_u64()), (Some(2), Some(1)));
+    assert_eq!((&stream["partitions"][0]["position"], &stream["partitions"][0]["lag"]), (&3.into(), &0.into()));
+    let status = project.lake(&["status"]).ok().stdout;
+    assert!(status.contains("0:3/3"), "{status}");
+    let status = project.lake(&["status", "--brokers", "127.0.0.1:1"]).ok().stdout;
+    assert!(status.contains("broker is down: ") && status.contains("bronze.books"), "{status}");
+}

@@ -1,0 +1,7 @@
+//! The whole road on the embedded parts: the bookshop against figures worked out by another program, and the verbs
+//! run twice, two at once and on planted faults.
+
+pub mod bookshop;
+mod faults;
+mod init;
+mod twice;
