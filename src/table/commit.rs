@@ -94,7 +94,6 @@ impl Table {
             let landed = self.landed(seen, &id).await.map_err(|error| in_doubt(error, unknown > 0))?;
             seen = self.state.version();
             if let Some(version) = landed.ours {
-                self.remember(&commit.txns);
                 return Ok(Committed::Done { version: version as i64 });
             }
             if let Some(fenced) = self.moved(&commit.txns).await? {
