@@ -106,6 +106,22 @@ impl Error {
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
     }
+
+    /// Messages of the causes, outermost first; one that only repeats what was said already is left out.
+    pub fn causes(&self) -> Vec<String> {
+        let mut said = self.message.clone();
+        let mut causes = Vec::new();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            let message = cause.to_string();
+            if !message.is_empty() && !said.contains(&message) {
+                said.clone_from(&message);
+                causes.push(message);
+            }
+            next = cause.source();
+        }
+        causes
+    }
 }
 
 impl fmt::Display for Error {
@@ -158,5 +174,7 @@ mod tests {
         let error = failed.context(Kind::Unavailable, || "write `bronze.books`").unwrap_err();
         assert_eq!(error.to_string(), "write `bronze.books`");
         assert_eq!(error.source().unwrap().to_string(), "disk on fire");
+        let outer = Error::unavailable("publish: write `bronze.books`").caused_by(error);
+        assert_eq!(outer.causes(), ["disk on fire"]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `LAKE_FAILPOINT=bronze.before_commit=abort` ends the process there as `kill -9` would;
 //! `=lost-reply` makes [`lost_reply`] answer true once, so that the caller reports a failure although the
-//! work was done. Release builds contain none of it. A name is `<verb>.<place>`; to add one, call
+//! work was done. Release builds contain none of it; debug builds do, rather than builds with a feature, so that the
+//! tests run on the very binary everybody builds. A name is `<verb>.<place>`; to add one, call
 //! [`hit`] or [`lost_reply`] with it and list it in the crash tests.
 
 /// Ends the process without any clean-up when this point is armed with `abort`.

@@ -19,17 +19,17 @@
 //! atomic commit. There is no checkpoint directory and no state database; running anything twice is safe.
 //!
 //! The modules below stand in layers, each importing only those above it in this list of layers:
-//! 1. `error`, `ident`, `record`, `checkpoint`, `failpoint`: plain values, import nobody else;
-//! 2. adapters, which never import each other: `source`, `decode`, `kafka`, `table`, `engine` (over `table`),
-//!    `check` and `model` (over `engine`), `warehouse`, `embedded`;
+//! 1. `error`, `ident`, `record`, `partition`, `failpoint`: plain values, which import only each other;
+//! 2. adapters: `source`, `kafka`, `table`, `check`, `warehouse`, `embedded`, which import no other one; `engine`
+//!    (over `table`), `decode` (over `engine`), `model` (over `check` and `engine`);
 //! 3. `flow`: joins adapters, one verb = one loop = one report;
 //! 4. `config`, `scaffold`: layers of settings into the adapters' options; a new project;
 //! 5. `cli`: arguments in, text out.
 
-pub mod checkpoint;
 pub mod error;
 pub mod failpoint;
 pub mod ident;
+pub mod partition;
 pub mod record;
 
 pub mod check;

@@ -3,13 +3,12 @@
 
 use super::output::Format;
 use super::screen::Screen;
-use crate::config::{Config, Secret, known_names};
+use crate::config::{Config, Secret};
 use crate::embedded::{Parts, Search};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::bronze::{Options, Start, Stream};
-use crate::flow::{self, Progress, Stop};
-use crate::ident::{Layer, TableName, literal, name_from};
+use crate::flow::{self, Progress, Stop, streams};
 use crate::kafka::KafkaConfig;
 use crate::model::Project;
 use crate::table::Lake;
@@ -36,7 +35,7 @@ impl Connections {
             path: programs.path.clone().map(Into::into),
             cache: programs.cache.clone(),
         };
-        let parts = Parts::new(config.dot_lake()).search(search);
+        let parts = Parts::new(config.dot_lake(), search);
         let progress = screen.progress();
         Connections { config, format, screen, progress, stop, parts, lake: None, engine: None }
     }
@@ -97,39 +96,13 @@ impl Connections {
     }
 
     pub fn project(&self) -> Result<Project> {
-        let topics = self.config.sources.iter().map(|source| source.topic());
-        let undeclared = topics.map(|topic| Ok(undeclared(topic)?.table)).collect::<Result<Vec<_>>>()?;
+        let undeclared = streams::undeclared_tables(&self.config.sources)?;
         Project::load(&self.config.project, &self.config.vars, &undeclared)
     }
 
-    /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named: those
-    /// `sources.yml` declares, and the declared sources whose topic it does not mention. A name that is
-    /// neither is taken for a topic nobody declared.
+    /// The streams of these Bronze tables, of all when none is named.
     pub fn streams(&self, names: &[String]) -> Result<Vec<Stream>> {
-        let all = self.all_streams()?;
-        if names.is_empty() && all.is_empty() {
-            return Err(Error::config("the project has no stream to read")
-                .hint("declare a source in lake.toml, or a table in models/sources.yml, or name a topic"));
-        }
-        if names.is_empty() {
-            return Ok(all);
-        }
-        names.iter().map(|name| named(name, &all)).collect()
-    }
-
-    fn all_streams(&self) -> Result<Vec<Stream>> {
-        let mut streams: Vec<Stream> = Vec::new();
-        for source in self.project()?.sources {
-            let (table, topic, columns) = (source.table, source.topic, source.columns);
-            streams.push(Stream { table, topic, columns, sql: source.stream_sql });
-        }
-        for source in &self.config.sources {
-            let topic = source.topic();
-            if !streams.iter().any(|stream| stream.topic == topic) {
-                streams.push(undeclared(topic)?);
-            }
-        }
-        Ok(streams)
+        streams::select(&self.project()?, &self.config.sources, names)
     }
 
     pub fn produce_options(&self) -> flow::produce::Options {
@@ -156,43 +129,5 @@ impl Connections {
     pub async fn close(self) -> Result<()> {
         let Connections { parts, screen, stop, .. } = self;
         parts.stop(&|line| screen.line(line), &|| stop.requested()).await
-    }
-}
-
-fn named(name: &str, all: &[Stream]) -> Result<Stream> {
-    let table = name.strip_prefix("bronze.").unwrap_or(name);
-    if let Some(stream) = all.iter().find(|stream| stream.table.name() == table) {
-        return Ok(stream.clone());
-    }
-    let known = all.iter().map(|stream| stream.table.name());
-    let hint = known_names(table, known);
-    if hint.starts_with("did you mean") {
-        return Err(Error::config(format!("no stream fills {}", literal(name))).hint(hint));
-    }
-    undeclared(name)
-}
-
-/// A topic without a contract: its columns are inferred.
-fn undeclared(topic: &str) -> Result<Stream> {
-    let name = name_from(topic).ok_or_else(|| {
-        Error::config(format!("no table can be named after the topic `{topic}`"))
-            .hint("declare a table for it in models/sources.yml")
-    })?;
-    let table = TableName::new(Layer::Bronze, &name)?;
-    Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_a_table_a_slip_or_a_topic() {
-        let all = [undeclared("books").unwrap()];
-        assert_eq!(named("books", &all).unwrap().topic, "books");
-        assert_eq!(named("bronze.books", &all).unwrap().topic, "books");
-        assert_eq!(named("bokks", &all).unwrap_err().hint_text(), Some("did you mean `books`?"));
-        let other = named("Shop.Events", &all).unwrap();
-        assert_eq!((other.topic.as_str(), other.table.to_string()), ("Shop.Events", "bronze.shop_events".into()));
     }
 }

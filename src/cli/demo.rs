@@ -5,14 +5,15 @@ use super::connections::Connections;
 use super::output::{Answer, Format};
 use super::run::{self, Round};
 use super::{rows, up};
-use crate::error::{Error, Kind, Result};
-use crate::flow::checks::{TestReport, TestStatus};
+use crate::error::{Context, Error, Kind, Result};
+use crate::flow::checks::summary;
 use crate::flow::{self, query};
 use crate::ident::quote;
 use crate::warehouse::Warehouse;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use serde::Serialize;
+use std::path::Path;
 
 /// Run the project's own data all of the road and show what arrived
 #[derive(clap::Args)]
@@ -28,11 +29,8 @@ struct Report {
     addresses: up::Addresses,
 }
 
-/// Best sellers, when the project is the bookshop.
-const BEST_SELLERS: &str = "\
-select b.title, sum(s.quantity) as sold, sum(s.revenue) as revenue
-from gold.fact_sale s join gold.dim_book b on b.book_key = s.book_key
-group by b.title order by sold desc, b.title limit 5";
+/// The query whose answer is shown at the end, over the loaded tables as `gold.x`; optional.
+const SHOWN: &str = "sql/demo.sql";
 
 pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
     let project = connections.project()?;
@@ -46,13 +44,12 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
     }
     let (tests, failure) = super::test::test(connections, &flow::test::Options::default()).await?;
     let layers = layers(connections).await?;
-    let mut warehouse = connections.warehouse().await?;
-    let (sql, result) = result(warehouse.as_mut(), &connections.config.warehouse.schema).await?;
+    let (sql, result) = result(connections).await?;
     let addresses = up::addresses(connections).await?;
     let nothing_to_do = round.nothing_to_do();
     let text = [
         layers,
-        tests_text(&tests.tests),
+        format!("tests: {}\n", summary(&tests.tests)),
         format!("from PostgreSQL:\n{sql}\n{}", rows::table(&result)?),
         closing(&addresses, nothing_to_do),
     ]
@@ -88,32 +85,34 @@ async fn layers(connections: &mut Connections) -> Result<String> {
     Ok(columns(&["table", "rows", "quarantined"], &table))
 }
 
-fn tests_text(tests: &[TestReport]) -> String {
-    let count = |status| tests.iter().filter(|test| test.status == status).count();
-    let (passed, failed, warned) = (count(TestStatus::Pass), count(TestStatus::Fail), count(TestStatus::Warn));
-    format!("tests: {passed} passed, {failed} failed, {warned} warned\n")
+/// The answer to the project's own query, else the first rows of the first loaded table.
+async fn result(connections: &mut Connections) -> Result<(String, Vec<RecordBatch>)> {
+    let schema = quote(&connections.config.warehouse.schema);
+    let own = own_query(&connections.config.project.join(SHOWN))?;
+    let mut warehouse = connections.warehouse().await?;
+    let sql = match own {
+        Some(sql) => sql.replace("gold.", &format!("{schema}.")),
+        None => first_rows(warehouse.as_mut()).await?,
+    };
+    let rows = query::warehouse(warehouse.as_mut(), &sql).await?.batches.try_collect().await?;
+    Ok((sql, rows))
 }
 
-/// A result worth showing: the best sellers, else the first rows of the first loaded table.
-async fn result(warehouse: &mut dyn Warehouse, schema: &str) -> Result<(String, Vec<RecordBatch>)> {
-    let best_sellers = BEST_SELLERS.replace("gold.", &format!("{}.", quote(schema)));
-    match collect(warehouse, &best_sellers).await {
-        // Another project, with other tables or columns.
-        Err(error) if error.kind() == Kind::Config => {}
-        outcome => return Ok((best_sellers, outcome?)),
+fn own_query(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(sql) => Ok(Some(sql.trim_end().to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(Kind::Config, || format!("read `{}`", path.display())),
     }
+}
+
+async fn first_rows(warehouse: &mut dyn Warehouse) -> Result<String> {
     let loaded = warehouse.ledger().await?;
     let Some(first) = loaded.first() else {
         return Err(Error::check_failed("nothing was loaded: the project has no Gold table"));
     };
     let table: Vec<String> = first.table.split('.').map(quote).collect();
-    let sql = format!("select * from {} limit 5", table.join("."));
-    let rows = collect(warehouse, &sql).await?;
-    Ok((sql, rows))
-}
-
-async fn collect(warehouse: &mut dyn Warehouse, sql: &str) -> Result<Vec<RecordBatch>> {
-    query::warehouse(warehouse, sql).await?.batches.try_collect().await
+    Ok(format!("select * from {} limit 5", table.join(".")))
 }
 
 fn closing(addresses: &up::Addresses, nothing_to_do: bool) -> String {

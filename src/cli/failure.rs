@@ -2,14 +2,13 @@
 
 use crate::error::{Error, Kind};
 use serde_json::{Value, json};
-use std::error::Error as _;
 use std::fmt::Write;
 
 /// The text for people, ending in a line end.
 pub fn text(error: &Error, colour: bool) -> String {
     let (red, cyan, reset) = if colour { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
     let mut text = format!("{red}error:{reset} {error}\n");
-    for cause in causes(error) {
+    for cause in error.causes() {
         text.push_str("caused by: ");
         text.push_str(&cause);
         text.push('\n');
@@ -26,26 +25,10 @@ pub fn json(error: &Error) -> Value {
     json!({
         "kind": kind(error.kind()),
         "message": error.to_string(),
-        "causes": causes(error),
+        "causes": error.causes(),
         "hint": error.hint_text(),
         "exit_code": error.kind().exit_code(),
     })
-}
-
-/// Messages of the causes, outermost first; one that only repeats what was said already is left out.
-fn causes(error: &Error) -> Vec<String> {
-    let mut said = error.to_string();
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let message = cause.to_string();
-        if !message.is_empty() && !said.contains(&message) {
-            said.clone_from(&message);
-            causes.push(message);
-        }
-        next = cause.source();
-    }
-    causes
 }
 
 fn kind(kind: Kind) -> &'static str {

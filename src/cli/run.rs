@@ -3,7 +3,7 @@
 use super::connections::Connections;
 use super::output::Answer;
 use super::{bronze, load, produce, promote};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::flow;
 use crate::flow::load::Status;
 use crate::flow::promote::ModelStatus;
@@ -12,7 +12,8 @@ use serde::Serialize;
 /// Produce, bronze, promote and load-warehouse in a row
 #[derive(clap::Args)]
 pub struct Args {
-    /// One round over what there is now, instead of a round each interval
+    /// One round over what there is now, instead of a round each interval. Without it a service that does not
+    /// answer is waited for; any other failure ends the run
     #[arg(long)]
     once: bool,
 }
@@ -40,11 +41,27 @@ impl Round {
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
-    let (mut report, mut failure) = round(connections).await?;
-    while failure.is_none() && !args.once && connections.pause().await {
-        (report, failure) = round(connections).await?;
+    loop {
+        let (report, failure) = match round(connections).await {
+            Err(error) if !args.once && passes(&error) => {
+                let wait = connections.config.bronze.interval.as_secs_f64();
+                connections.progress.note(format!("{error}; trying again in {wait} s"));
+                if connections.pause().await {
+                    continue;
+                }
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
+        if failure.is_some() || args.once || !connections.pause().await {
+            return Ok(Answer::new("", &report)?.failing(failure));
+        }
     }
-    Ok(Answer::new("", &report)?.failing(failure))
+}
+
+/// Whether the next round may succeed without anybody mending something.
+fn passes(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Conflict)
 }
 
 /// The four verbs in a row, each to the end of what there is when it starts. A model that fails ends the

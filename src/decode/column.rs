@@ -5,7 +5,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int8Builder,
     Int16Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use std::sync::Arc;
 
 pub(super) enum Column {
@@ -23,7 +23,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// `None` for a type that [`super::value::parse`] does not read.
+    /// `None` for a type JSON cannot fill; [`super::value::parse`] reads all others.
     pub fn new(data_type: &DataType) -> Option<Column> {
         Some(match data_type {
             DataType::Boolean => Column::Boolean(BooleanBuilder::new()),
@@ -33,9 +33,9 @@ impl Column {
             DataType::Int64 => Column::Int64(Int64Builder::new()),
             DataType::Float32 => Column::Float32(Float32Builder::new()),
             DataType::Float64 => Column::Float64(Float64Builder::new()),
-            DataType::Decimal128(..) => Column::Decimal(Decimal128Builder::new().with_data_type(data_type.clone())),
+            DataType::Decimal128(_, 0..) => Column::Decimal(Decimal128Builder::new().with_data_type(data_type.clone())),
             DataType::Date32 => Column::Date(Date32Builder::new()),
-            DataType::Timestamp(..) => {
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 Column::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(data_type.clone()))
             }
             DataType::Utf8 => Column::Text(StringBuilder::new()),

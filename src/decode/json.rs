@@ -14,6 +14,7 @@ use super::column::Column;
 use super::object::{self, Field, shortened};
 use super::value::{self, Value};
 use super::{Decoded, Decoder, RESCUED, Reject};
+use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::name_from;
 use arrow::array::StringBuilder;
@@ -56,10 +57,11 @@ impl JsonDecoder {
         let mut by_name = HashMap::with_capacity(columns.len());
         for (at, column) in columns.iter().enumerate() {
             let (name, data_type) = (column.name(), column.data_type());
-            let type_name = value::type_name(data_type).ok_or_else(|| {
-                Error::config(format!("column `{name}` has type {data_type}, which cannot be read from JSON"))
-                    .hint("declare it as text and convert it in a Silver model")
-            })?;
+            let type_name = type_name(data_type);
+            if Column::new(data_type).is_none() {
+                let message = format!("column `{name}` has type {type_name}, which cannot be read from JSON");
+                return Err(Error::config(message).hint("declare it as text and convert it in a Silver model"));
+            }
             type_names.push(type_name);
             if name == RESCUED || by_name.insert(name.clone(), at).is_some() {
                 return Err(Error::config(format!("column name `{name}` is taken"))

@@ -13,7 +13,7 @@
 //! | date | `YYYY-MM-DD` |
 //! | timestamp(tz) | `YYYY-MM-DD[ T]HH:MM[:SS[.ffffff]]`, then nothing, `Z`, ` UTC` or an offset; or a date alone. Without a zone it is UTC; with one a `timestamp` holds the UTC clock |
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::DataType;
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 use std::borrow::Cow;
 
@@ -56,26 +56,6 @@ impl Fault {
             Fault::Escape => format!("{raw} holds an escape that is no character"),
         }
     }
-}
-
-/// The contract's name of a supported type; `None` for a type this decoder cannot fill.
-pub(super) fn type_name(data_type: &DataType) -> Option<String> {
-    let name = match data_type {
-        DataType::Boolean => "boolean",
-        DataType::Int8 => "tinyint",
-        DataType::Int16 => "smallint",
-        DataType::Int32 => "integer",
-        DataType::Int64 => "bigint",
-        DataType::Float32 => "real",
-        DataType::Float64 => "double precision",
-        DataType::Date32 => "date",
-        DataType::Utf8 => "text",
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamp",
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamptz",
-        DataType::Decimal128(precision, scale) if *scale >= 0 => return Some(format!("decimal({precision},{scale})")),
-        _ => return None,
-    };
-    Some(name.into())
 }
 
 /// Reads a JSON value, given as it is written, for a column of a supported type.
@@ -247,6 +227,7 @@ fn microseconds(fraction: &str) -> Result<i64, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::datatypes::TimeUnit;
 
     const MONEY: DataType = DataType::Decimal128(10, 2);
     const MOMENT: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);

@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Oldest major version whose functions the load uses.
-const OLDEST: u32 = 13;
+const OLDEST: u32 = 14;
 const FETCHED_MAJOR: u32 = 18;
 const FETCHED: &str = "18.0.0";
 /// (system, processor, sha256 of the archive)

@@ -76,10 +76,6 @@ impl Hosted {
         self.address
     }
 
-    pub fn owned(&self) -> bool {
-        self.owned.is_some()
-    }
-
     /// A borrower just goes. The owner waits until nobody else uses the broker, or `cut`, and stops it.
     pub async fn leave(self, say: Say<'_>, cut: &(dyn Fn() -> bool + Sync)) -> Result<()> {
         let Hosted { files, users, owned, .. } = self;
@@ -110,7 +106,7 @@ impl Hosted {
 fn start_broker(files: &Files) -> Result<Broker> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let dir = files.dot_lake.join("broker");
-    let config = |address| BrokerConfig { dir: dir.clone(), address, ..BrokerConfig::default() };
+    let config = |address| BrokerConfig { dir: dir.clone(), address };
     if let Some(last) = files.address().filter(|address| address.ip().is_loopback()) {
         match Broker::start(&config(last)) {
             Err(error) if error.kind() == Kind::Unavailable => {}

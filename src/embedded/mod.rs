@@ -37,17 +37,10 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// `dot_lake` is made when it is needed.
-    pub fn new(dot_lake: PathBuf) -> Parts {
-        let search = Search { cache: dot_lake.join("cache"), ..Search::default() };
+    /// `dot_lake` is made when it is needed. `search` says where PostgreSQL's programs are looked for, and kept
+    /// when they must be fetched.
+    pub fn new(dot_lake: PathBuf, search: Search) -> Parts {
         Parts { dot_lake, search, broker: None, postgres: None }
-    }
-
-    /// Where PostgreSQL's programs are looked for, and kept when they must be fetched.
-    #[must_use]
-    pub fn search(mut self, search: Search) -> Parts {
-        self.search = search;
-        self
     }
 
     /// `host:port` of the broker, started here unless another command runs it.
@@ -59,11 +52,6 @@ impl Parts {
         let address = hosted.address().to_string();
         self.broker = Some(hosted);
         Ok(address)
-    }
-
-    /// True when the broker runs in this process and ends with it.
-    pub fn owns_broker(&self) -> bool {
-        self.broker.as_ref().is_some_and(Hosted::owned)
     }
 
     /// Address of PostgreSQL, started unless it runs. The first start makes the cluster, and fetches

@@ -8,6 +8,10 @@ use std::process::Command;
 
 fn quiet(_: &str) {}
 
+fn parts_in(dot_lake: &Path) -> Parts {
+    Parts::new(dot_lake.to_path_buf(), Search { cache: dot_lake.join("cache"), ..Search::default() })
+}
+
 async fn has_postgres(dot_lake: &Path) -> bool {
     let search = Search { cache: dot_lake.join("cache"), ..Search::default() };
     let account = Account::of(dot_lake).await.unwrap();
@@ -47,7 +51,7 @@ async fn the_first_starts_postgres_and_the_last_stops_it() {
     if !has_postgres(&dot_lake).await {
         return;
     }
-    let mut users: Vec<Parts> = (0..3).map(|_| Parts::new(dot_lake.clone())).collect();
+    let mut users: Vec<Parts> = (0..3).map(|_| parts_in(&dot_lake)).collect();
     let mut waiting = Vec::new();
     for mut user in users.drain(..) {
         waiting.push(tokio::spawn(async move { user.postgres(&quiet).await.map(|address| (user, address)) }));
@@ -66,7 +70,7 @@ async fn the_first_starts_postgres_and_the_last_stops_it() {
     let mode = std::fs::metadata(dot_lake.join("postgres.password")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 
-    let mut again = Parts::new(dot_lake);
+    let mut again = parts_in(&dot_lake);
     assert_eq!(again.postgres(&quiet).await.unwrap(), address, "the same port and password as before");
     again.stop(&quiet, &|| false).await.unwrap();
 }
@@ -79,16 +83,16 @@ async fn postgres_survives_kill_9_of_itself_and_of_its_starter() {
     if !has_postgres(&dot_lake).await {
         return;
     }
-    let mut killed = Parts::new(dot_lake.clone());
+    let mut killed = parts_in(&dot_lake);
     let address = killed.postgres(&quiet).await.unwrap();
     drop(killed); // as a killed process does: locks go, the server stays
     assert!(answers(port(&address)));
-    let mut next = Parts::new(dot_lake.clone());
+    let mut next = parts_in(&dot_lake);
     assert_eq!(next.postgres(&quiet).await.unwrap(), address);
     let pid = server_pid(&dot_lake.join("postgres/data"));
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     drop(next);
-    let mut after = Parts::new(dot_lake.clone());
+    let mut after = parts_in(&dot_lake);
     let recovered = after.postgres(&quiet).await.unwrap();
     assert!(answers(port(&recovered)));
     after.stop(&quiet, &|| false).await.unwrap();
@@ -108,7 +112,7 @@ async fn a_project_only_root_may_enter_keeps_its_data_elsewhere() {
     if !has_postgres(&dot_lake).await {
         return;
     }
-    let mut parts = Parts::new(dot_lake.clone());
+    let mut parts = parts_in(&dot_lake);
     let address = parts.postgres(&quiet).await.unwrap();
     let noted = std::fs::read_to_string(dot_lake.join("postgres.location")).unwrap();
     let home = Path::new(noted.trim());
@@ -116,7 +120,7 @@ async fn a_project_only_root_may_enter_keeps_its_data_elsewhere() {
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(home.join("data")).unwrap());
     assert_eq!(owner, uid);
     parts.stop(&quiet, &|| false).await.unwrap();
-    let mut again = Parts::new(dot_lake);
+    let mut again = parts_in(&dot_lake);
     assert_eq!(again.postgres(&quiet).await.unwrap(), address);
     again.stop(&quiet, &|| false).await.unwrap();
     std::fs::remove_dir_all(home).unwrap();
@@ -132,31 +136,30 @@ async fn data_of_another_version_and_a_lost_password_are_said() {
         return;
     }
     std::fs::write(data.join("PG_VERSION"), "9\n").unwrap();
-    let error = Parts::new(dot_lake.clone()).postgres(&quiet).await.err().unwrap();
+    let error = parts_in(&dot_lake).postgres(&quiet).await.err().unwrap();
     assert!(error.to_string().contains("made by PostgreSQL 9"), "{error}");
     let explicit = Search { explicit: Some(folder.path().to_path_buf()), ..Search::default() };
     std::fs::remove_dir_all(&data).unwrap();
-    let error = Parts::new(dot_lake).search(explicit).postgres(&quiet).await.err().unwrap();
-    assert!(error.to_string().starts_with("no PostgreSQL of version 13 or later in"), "{error}");
+    let error = Parts::new(dot_lake, explicit).postgres(&quiet).await.err().unwrap();
+    assert!(error.to_string().starts_with("no PostgreSQL of version 14 or later in"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_of_the_broker_waits_for_its_users() {
     let folder = open_folder();
-    let mut owner = Parts::new(folder.path().join(".lake"));
-    let mut borrower = Parts::new(folder.path().join(".lake"));
+    let mut owner = parts_in(&folder.path().join(".lake"));
+    let mut borrower = parts_in(&folder.path().join(".lake"));
     let address = owner.broker().unwrap();
     assert_eq!(borrower.broker().unwrap(), address);
-    assert!(owner.owns_broker() && !borrower.owns_broker());
     let leaving = tokio::spawn(async move { owner.stop(&quiet, &|| false).await });
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(!leaving.is_finished(), "it left a user behind");
     borrower.stop(&quiet, &|| false).await.unwrap();
     leaving.await.unwrap().unwrap();
 
-    let mut owner = Parts::new(folder.path().join(".lake"));
+    let mut owner = parts_in(&folder.path().join(".lake"));
     assert_eq!(owner.broker().unwrap(), address, "the same port as before");
-    let mut borrower = Parts::new(folder.path().join(".lake"));
+    let mut borrower = parts_in(&folder.path().join(".lake"));
     borrower.broker().unwrap();
     owner.stop(&quiet, &|| true).await.unwrap();
     borrower.stop(&quiet, &|| false).await.unwrap();
@@ -172,11 +175,8 @@ async fn postgres_is_fetched_when_the_machine_has_none() {
     let account = Account::of(&cache).await.unwrap();
     let programs = search.find(account, Some(18), &|text| eprintln!("{text}")).await.unwrap();
     assert_eq!(programs.major, 18);
-    let mut parts = Parts::new(folder.path().join(".lake")).search(Search {
-        explicit: Some(programs.bin),
-        cache,
-        ..Search::default()
-    });
+    let mut parts =
+        Parts::new(folder.path().join(".lake"), Search { explicit: Some(programs.bin), cache, ..Search::default() });
     let address = parts.postgres(&quiet).await.unwrap();
     assert!(answers(port(&address)));
     parts.stop(&quiet, &|| false).await.unwrap();

@@ -4,7 +4,7 @@
 //! `bronze.x__quarantine` is the other half. Never decides which version is right, callers do.
 
 use crate::engine::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ident::{Layer, TableName, quote};
 use crate::model::QUARANTINE_SUFFIX;
 use crate::table::manifest::Manifest;
@@ -33,7 +33,7 @@ pub async fn register(session: &Session, table: &Table) -> Result<()> {
 
 /// Registers `bronze.x` (good rows) and `bronze.x__quarantine` (the others). A Delta table that some other
 /// program put into the Bronze layer has no quarantine and is visible as it is.
-pub async fn register_bronze(session: &Session, table: &Table) -> Result<()> {
+async fn register_bronze(session: &Session, table: &Table) -> Result<()> {
     let (name, schema) = (table.name(), table.schema());
     if schema.column_with_name(QUARANTINED).is_none() {
         return session.register(name, table.provider().await?);
@@ -57,6 +57,12 @@ pub fn never_written(table: &Table) -> bool {
     table.version() == 0 && table.rows() == Some(0)
 }
 
+/// Whether a table is there for readers. A Silver or Gold table is made before its first build is tested, and
+/// is not there until one has passed; a Bronze table is there from the start.
+pub fn published(table: &Table) -> bool {
+    table.name().layer() == Layer::Bronze || !never_written(table)
+}
+
 /// Opens tables at their newest versions; those that do not exist are left out.
 pub async fn pin(lake: &Lake, names: impl IntoIterator<Item = TableName>) -> Result<Pins> {
     let names: BTreeSet<TableName> = names.into_iter().collect();
@@ -66,11 +72,16 @@ pub async fn pin(lake: &Lake, names: impl IntoIterator<Item = TableName>) -> Res
     Ok(opened.into_iter().flatten().map(|table| (table.name().clone(), table)).collect())
 }
 
-/// Moves every table a manifest names to the manifest's version; the others stay where they are.
+/// Moves every table a manifest names to the manifest's version; the others stay where they are. A table made
+/// anew since is refused: what the manifest means is gone, and what stands belongs to no run.
 pub async fn pin_to(pins: Pins, manifest: &Manifest) -> Result<Pins> {
     let mut pinned = Pins::new();
     for (name, table) in pins {
         let table = match manifest.tables.get(&name.to_string()) {
+            Some(entry) if !entry.is_of(&table) => {
+                return Err(Error::input(format!("`{name}` is not the table that run {} published", manifest.run))
+                    .hint("it was made anew since; `lake promote all` tests it and publishes it"));
+            }
             Some(entry) if entry.version != table.version() => table.at(entry.version).await?,
             _ => table,
         };
@@ -87,7 +98,7 @@ pub async fn open_all(lake: &Lake, session: &Session, manifest: Option<&Manifest
         names.extend(lake.tables(layer).await?);
     }
     let mut pins = pin(lake, names).await?;
-    pins.retain(|name, table| name.layer() == Layer::Bronze || !never_written(table));
+    pins.retain(|_, table| published(table));
     if let Some(manifest) = manifest {
         pins = pin_to(pins, manifest).await?;
     }

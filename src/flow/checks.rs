@@ -6,6 +6,8 @@
 use crate::check::{Check, Severity};
 use crate::engine::{self, Session, sql};
 use crate::error::{Context, Error, Kind, Result};
+use crate::flow::catalog::{self, Pins};
+use crate::ident::TableName;
 use crate::model::Project;
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::datatypes::Int64Type;
@@ -59,6 +61,15 @@ impl TestReport {
             seconds: 0.0,
         }
     }
+}
+
+/// Why a check that reads these tables cannot be run: one of them is not there for readers.
+pub(super) fn missing<'a>(tables: impl IntoIterator<Item = &'a TableName>, pins: &Pins) -> Option<String> {
+    tables.into_iter().find_map(|name| match pins.get(name) {
+        None => Some(format!("`{name}` does not exist yet")),
+        Some(table) if !catalog::published(table) => Some(format!("`{name}` was never built")),
+        Some(_) => None,
+    })
 }
 
 /// Runs one check over the tables registered in the session.
@@ -174,7 +185,7 @@ fn texts(column: &ArrayRef) -> Result<ArrayRef> {
 }
 
 /// `12 passed, 1 warned, 2 failed`.
-pub(super) fn summary(tests: &[TestReport]) -> String {
+pub fn summary(tests: &[TestReport]) -> String {
     let count = |status| tests.iter().filter(|test| test.status == status).count();
     let parts = [
         (count(TestStatus::Pass), "passed"),

@@ -185,18 +185,11 @@ async fn free_bytes(folder: &Path) -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// An error and its causes in one line, without those that only repeat what was said.
+/// An error and its causes in one line.
 fn whole(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
+    let mut said = vec![error.to_string()];
+    said.extend(error.causes());
+    said.join(": ")
 }
 
 #[cfg(test)]

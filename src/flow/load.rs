@@ -1,6 +1,6 @@
 //! Gold -> warehouse: every Gold table of the newest run, in one transaction with its ledger rows.
 //!
-//! The position is the ledger: which version of each table stands in the warehouse. Versions that stand
+//! The position is the ledger: which version of which table stands in the warehouse. Versions that stand
 //! already are not touched; when nothing changed, nothing is written. Loads are serialised by a lock in
 //! the database, and the run manifest is read after it was obtained, so a load that waited does not put
 //! an older run over a newer one. A COMMIT whose reply was lost is looked up in the ledger by the load's
@@ -122,28 +122,39 @@ async fn wait_for_lock(load: &mut dyn Load, progress: &Progress, stop: &Stop) ->
 /// over; only then is the ledger's answer final.
 async fn settle(warehouse: &mut dyn Warehouse, id: &str, cause: Error, progress: &Progress, stop: &Stop) -> Result<()> {
     progress.note("the reply to the commit was lost; asking the ledger");
-    let unknown = |cause| {
-        Error::unavailable("the reply to the commit was lost, and whether the load is in could not be found out")
-            .hint("run again: it finds what is in and loads the rest")
-            .caused_by(cause)
-    };
-    if let Err(error) = warehouse.reconnect().await {
-        return Err(unknown(error));
+    match is_in(warehouse, id, stop).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::unavailable("the load was not committed: the connection ended first")
+            .hint("run again")
+            .caused_by(cause)),
+        Err(error) => Err(unknown(error)),
     }
+}
+
+async fn is_in(warehouse: &mut dyn Warehouse, id: &str, stop: &Stop) -> Result<bool> {
+    warehouse.reconnect().await?;
     let mut load = warehouse.begin().await?;
     let mut tries = 0;
     while !load.try_lock().await? {
         stop.check()?;
         tries += 1;
         if tries == SETTLE_TRIES {
-            return Err(unknown(cause));
+            return Err(Error::unavailable("the transaction of the load does not end"));
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }
-    if load.ledger().await?.iter().any(|entry| entry.load_id == id) {
-        return Ok(());
-    }
-    Err(Error::unavailable("the load was not committed: the connection ended first").hint("run again").caused_by(cause))
+    Ok(load.ledger().await?.iter().any(|entry| entry.load_id == id))
+}
+
+/// Whatever kept us from the ledger, what counts is that the load may be in.
+fn unknown(cause: Error) -> Error {
+    let kind = match cause.kind() {
+        interrupted @ Kind::Interrupted(_) => interrupted,
+        _ => Kind::Unavailable,
+    };
+    Error::new(kind, "the reply to the commit was lost, and whether the load is in could not be found out")
+        .hint("run again: it finds what is in and loads the rest")
+        .caused_by(cause)
 }
 
 /// The newest run: its Gold tables at its versions, as the warehouse should hold them.
@@ -181,19 +192,32 @@ impl Run {
     }
 }
 
+/// What this lake's loads put into the warehouse's schema, as the ledger says. A database may be shared by
+/// several projects: the whole ledger speaks of the others, too.
+pub async fn loaded(lake: &Lake, warehouse: &mut dyn Warehouse) -> Result<Vec<Entry>> {
+    let Some(id) = known_lake_id(lake).await? else { return Ok(Vec::new()) };
+    let mut entries = warehouse.ledger().await?;
+    entries.retain(|entry| entry.name_in(warehouse.schema(), &id).is_some());
+    Ok(entries)
+}
+
 /// The lake's own id ([`Entry::lake_id`]), given to it by its first load; of two first loads at once, one
 /// gives it.
-pub async fn lake_id(lake: &Lake) -> Result<String> {
-    let what = || format!("read `{LAKE_ID}`");
-    if let Some(stored) = lake.get(LAKE_ID).await? {
-        return String::from_utf8(stored.to_vec()).context(Kind::Internal, what);
+async fn lake_id(lake: &Lake) -> Result<String> {
+    if let Some(id) = known_lake_id(lake).await? {
+        return Ok(id);
     }
     let fresh = uuid::Uuid::new_v4().to_string();
     if lake.put_new(LAKE_ID, Bytes::from(fresh.clone())).await? {
         return Ok(fresh);
     }
-    let stored = lake.get(LAKE_ID).await?.ok_or_else(|| Error::internal(format!("`{LAKE_ID}` vanished")))?;
-    String::from_utf8(stored.to_vec()).context(Kind::Internal, what)
+    known_lake_id(lake).await?.ok_or_else(|| Error::internal(format!("`{LAKE_ID}` vanished")))
+}
+
+/// `None` before the first load.
+async fn known_lake_id(lake: &Lake) -> Result<Option<String>> {
+    let Some(stored) = lake.get(LAKE_ID).await? else { return Ok(None) };
+    String::from_utf8(stored.to_vec()).map(Some).context(Kind::Internal, || format!("read `{LAKE_ID}`"))
 }
 
 /// One load, from the lock to the commit.
@@ -251,6 +275,7 @@ impl Work<'_> {
         Ok(Entry {
             table: format!("{schema}.{}", target.name),
             lake_id: self.run.lake_id.clone(),
+            table_id: table.id().to_string(),
             delta_version: table.version(),
             run: self.run.number,
             schema_hash: target.digest()?,
@@ -259,10 +284,13 @@ impl Work<'_> {
         })
     }
 
-    /// True when the warehouse holds this version by this contract.
+    /// True when the warehouse holds this version of this very table by this contract.
     async fn stands(&self, load: &mut dyn Load, old: &Entry, new: &Entry, target: &Target) -> Result<bool> {
-        let same = |entry: &Entry| (entry.lake_id.clone(), entry.delta_version, entry.schema_hash.clone());
-        Ok(!self.options.full && same(old) == same(new) && load.standing(target).await? != Standing::Absent)
+        let said = |entry: &Entry| {
+            let Entry { lake_id, table_id, delta_version, schema_hash, .. } = entry.clone();
+            (lake_id, table_id, delta_version, schema_hash)
+        };
+        Ok(!self.options.full && said(old) == said(new) && load.standing(target).await? != Standing::Absent)
     }
 
     /// Refuses to put this lake's rows over rows that came from elsewhere.
@@ -324,8 +352,8 @@ impl Work<'_> {
 
     /// Tables of this lake in the schema that the run no longer names.
     fn note_orphans(&self, schema: &str, ledger: &BTreeMap<String, Entry>) {
-        for entry in ledger.values().filter(|entry| entry.lake_id == self.run.lake_id) {
-            let Some(name) = entry.table.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.')) else { continue };
+        for entry in ledger.values() {
+            let Some(name) = entry.name_in(schema, &self.run.lake_id) else { continue };
             if !self.run.targets.values().any(|target| target.name == name) {
                 let note = format!("`{}` is no longer made by any model; its warehouse table stays", entry.table);
                 self.progress.note(note);

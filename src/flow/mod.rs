@@ -3,7 +3,7 @@
 //! A flow joins adapters that do not know each other: it reads a position out of its destination, works, and commits
 //! the work together with the next position. It gets built parts and its own `Options`; it never reads configuration,
 //! never prints, and never keeps state of its own. What it has to tell goes through [`Progress`]; that it should end
-//! comes through [`Stop`]. `catalog`, `checks` and `select` are what several flows share.
+//! comes through [`Stop`]. `catalog`, `checks`, `select` and `streams` are what several flows share.
 //!
 //! A new verb is a file here with `Options`, `Report` and one async function, and a file in `cli`.
 
@@ -17,6 +17,7 @@ pub mod promote;
 pub mod query;
 pub mod select;
 pub mod status;
+pub mod streams;
 pub mod test;
 pub mod verify;
 

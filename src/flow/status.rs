@@ -3,11 +3,11 @@
 //! Asks and changes nothing. A part that is down costs only its own figures and is named in the report.
 
 use super::bronze::{Stream, position_app};
-use crate::checkpoint::Partition;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Consumer, KafkaConfig, Watermarks};
 use crate::model;
+use crate::partition::Partition;
 use crate::table::{Lake, Table, manifest};
 use crate::warehouse::{Entry, Warehouse};
 use arrow::array::AsArray;

@@ -1,4 +1,5 @@
-//! `lake test`: the project's data tests on what stands, changing nothing.
+//! `lake test`: the project's data tests on what stands. Changes nothing in the lake; the first failing rows are
+//! kept below `target/failures`, as in a promote.
 
 use crate::check::Check;
 use crate::engine::{Engine, Session};
@@ -41,10 +42,12 @@ pub async fn test(
     let newest = manifest::latest(lake).await?;
     let mut pins = catalog::pin(lake, checks.iter().flat_map(|check| check.tables())).await?;
     if let Some(newest) = &newest {
-        pins = catalog::pin_to(pins, newest).await?;
+        let (there, empty): (Pins, Pins) = pins.into_iter().partition(|(_, table)| catalog::published(table));
+        pins = catalog::pin_to(there, newest).await?;
+        pins.extend(empty);
     }
     let session = engine.session();
-    for table in pins.values() {
+    for table in pins.values().filter(|table| catalog::published(table)) {
         catalog::register(&session, table).await?;
     }
     let mut report = Report { run: newest.map(|manifest| manifest.run), tests: Vec::new() };
@@ -74,8 +77,8 @@ async fn run_or_skip(
     check: &Check,
     root: &Path,
 ) -> Result<TestReport> {
-    match check.tables().iter().find(|table| !pins.contains_key(table)) {
-        Some(missing) => Ok(TestReport::skipped(check, format!("`{missing}` does not exist yet"))),
+    match checks::missing(&check.tables(), pins) {
+        Some(why) => Ok(TestReport::skipped(check, why)),
         None => checks::run(session, project, check, root).await,
     }
 }

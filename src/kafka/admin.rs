@@ -1,4 +1,4 @@
-//! Topics: which there are, and making one that is missing. Never deletes or alters one.
+//! Topics: making one that is missing. Never deletes or alters one.
 
 use super::watch::Watch;
 use super::{CONNECT_TIMEOUT, Consumer, KafkaConfig, fault};
@@ -32,11 +32,6 @@ pub fn ensure_topic(config: &KafkaConfig, topic: &str, partitions: i32) -> Resul
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// Names of all topics but Kafka's own, sorted. Blocking.
-pub fn topics(config: &KafkaConfig) -> Result<Vec<String>> {
-    Consumer::new(config)?.topics()
 }
 
 /// Whether a broker answers within [`CONNECT_TIMEOUT`]; the number of brokers. Blocking.

@@ -5,8 +5,8 @@
 
 use super::watch::Watch;
 use super::{CONNECT_TIMEOUT, KafkaConfig, fault};
-use crate::checkpoint::Partition;
 use crate::error::{Error, Result};
+use crate::partition::Partition;
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
@@ -80,16 +80,6 @@ impl Consumer {
             metadata.topics().first().map_or(Ok(None), partition_numbers)
         })?;
         Ok(numbers.map(|numbers| numbers.into_iter().map(|number| Partition::new(topic, number)).collect()))
-    }
-
-    /// All topics but Kafka's own, sorted.
-    pub(super) fn topics(&self) -> Result<Vec<String>> {
-        let metadata = self.ask("list the topics", |client, timeout| client.fetch_metadata(None, timeout))?;
-        let own = |name: &&str| !name.starts_with("__");
-        let mut names: Vec<String> =
-            metadata.topics().iter().map(MetadataTopic::name).filter(own).map(String::from).collect();
-        names.sort_unstable();
-        Ok(names)
     }
 
     /// Number of brokers that make up the cluster.
@@ -198,11 +188,6 @@ impl Consumer {
     pub fn pause(&mut self, partitions: &[Partition]) -> Result<()> {
         let paused = self.client.pause(&list_of(partitions));
         paused.map_err(|failure| self.explain("pause partitions", failure))
-    }
-
-    pub fn resume(&mut self, partitions: &[Partition]) -> Result<()> {
-        let resumed = self.client.resume(&list_of(partitions));
-        resumed.map_err(|failure| self.explain("resume partitions", failure))
     }
 
     /// Everything up to the end of the partition was delivered, so its position is past whatever records

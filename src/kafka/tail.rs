@@ -21,8 +21,8 @@
 
 use super::Consumer;
 use super::consumer::header;
-use crate::checkpoint::Partition;
 use crate::error::Result;
+use crate::partition::Partition;
 use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
 use bytes::Bytes;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};

@@ -20,7 +20,6 @@ pub struct DeclaredSource {
     pub table: TableName,
     pub place: Place,
     pub topic: String,
-    pub description: String,
     pub columns: Vec<DeclaredColumn>,
     pub tests: Vec<DeclaredTest>,
 }
@@ -91,15 +90,9 @@ fn read_source_table(node: &Node, source: &str, faults: &mut Faults) -> Option<D
     let topic = [&fields, &config].into_iter().find_map(|fields| topic(fields, faults));
     let (columns, mut tests) = read_columns(&fields, faults);
     tests.extend(read_tests(&fields, None, faults));
-    Some(DeclaredSource {
-        source: source.to_string(),
-        table,
-        place,
-        topic: topic.unwrap_or(name),
-        description: fields.text("description", faults).unwrap_or_default(),
-        columns,
-        tests,
-    })
+    // For people who read the file; still it has to be text.
+    fields.text("description", faults);
+    Some(DeclaredSource { source: source.to_string(), table, place, topic: topic.unwrap_or(name), columns, tests })
 }
 
 /// `meta: {topic}`; other entries of `meta` are the user's own.

@@ -227,7 +227,6 @@ impl Loader {
             project.sources.push(SourceTable {
                 table: source.table.clone(),
                 topic: source.topic.clone(),
-                description: source.description.clone(),
                 columns: source.columns.iter().map(|declared| declared.column.clone()).collect(),
                 checks,
                 stream_sql: None,

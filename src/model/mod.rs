@@ -52,7 +52,6 @@ pub struct Project {
 pub struct SourceTable {
     pub table: TableName,
     pub topic: String,
-    pub description: String,
     pub columns: Vec<Column>,
     pub checks: Vec<Check>,
     /// `sql/bronze/<table>.sql`: (path relative to the project, text), applied to each micro-batch `batch`.

@@ -68,9 +68,9 @@ impl Column {
             }
             Kind::Date { format: Some(format) } => format!("to_date({text}, {})", ident::literal(format)),
             Kind::Timestamp { format: Some(format), .. } => {
-                format!("to_timestamp_micros({text}, {})", ident::literal(format))
+                format!("cast(to_timestamp_micros({text}, {}) as timestamp)", ident::literal(format))
             }
-            Kind::Timestamp { has_zone: false, .. } => format!("to_timestamp_micros({text})"),
+            Kind::Timestamp { has_zone: false, .. } => format!("cast(to_timestamp_micros({text}) as timestamp)"),
             Kind::Timestamp { has_zone: true, .. } => {
                 format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
             }

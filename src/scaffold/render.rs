@@ -109,9 +109,9 @@ sources:
     .to_string();
     for table in tables {
         let what = if table.is_csv() { "each cell the text it was" } else { "each value as JSON had it" };
-        text.push_str(&format!("      - name: {}\n", table.name));
+        text.push_str(&format!("      - name: {}\n", quoted(&table.name)));
         text.push_str(&format!("        description: {}\n", quoted(&format!("Rows of {}, {what}", table.origin))));
-        text.push_str(&format!("        meta:\n          topic: {}\n        columns:\n", table.name));
+        text.push_str(&format!("        meta:\n          topic: {}\n        columns:\n", quoted(&table.name)));
         for column in &table.columns {
             text.push_str(&format!("          - name: {}\n", quoted(&column.bronze)));
             text.push_str(&format!("            data_type: {}\n", column.source.record_type));
@@ -163,7 +163,7 @@ fn schema_yml(tables: &[Table], layer: &str) -> String {
          version: 2\n\nmodels:\n"
     );
     for table in tables {
-        text.push_str(&format!("  - name: {}\n", table.name));
+        text.push_str(&format!("  - name: {}\n", quoted(&table.name)));
         text.push_str(&format!("    description: {}\n", quoted(&format!("{layer} table of {}", table.origin))));
         text.push_str("    columns:\n");
         for column in &table.columns {

@@ -104,7 +104,7 @@ fn data_without_a_header_and_json_lines_work() {
     assert!(silver.contains("  \"id\" as \"id\","), "{silver}");
     assert!(silver.contains("\"at\"") && silver.contains("UTC"), "{silver}");
     let contract = read(&shop, "models/sources.yml");
-    assert!(contract.contains("- name: \"x\"\n            data_type: decimal(18,1)"), "{contract}");
+    assert!(contract.contains("- name: \"x\"\n            data_type: decimal(18,2)"), "{contract}");
 }
 
 #[test]

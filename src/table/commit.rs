@@ -13,20 +13,19 @@ use super::store::failed;
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
 use deltalake::kernel::{Action, MetadataExt, Protocol, Transaction, contains_timestampntz};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::table::config::TablePropertiesExt;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Rows are added. Columns the table does not have yet may stand at the end of the staged schema.
+    /// Rows are added. The staged schema may have columns the table does not have yet, and lack others.
     Append,
     /// All earlier files leave the table in the same commit; the schema becomes the staged one.
     Replace,
@@ -54,7 +53,8 @@ pub struct Commit {
 pub enum Committed {
     /// Ours is in, at this version (also when the reply was lost and re-reading proved it).
     Done { version: i64 },
-    /// Somebody else moved this `txn` first: nothing of ours is visible and the staged files were deleted.
+    /// Somebody else moved this `txn` first: nothing of ours is visible; the staged files are deleted, or a
+    /// warning says why not.
     Fenced { app: String, stored: Option<i64> },
 }
 
@@ -71,20 +71,17 @@ enum Attempt {
     /// The write may be in, may come in, or may be lost.
     Unknown(Error),
     /// Refused before anything was written.
-    Refused(DeltaTableError),
+    Refused(Error),
 }
 
 impl Table {
     /// One Delta commit. See [`Committed`]. Errors: Conflict when another writer changed what is being
     /// replaced, or won every race; Unavailable when the outcome stays unknown (positions tell on the next
     /// run); Config when the staged columns do not fit the table.
-    pub async fn commit(&mut self, commit: Commit) -> Result<Committed> {
-        self.commit_at(commit, "table.commit").await
-    }
-
-    /// [`Table::commit`] with a failpoint of the caller's own (`bronze.commit`), where a test may lose the
-    /// reply of a commit that succeeded. `table.commit` works as well.
-    pub async fn commit_at(&mut self, commit: Commit, failpoint: &str) -> Result<Committed> {
+    ///
+    /// At `failpoint`, which is the caller's own (`bronze.commit`), a test may lose the reply of a commit that
+    /// succeeded. `table.commit` works as well.
+    pub async fn commit(&mut self, commit: Commit, failpoint: &str) -> Result<Committed> {
         let id = Uuid::new_v4().to_string();
         // Every commit after `seen` is read once: is it ours, does it change rows?
         let mut seen = commit.staged.files().base;
@@ -97,20 +94,26 @@ impl Table {
                 return Ok(Committed::Done { version: version as i64 });
             }
             if let Some(fenced) = self.moved(&commit.txns).await? {
-                commit.staged.discard().await?;
+                discard(commit.staged).await;
                 return Ok(fenced);
             }
             if commit.mode == Mode::Replace && landed.changes_rows {
-                commit.staged.discard().await?;
+                discard(commit.staged).await;
                 return Err(Error::conflict(format!("another writer changed `{}` while it was rebuilt", self.name))
                     .hint("run again"));
             }
-            match self.attempt(&commit, &id, failpoint).await? {
+            match self.attempt(&commit, &id, failpoint).await {
                 Attempt::Done => {
                     self.remember(&commit.txns);
                     return Ok(Committed::Done { version: self.version() });
                 }
-                Attempt::Refused(error) => return Err(failed(error, format!("commit to `{}`", self.name))),
+                Attempt::Refused(error) => {
+                    // An earlier attempt may still come in and name these files.
+                    if unknown == 0 {
+                        discard(commit.staged).await;
+                    }
+                    return Err(error);
+                }
                 Attempt::Taken(error) if races >= MAX_RACES => {
                     let message = format!("other writers won every race to commit to `{}`", self.name);
                     return Err(Error::conflict(message).hint("run again").caused_by(error));
@@ -157,8 +160,11 @@ impl Table {
     }
 
     /// Writes the commit at the version after this one, once.
-    async fn attempt(&mut self, commit: &Commit, id: &str, failpoint: &str) -> Result<Attempt> {
-        let actions = self.actions(commit)?;
+    async fn attempt(&mut self, commit: &Commit, id: &str, failpoint: &str) -> Attempt {
+        let actions = match self.actions(commit) {
+            Ok(actions) => actions,
+            Err(error) => return Attempt::Refused(error),
+        };
         let mut info = commit.info.clone();
         info.insert(COMMIT_ID.to_string(), json!(id));
         let moved = chrono::Utc::now().timestamp_millis();
@@ -177,14 +183,14 @@ impl Table {
             .await;
         match written {
             Ok(_) if failpoint::lost_reply("table.commit") || failpoint::lost_reply(failpoint) => {
-                Ok(Attempt::Unknown(Error::unavailable(format!("the reply to a commit to `{}` was lost", self.name))))
+                Attempt::Unknown(Error::unavailable(format!("the reply to a commit to `{}` was lost", self.name)))
             }
             Ok(finished) => {
                 self.state = finished.snapshot();
                 self.schema = schema::storable(&self.state.snapshot().arrow_schema());
-                Ok(Attempt::Done)
+                Attempt::Done
             }
-            Err(error) => Ok(self.judge(error)),
+            Err(error) => self.judge(error),
         }
     }
 
@@ -196,7 +202,9 @@ impl Table {
             DeltaTableError::Transaction {
                 source: DeltaTableAppendOnly | UnsupportedTableFeatures(_) | TableFeaturesRequired(_),
             }
-            | DeltaTableError::SerializeLogJson { .. } => Attempt::Refused(error),
+            | DeltaTableError::SerializeLogJson { .. } => {
+                Attempt::Refused(failed(error, format!("commit to `{}`", self.name)))
+            }
             _ => Attempt::Unknown(failed(error, format!("commit to `{}`", self.name))),
         }
     }
@@ -232,7 +240,7 @@ impl Table {
         }
         match mode {
             Mode::Replace => Ok(files.schema.clone()),
-            Mode::Append => widened(&self.schema, &files.schema, &self.name.to_string()),
+            Mode::Append => schema::widened(&self.schema, &files.schema, &self.name.to_string()),
         }
     }
 
@@ -253,27 +261,17 @@ impl Table {
     }
 }
 
+/// Deletes files that no version will name. What failed before it is what the caller has to hear of.
+async fn discard(staged: Staged) {
+    if let Err(error) = staged.discard().await {
+        tracing::warn!("{error}; the files cost space and are read by nobody");
+    }
+}
+
 #[derive(Default)]
 struct Landed {
     ours: Option<u64>,
     changes_rows: bool,
-}
-
-/// `standing` plus the columns only `added` has. A column both have must have one type.
-fn widened(standing: &SchemaRef, added: &SchemaRef, table: &str) -> Result<SchemaRef> {
-    let mut fields = standing.fields().to_vec();
-    for field in added.fields() {
-        match standing.column_with_name(field.name()) {
-            None => fields.push(field.clone()),
-            Some((_, existing)) if existing.data_type() == field.data_type() => {}
-            Some((_, existing)) => {
-                let (old, new) = (existing.data_type(), field.data_type());
-                return Err(Error::config(format!("column `{}` of `{table}` is {old}, not {new}", field.name()))
-                    .hint("rows can only be added in the table's own types; replace the table to change one"));
-            }
-        }
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// The protocol that allows timestamps without zone, when the table's own does not yet.

@@ -1,10 +1,11 @@
 //! Run manifests: which versions of which tables belong together.
 //!
 //! Delta commits one table at a time. When every table of a run is committed, one conditional PUT of
-//! `_lake/runs/<n>.json` names their versions and the versions they were made from. A manifest is a record,
-//! never state: without it everything can be recomputed from the tables.
+//! `_lake/runs/<n>.json` names their versions and the versions they were made from, and repeats what the manifest
+//! before said of the tables the run left alone. A manifest is a record, never state: without it everything can be
+//! recomputed from the tables.
 
-use super::Lake;
+use super::{Lake, Table};
 use crate::error::{Context, Error, Kind, Result};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,23 @@ pub struct Manifest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestTable {
     pub version: i64,
+    /// [`Table::id`], for versions are counted anew when a table is; empty in manifests from before it was kept.
+    #[serde(default)]
+    pub id: String,
     /// The upstream versions it was made from, by `layer.name`.
     pub inputs: BTreeMap<String, i64>,
+}
+
+impl ManifestTable {
+    /// Whether the version meant is one of this very table, not of an earlier one of the same name.
+    pub fn is_of(&self, table: &Table) -> bool {
+        self.id.is_empty() || self.id == table.id()
+    }
+
+    /// Whether it means the version the table is pinned to.
+    pub fn names(&self, table: &Table) -> bool {
+        self.is_of(table) && self.version == table.version()
+    }
 }
 
 /// Publishes under the next free number and returns the manifest with it; `manifest.run` is not read.

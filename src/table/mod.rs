@@ -80,6 +80,12 @@ impl Table {
         self.state.version() as i64
     }
 
+    /// The id Delta gave the table when it was made: a table deleted and made anew counts its versions from
+    /// zero again, but under another id.
+    pub fn id(&self) -> &str {
+        self.state.metadata().id()
+    }
+
     /// The columns in order, partition columns where they were declared. All nullable, no view types.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -97,12 +103,6 @@ impl Table {
             let whole = file.deletion_vector_descriptor().is_none();
             Some(rows + file.num_records().filter(|_| whole)? as u64)
         })
-    }
-
-    /// Bytes of all files of this version.
-    pub fn bytes(&self) -> u64 {
-        let files = self.state.snapshot().try_log_data().ok();
-        files.map_or(0, |files| files.iter().map(|file| file.size().max(0) as u64).sum())
     }
 
     /// The same table at another version; kind Input when it never existed or was cleaned away.

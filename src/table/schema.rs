@@ -4,6 +4,7 @@
 //! the commit and names the rows, where a Delta invariant would only refuse the file.
 
 use crate::error::{Context, Error, Kind, Result};
+use arrow::array::{ArrayRef, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -68,8 +69,49 @@ pub(super) fn check_columns(schema: &Schema, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// The batch with the columns of `schema`, taken in order and cast; a value that does not fit its new
-/// type is an error of kind Input, never a null.
+/// The columns of `standing` and of `added`; of one type where both have it, else an error of kind Config.
+/// With nothing new they stay in `standing`'s order, otherwise `added` says where the new ones belong.
+pub fn widened(standing: &SchemaRef, added: &Schema, table: &str) -> Result<SchemaRef> {
+    let added = storable(added);
+    for field in added.fields() {
+        let Some((_, existing)) = standing.column_with_name(field.name()) else { continue };
+        let (old, new) = (storable_type(existing.data_type()), field.data_type());
+        if old != *new {
+            return Err(Error::config(format!("column `{}` of `{table}` is {old}, not {new}", field.name()))
+                .hint("rows can only be added in the table's own types; replace the table to change one"));
+        }
+    }
+    if added.fields().iter().all(|field| standing.column_with_name(field.name()).is_some()) {
+        return Ok(standing.clone());
+    }
+    let left = standing.fields().iter().filter(|field| added.column_with_name(field.name()).is_none());
+    Ok(Arc::new(Schema::new(added.fields().iter().chain(left).cloned().collect::<Fields>())))
+}
+
+/// The column as `field` has it; a value that does not fit its type is an error of kind Input, never a null.
+pub fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(column, field.data_type(), &options)
+        .context(Kind::Input, || format!("a value of column `{}` does not fit {}", field.name(), field.data_type()))
+}
+
+/// A batch of these columns; the number of rows is given because there may be no column to tell it.
+pub fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let rows = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema, columns, &rows)
+        .context(Kind::Internal, || "arrange the columns of a batch")
+}
+
+/// The batch with the columns of `schema`, found by name and converted; those it lacks are null.
+pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) => convert(column, field),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+    });
+    assemble(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
+}
+
+/// The batch with the columns of `schema`, taken in order whatever their names, and converted.
 pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if batch.schema_ref().fields() == schema.fields() {
         return Ok(batch.clone());
@@ -78,21 +120,14 @@ pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let (found, expected) = (batch.num_columns(), schema.fields().len());
         return Err(Error::internal(format!("a batch of {found} columns where {expected} were announced")));
     }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
-        cast_with_options(column, field.data_type(), &options)
-            .context(Kind::Input, || format!("a value of column `{}` does not fit {}", field.name(), field.data_type()))
-    });
-    let columns = columns.collect::<Result<Vec<_>>>()?;
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &rows)
-        .context(Kind::Internal, || "arrange the columns of a batch")
+    let columns = schema.fields().iter().zip(batch.columns()).map(|(field, column)| convert(column, field));
+    assemble(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, AsArray, DictionaryArray, StringViewArray, TimestampNanosecondArray, UInt64Array};
+    use arrow::array::{AsArray, DictionaryArray, StringViewArray, TimestampNanosecondArray, UInt64Array};
     use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 
     fn batch(name: &str, column: ArrayRef) -> RecordBatch {
@@ -153,6 +188,43 @@ mod tests {
         let error = conform(&counts, &storable(counts.schema_ref())).unwrap_err();
         assert_eq!(error.kind(), Kind::Input);
         assert!(error.to_string().contains("`n`"), "{error}");
+    }
+
+    #[test]
+    fn columns_are_added_where_they_belong_and_never_change() {
+        let schema = |columns: &[(&str, DataType)]| {
+            let fields = columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true));
+            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+        };
+        let (text, view, whole) = (DataType::Utf8, DataType::Utf8View, DataType::Int64);
+        let standing = schema(&[("a", text.clone()), ("b", whole.clone())]);
+        let table = [
+            (vec![("b", whole.clone()), ("a", view)], Some(vec!["a", "b"])),
+            (vec![("b", whole.clone())], Some(vec!["a", "b"])),
+            (vec![("c", text.clone()), ("b", whole.clone())], Some(vec!["c", "b", "a"])),
+            (vec![("a", whole)], None),
+            (vec![("c", text.clone()), ("b", text)], None),
+        ];
+        for (added, expected) in table {
+            let names = widened(&standing, &schema(&added), "bronze.x")
+                .map(|schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>());
+            assert_eq!(
+                names.as_ref().ok(),
+                expected.map(|names| names.into_iter().map(String::from).collect()).as_ref()
+            );
+        }
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let batch = batch("n", Arc::new(UInt64Array::from(vec![7])));
+        let wanted = |column: &str| {
+            let fields = vec![Field::new("new", DataType::Utf8, true), Field::new(column, DataType::Int64, true)];
+            Arc::new(Schema::new(fields))
+        };
+        let found = align(&batch, &wanted("n")).unwrap();
+        assert_eq!(found.column(1).as_primitive::<Int64Type>().values(), &[7]);
+        assert_eq!((found.column(0).null_count(), align(&batch, &wanted("m")).unwrap().column(1).null_count()), (1, 1));
     }
 
     #[test]

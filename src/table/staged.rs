@@ -31,7 +31,6 @@ use uuid::Uuid;
 #[derive(Clone)]
 pub struct Staged {
     pub rows: u64,
-    pub bytes: u64,
     files: Arc<Files>,
 }
 
@@ -55,8 +54,7 @@ impl Staged {
         rows: u64,
         adds: Vec<Add>,
     ) -> Staged {
-        let bytes = adds.iter().map(|add| add.size.max(0) as u64).sum();
-        Staged { rows, bytes, files: Arc::new(Files { table, log, base, schema, partition_by, adds }) }
+        Staged { rows, files: Arc::new(Files { table, log, base, schema, partition_by, adds }) }
     }
 
     pub(super) fn files(&self) -> &Files {

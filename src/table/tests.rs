@@ -44,12 +44,12 @@ fn txn(app: &str, expected: Option<i64>, next: i64) -> Txn {
 
 async fn append(table: &mut Table, values: &[i64], txns: Vec<Txn>) -> Result<Committed> {
     let staged = staged(table, numbers(values)).await;
-    table.commit(Commit { mode: Mode::Append, staged, txns, info: Map::new() }).await
+    table.commit(Commit { mode: Mode::Append, staged, txns, info: Map::new() }, "table.commit").await
 }
 
 async fn replace(table: &mut Table, batch: RecordBatch, txns: Vec<Txn>) -> Result<Committed> {
     let staged = staged(table, batch).await;
-    table.commit(Commit { mode: Mode::Replace, staged, txns, info: Map::new() }).await
+    table.commit(Commit { mode: Mode::Replace, staged, txns, info: Map::new() }, "table.commit").await
 }
 
 async fn query(provider: Arc<dyn TableProvider>, sql: &str) -> RecordBatch {
@@ -105,9 +105,9 @@ async fn appends_add_up_and_carry_their_information() {
     for (step, values) in [[1, 2], [3, 4]].iter().enumerate() {
         let staged = staged(&table, numbers(values)).await;
         assert_eq!(staged.rows, 2);
-        assert!(staged.bytes > 0);
         let info = Map::from_iter([("step".to_string(), json!(step))]);
-        let done = table.commit(Commit { mode: Mode::Append, staged, txns: vec![], info }).await.unwrap();
+        let done =
+            table.commit(Commit { mode: Mode::Append, staged, txns: vec![], info }, "table.commit").await.unwrap();
         assert_eq!(done, Committed::Done { version: step as i64 + 1 });
     }
     assert_eq!((sum(&table).await, table.rows()), (10, Some(4)));
@@ -162,7 +162,7 @@ async fn a_commit_without_rows_still_moves_the_position() {
     let empty = staged.provider().await.unwrap();
     assert_eq!(query(empty, "select count(*) from t").await.column(0).as_primitive::<Int64Type>().value(0), 0);
     let commit = Commit { mode: Mode::Append, staged, txns: vec![txn("a", None, 9)], info: Map::new() };
-    assert_eq!(table.commit(commit).await.unwrap(), Committed::Done { version: 1 });
+    assert_eq!(table.commit(commit, "table.commit").await.unwrap(), Committed::Done { version: 1 });
     assert_eq!(lake.table(&name("bronze.x")).await.unwrap().unwrap().txn("a").await.unwrap(), Some(9));
 }
 
@@ -247,13 +247,13 @@ async fn replacing_refuses_what_changed_meanwhile() {
     append(&mut other, &[1], vec![]).await.unwrap();
     table.refresh().await.unwrap();
     let commit = Commit { mode: Mode::Replace, staged: rebuilt, txns: vec![], info: Map::new() };
-    assert_eq!(table.commit(commit).await.unwrap_err().kind(), Kind::Conflict);
+    assert_eq!(table.commit(commit, "table.commit").await.unwrap_err().kind(), Kind::Conflict);
     assert_eq!(sum(&table).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn appending_may_add_columns_but_not_change_one() {
-    let (_directory, lake) = lake().await;
+    let (directory, lake) = lake().await;
     let mut table = lake.create(&name("bronze.x"), numbers(&[]).schema(), &[]).await.unwrap();
     append(&mut table, &[1], vec![]).await.unwrap();
     let wider = RecordBatch::try_from_iter([
@@ -263,7 +263,7 @@ async fn appending_may_add_columns_but_not_change_one() {
     .unwrap();
     let wide = staged(&table, wider).await;
     let commit = Commit { mode: Mode::Append, staged: wide, txns: vec![], info: Map::new() };
-    table.commit(commit).await.unwrap();
+    table.commit(commit, "table.commit").await.unwrap();
     let notes = query(table.provider().await.unwrap(), "select note from t where note is null").await;
     assert_eq!((notes.num_rows(), sum(&table).await), (1, 3));
     // Rows without the newer column still fit.
@@ -272,7 +272,8 @@ async fn appending_may_add_columns_but_not_change_one() {
     let text = RecordBatch::try_from_iter([("n", Arc::new(StringArray::from(vec!["x"])) as _)]).unwrap();
     let wrong = staged(&table, text).await;
     let commit = Commit { mode: Mode::Append, staged: wrong, txns: vec![], info: Map::new() };
-    assert_eq!(table.commit(commit).await.unwrap_err().kind(), Kind::Config);
+    assert_eq!(table.commit(commit, "table.commit").await.unwrap_err().kind(), Kind::Config);
+    assert_eq!(files_below(directory.path()), 3, "a refused commit leaves no file");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,7 +309,7 @@ async fn staged_files_are_readable_before_they_are_visible() {
     check(query(staged.provider().await.unwrap(), good).await);
     assert_eq!((sum(&table).await, files_below(directory.path())), (0, 2));
     assert_eq!(staged.provider().await.unwrap().schema(), schema);
-    table.commit(Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() }).await.unwrap();
+    table.commit(Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() }, "table.commit").await.unwrap();
     check(query(table.provider().await.unwrap(), good).await);
     assert_eq!((sum(&table).await, table.schema()), (6, schema));
 }
@@ -357,7 +358,10 @@ async fn statistics_hide_no_row_and_change_no_result() {
         let mut table = lake.create(&table_name, batch(&low).schema(), &[]).await.unwrap();
         for values in [&low, &high] {
             let staged = staged(&table, batch(values)).await;
-            table.commit(Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() }).await.unwrap();
+            table
+                .commit(Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() }, "table.commit")
+                .await
+                .unwrap();
         }
         let context = SessionContext::new();
         context.register_table("t", table.provider().await.unwrap()).unwrap();
@@ -392,7 +396,8 @@ async fn discarded_files_are_gone() {
 async fn manifests_are_numbered_without_gap_or_double() {
     let (_directory, lake) = lake().await;
     assert_eq!(manifest::latest(&lake).await.unwrap(), None);
-    let tables = [("gold.x".to_string(), ManifestTable { version: 3, inputs: [("silver.y".into(), 2)].into() })];
+    let tables =
+        [("gold.x".to_string(), ManifestTable { version: 3, id: "x".into(), inputs: [("silver.y".into(), 2)].into() })];
     let publish = |lake: Lake, id: String, tables: BTreeMap<_, _>| async move {
         let manifest = Manifest { run: 0, id, at: "2026-01-01T00:00:00Z".into(), tables };
         manifest::publish(&lake, manifest).await.unwrap().run

@@ -23,7 +23,7 @@ const ROW_GROUP_ROWS: usize = 256 * 1024;
 
 impl Table {
     /// Starts writing files that nobody sees until [`Table::commit`]. A [`super::Mode::Replace`] may bring any
-    /// schema that keeps the partition columns, an append one with further columns at its end.
+    /// schema that keeps the partition columns, an append one with further columns.
     pub async fn stage(&self, schema: SchemaRef) -> Result<Stage> {
         delta_schema(&schema, &self.name)?;
         let schema = schema::storable(&schema);
@@ -74,11 +74,6 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The columns [`Stage::write`] expects, in order.
-    pub fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
     /// Takes the batch's columns in order and casts them; kind Input when a value does not fit.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {

@@ -1,14 +1,16 @@
 //! Arrow values as PostgreSQL's binary COPY rows.
 //!
 //! Written here because other encoders have cut decimals, wrapped unsigned integers and shifted
-//! timestamps without a word. Each value either arrives as it was or is refused with its reason.
+//! timestamps without a word. Each value either arrives as it was or is refused with its reason. One has
+//! another spelling: NaN and the infinities within JSON are the strings PostgreSQL's own `to_jsonb` makes.
 
 use super::numeric::{put_i128, put_i256};
 use super::sql_type::{plain_type, sql_type};
-use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, PrimitiveArray, StringArray, StringBuilder};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, TimeUnit, *};
-use arrow::json::writer::{EncoderOptions, make_encoder};
+use arrow::error::ArrowError;
+use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 
@@ -114,7 +116,7 @@ impl Flat {
 }
 
 fn json_texts(field: &FieldRef, array: &ArrayRef) -> Result<StringArray, String> {
-    let options = EncoderOptions::default().with_explicit_nulls(true);
+    let options = EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(EveryFloat));
     let nullable = Arc::new(Field::clone(field).with_nullable(true));
     let mut encoder = make_encoder(&nullable, array, &options).map_err(|error| error.to_string())?;
     let mut texts = StringBuilder::new();
@@ -129,6 +131,45 @@ fn json_texts(field: &FieldRef, array: &ArrayRef) -> Result<StringArray, String>
         texts.append_value(std::str::from_utf8(&text).map_err(|error| error.to_string())?);
     }
     Ok(texts.finish())
+}
+
+/// Arrow's own encoder writes `null` for NaN and the infinities.
+#[derive(Debug)]
+struct EveryFloat;
+
+impl EncoderFactory for EveryFloat {
+    fn make_default_encoder<'a>(
+        &self,
+        _field: &'a FieldRef,
+        array: &'a dyn Array,
+        _options: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
+            DataType::Float16 => Box::new(JsonFloats(array.as_primitive::<Float16Type>())),
+            DataType::Float32 => Box::new(JsonFloats(array.as_primitive::<Float32Type>())),
+            DataType::Float64 => Box::new(JsonFloats(array.as_primitive::<Float64Type>())),
+            _ => return Ok(None),
+        };
+        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
+    }
+}
+
+struct JsonFloats<'a, T: ArrowPrimitiveType>(&'a PrimitiveArray<T>);
+
+impl<T: ArrowPrimitiveType> Encoder for JsonFloats<'_, T>
+where
+    T::Native: Into<f64>,
+{
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let value = self.0.value(row);
+        let text = match value.into() {
+            wide if wide.is_nan() => "\"NaN\"".to_string(),
+            f64::INFINITY => "\"Infinity\"".to_string(),
+            f64::NEG_INFINITY => "\"-Infinity\"".to_string(),
+            _ => format!("{value:?}"),
+        };
+        out.extend_from_slice(text.as_bytes());
+    }
 }
 
 fn list<'a, O: OffsetSizeTrait>(
@@ -189,7 +230,8 @@ fn plain<'a>(array: &'a dyn Array) -> Result<Put<'a>, String> {
         }
         Date32 => primitive::<Date32Type>(array, put_date),
         Date64 => primitive::<Date64Type>(array, |millis, out| {
-            put_date(i32::try_from(millis.div_euclid(86_400_000)).map_err(|_| "is no date".to_string())?, out)
+            let days = exact(millis, 86_400_000).ok_or("is a date with a time of day, which a date cannot hold")?;
+            put_date(i32::try_from(days).map_err(|_| "is no date".to_string())?, out)
         }),
         Time32(_) | Time64(_) | Timestamp(_, _) => time(array)?,
         Utf8 => {
@@ -246,7 +288,7 @@ fn time<'a>(array: &'a dyn Array) -> Result<Put<'a>, String> {
     Ok(match array.data_type() {
         Time32(Second) => primitive::<Time32SecondType>(array, |at, out| put_i64(i64::from(at) * 1_000_000, out)),
         Time32(_) => primitive::<Time32MillisecondType>(array, |at, out| put_i64(i64::from(at) * 1_000, out)),
-        Time64(Nanosecond) => primitive::<Time64NanosecondType>(array, |at, out| put_i64(at.div_euclid(1_000), out)),
+        Time64(Nanosecond) => primitive::<Time64NanosecondType>(array, |at, out| put_i64(whole_micros(at)?, out)),
         Time64(_) => primitive::<Time64MicrosecondType>(array, put_i64),
         Timestamp(Second, _) => {
             primitive::<TimestampSecondType>(array, |at, out| put_instant(at.checked_mul(1_000_000), out))
@@ -256,10 +298,19 @@ fn time<'a>(array: &'a dyn Array) -> Result<Put<'a>, String> {
         }
         Timestamp(Microsecond, _) => primitive::<TimestampMicrosecondType>(array, |at, out| put_instant(Some(at), out)),
         Timestamp(Nanosecond, _) => {
-            primitive::<TimestampNanosecondType>(array, |at, out| put_instant(Some(at.div_euclid(1_000)), out))
+            primitive::<TimestampNanosecondType>(array, |at, out| put_instant(Some(whole_micros(at)?), out))
         }
         other => return Err(format!("is {other}, which is no time")),
     })
+}
+
+/// How many units a value is, when it is a whole number of them.
+fn exact(value: i64, unit: i64) -> Option<i64> {
+    (value.rem_euclid(unit) == 0).then(|| value.div_euclid(unit))
+}
+
+fn whole_micros(nanos: i64) -> Result<i64, String> {
+    exact(nanos, 1_000).ok_or_else(|| "is a time finer than microseconds, which Postgres cannot hold".into())
 }
 
 fn bytes(value: &[u8], out: &mut Vec<u8>) -> Result<(), String> {

@@ -48,21 +48,14 @@ use std::path::Path;
 pub struct WarehouseConfig {
     pub url: String,
     pub password: Option<String>,
-    /// Postgres schema that receives the Gold tables; empty means `gold`.
+    /// Postgres schema that receives the Gold tables.
     pub schema: String,
-}
-
-impl WarehouseConfig {
-    /// The schema that receives the Gold tables.
-    pub fn schema(&self) -> &str {
-        if self.schema.is_empty() { "gold" } else { &self.schema }
-    }
 }
 
 impl fmt::Debug for WarehouseConfig {
     /// Leaves out the password, and the address too: somebody may have written a password into it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WarehouseConfig").field("schema", &self.schema()).finish_non_exhaustive()
+        f.debug_struct("WarehouseConfig").field("schema", &self.schema).finish_non_exhaustive()
     }
 }
 
@@ -92,17 +85,17 @@ pub trait Warehouse: Send + Sync {
     /// `host:port/database` for messages; no secret in it.
     fn address(&self) -> &str;
 
+    /// The schema that receives the tables.
+    fn schema(&self) -> &str;
+
     /// Starts a load. A connection lost earlier is opened again.
     async fn begin(&mut self) -> Result<Box<dyn Load + '_>>;
 
     /// Drops the connection and opens another.
     async fn reconnect(&mut self) -> Result<()>;
 
-    /// One row per loaded table, by name; empty when nothing was ever loaded.
+    /// One row per loaded table, by name, of every lake and schema; empty when nothing was ever loaded.
     async fn ledger(&mut self) -> Result<Vec<Entry>>;
-
-    /// Rows of a loaded table; `table` is its name without the schema.
-    async fn row_count(&mut self, table: &str) -> Result<u64>;
 
     /// Runs one statement that returns rows, read only; the whole result is held in memory as text.
     async fn query(&mut self, sql: &str) -> Result<Answer>;
@@ -135,8 +128,9 @@ pub trait Load: Send {
     /// Digest of each script as it was last run, by its path.
     async fn scripts(&mut self) -> Result<BTreeMap<String, String>>;
 
-    /// Runs a script of several statements, with the Gold schema first in its search path, and notes its digest. It must not end the transaction, and
-    /// must be idempotent: it runs again with every load that changes something.
+    /// Runs a script of several statements, with the Gold schema first in its search path, then notes its
+    /// digest. It must not end the transaction, and must be idempotent: it runs again with every load that
+    /// changes something.
     async fn run_script(&mut self, path: &Path, sql: &str, digest: &str) -> Result<()>;
 
     /// Publishes everything. An error means that nothing was.

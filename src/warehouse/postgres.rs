@@ -30,7 +30,7 @@ impl Postgres {
     pub async fn connect(config: &WarehouseConfig) -> Result<Postgres> {
         let address = Address::parse(config)?;
         let client = address.connect().await?;
-        Ok(Postgres { address, schema: config.schema().to_string(), client })
+        Ok(Postgres { address, schema: config.schema.clone(), client })
     }
 
     async fn client(&mut self) -> Result<&mut Client> {
@@ -47,6 +47,10 @@ impl Warehouse for Postgres {
         self.address.shown()
     }
 
+    fn schema(&self) -> &str {
+        &self.schema
+    }
+
     async fn begin(&mut self) -> Result<Box<dyn Load + '_>> {
         let schema = self.schema.clone();
         let transaction = self.client().await?.transaction().await.attempt(|| "begin a load")?;
@@ -61,12 +65,6 @@ impl Warehouse for Postgres {
 
     async fn ledger(&mut self) -> Result<Vec<Entry>> {
         ledger::read(self.client().await?).await
-    }
-
-    async fn row_count(&mut self, table: &str) -> Result<u64> {
-        let sql = format!("select count(*) from {}", ddl::address(&self.schema, table));
-        let row = self.client().await?.query_one(&sql, &[]).await.attempt(|| format!("count the rows of `{table}`"))?;
-        Ok(row.get::<_, i64>(0).unsigned_abs())
     }
 
     async fn query(&mut self, sql: &str) -> Result<Answer> {
@@ -151,17 +149,17 @@ impl Load for PostgresLoad<'_> {
 
     async fn run_script(&mut self, path: &Path, sql: &str, digest: &str) -> Result<()> {
         let name = path.display().to_string();
-        ledger::note_script(&self.transaction, &self.schema, &name, digest).await?;
         let before = self.id().await?;
         let path = format!("set local search_path to {}, public", quote(&self.schema));
         self.transaction.batch_execute(&path).await.attempt(|| "set the search path of a script")?;
         self.transaction.batch_execute(sql).await.map_err(|error| fault(error, sql, Some(&name)))?;
-        if self.id().await? == before {
-            return Ok(());
+        if self.id().await? != before {
+            return Err(Error::config(format!("`{name}` ended the load's transaction")).hint(
+                "take COMMIT, ROLLBACK and BEGIN out of it: it runs inside the load, which commits everything at once",
+            ));
         }
-        Err(Error::config(format!("`{name}` ended the load's transaction")).hint(
-            "take COMMIT, ROLLBACK and BEGIN out of it: it runs inside the load, which commits everything at once",
-        ))
+        // Noted earlier, the digest would have been committed by the script itself, and the fault told only once.
+        ledger::note_script(&self.transaction, &self.schema, &name, digest).await
     }
 
     async fn commit(self: Box<Self>) -> Result<Outcome> {

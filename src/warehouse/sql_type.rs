@@ -12,7 +12,7 @@ pub struct SqlType {
 /// The type that holds every value of `data_type` unchanged; `None` when there is none.
 ///
 /// Unsigned integers are widened. A list of plain values is an array; structs, maps and nested lists
-/// are `jsonb`. Times finer than microseconds are cut to microseconds.
+/// are `jsonb`. A time finer than microseconds is refused when its row comes.
 pub fn sql_type(data_type: &DataType) -> Option<SqlType> {
     if let Some(plain) = plain_type(data_type) {
         return Some(plain);

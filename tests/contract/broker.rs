@@ -3,7 +3,8 @@
 //! Kafka is asked when `LAKE_TEST_KAFKA` holds its bootstrap address. Below the contract: what only the
 //! embedded broker must show, because its process dies with the command that started it.
 
-use lake::embedded::broker::{Broker, BrokerConfig, Fsync};
+use crate::support::left_out;
+use lake::embedded::broker::{Broker, BrokerConfig};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -44,7 +45,7 @@ pub fn contract(brokers: &str) {
 #[test]
 fn the_embedded_broker_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::start(&BrokerConfig { dir: dir.path().into(), ..BrokerConfig::default() }).unwrap();
+    let broker = Broker::start(&BrokerConfig::new(dir.path())).unwrap();
     contract(&broker.address().to_string());
     broker.stop().unwrap();
 }
@@ -53,7 +54,7 @@ fn the_embedded_broker_keeps_the_contract() {
 fn kafka_keeps_the_contract() {
     match std::env::var("LAKE_TEST_KAFKA") {
         Ok(brokers) => contract(&brokers),
-        Err(_) => println!("left out: set LAKE_TEST_KAFKA to a Kafka bootstrap address"),
+        Err(_) => left_out("the broker contract on Apache Kafka needs LAKE_TEST_KAFKA; tests/run sets it"),
     }
 }
 
@@ -193,11 +194,10 @@ fn what_is_not_there_is_an_error(brokers: &str) {
 #[test]
 fn offsets_stay_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let mut config = BrokerConfig { dir: dir.path().into(), ..BrokerConfig::default() };
+    let mut config = BrokerConfig::new(dir.path());
     let mut brokers = String::new();
     let mut expected = vec![];
     for (round, codec) in CODECS.iter().enumerate() {
-        config.fsync = if round % 2 == 1 { Fsync::EachAck } else { Fsync::Interval(Duration::from_millis(20)) };
         let broker = Broker::start(&config).unwrap();
         config.address = broker.address();
         brokers = broker.address().to_string();
@@ -293,7 +293,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
 fn a_second_process_on_the_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let process = BrokerProcess::start(dir.path(), "127.0.0.1:0", None);
-    let config = BrokerConfig { dir: dir.path().into(), ..BrokerConfig::default() };
+    let config = BrokerConfig::new(dir.path());
     let refused = Broker::start(&config).err().expect("the directory is in use");
     assert_eq!(refused.kind(), lake::error::Kind::Conflict);
     process.kill();
@@ -309,7 +309,7 @@ const CHILD_ADDRESS: &str = "LAKE_TEST_BROKER_ADDRESS";
 fn serve_until_killed() {
     let Ok(dir) = std::env::var(CHILD_DIR) else { return };
     let address: SocketAddr = std::env::var(CHILD_ADDRESS).unwrap().parse().unwrap();
-    let config = BrokerConfig { dir: dir.into(), address, ..BrokerConfig::default() };
+    let config = BrokerConfig { dir: dir.into(), address };
     let broker = Broker::start(&config).unwrap();
     println!("\nlistening on {}", broker.address());
     std::io::stdin().read_to_end(&mut vec![]).unwrap();

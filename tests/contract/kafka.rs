@@ -1,12 +1,13 @@
 //! `lake produce` and our Kafka client over real files: the same assertions with the embedded broker and,
 //! when `LAKE_TEST_KAFKA` holds its bootstrap address, with Apache Kafka.
 
-use lake::checkpoint::Partition;
+use crate::support::left_out;
 use lake::embedded::broker::{Broker, BrokerConfig};
 use lake::error::Kind;
 use lake::flow::produce::{Options, SourceReport, produce};
 use lake::flow::{Progress, Stop};
 use lake::kafka::{Consumer, KafkaConfig, Message, admin};
+use lake::partition::Partition;
 use lake::source::SourceConfig;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn the_embedded_broker_serves_produce() {
     let dir = tempfile::tempdir().unwrap();
-    let broker = Broker::start(&BrokerConfig { dir: dir.path().into(), ..BrokerConfig::default() }).unwrap();
+    let broker = Broker::start(&BrokerConfig::new(dir.path())).unwrap();
     contract(&config(&broker.address().to_string(), &[]));
     broker.stop().unwrap();
 }
@@ -24,7 +25,7 @@ fn the_embedded_broker_serves_produce() {
 #[test]
 fn kafka_serves_produce() {
     let Ok(brokers) = std::env::var("LAKE_TEST_KAFKA") else {
-        return println!("left out: set LAKE_TEST_KAFKA to a Kafka bootstrap address");
+        return left_out("produce on Apache Kafka needs LAKE_TEST_KAFKA; tests/run sets it");
     };
     contract(&config(&brokers, &[]));
     positions_pass_the_marks_of_transactions(&config(&brokers, &[]));
@@ -36,7 +37,9 @@ fn a_wrong_password_is_told_from_a_lost_broker() {
     let (Ok(brokers), Ok(password)) =
         (std::env::var("LAKE_TEST_KAFKA_SASL"), std::env::var("LAKE_TEST_KAFKA_PASSWORD"))
     else {
-        return println!("left out: set LAKE_TEST_KAFKA_SASL and LAKE_TEST_KAFKA_PASSWORD");
+        return left_out(
+            "a login at Kafka needs LAKE_TEST_KAFKA_SASL and LAKE_TEST_KAFKA_PASSWORD; tests/run sets them",
+        );
     };
     let login = |password: &str| {
         let properties = [
@@ -212,7 +215,7 @@ fn positions_pass_the_marks_of_transactions(kafka: &KafkaConfig) {
 #[test]
 fn a_broker_lost_on_the_way_is_told_with_the_acknowledged_rows() {
     let (dir, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let start = || Broker::start(&BrokerConfig { dir: data.path().into(), ..BrokerConfig::default() }).unwrap();
+    let start = || Broker::start(&BrokerConfig::new(data.path())).unwrap();
     let broker = start();
     let kafka = config(&broker.address().to_string(), &[]);
     let rows: String = (0..2_000).map(|row| format!("{row}\n")).collect();
@@ -244,7 +247,7 @@ fn a_broker_lost_on_the_way_is_told_with_the_acknowledged_rows() {
 fn a_killed_run_leaves_no_hole() {
     const ROWS: u64 = 6_000;
     let (dir, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let broker = Broker::start(&BrokerConfig { dir: data.path().into(), ..BrokerConfig::default() }).unwrap();
+    let broker = Broker::start(&BrokerConfig::new(data.path())).unwrap();
     let kafka = config(&broker.address().to_string(), &[]);
     let rows: String = (0..ROWS).map(|row| format!("{},{row}\n", row % 11)).collect();
     std::fs::write(dir.path().join("s.csv"), format!("customer,sale\n{rows}")).unwrap();

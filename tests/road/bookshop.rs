@@ -1,7 +1,7 @@
 //! The bookshop from file to Postgres. Every figure below was printed by `tests/bookshop/golden.py`, which reads the
 //! same files with Python's own csv, json and decimal.
 
-use crate::support::Project;
+use crate::support::{Project, left_out};
 
 /// Query and the exact CSV it must answer with.
 pub const FIGURES: &[(&str, &str)] = &[
@@ -99,7 +99,7 @@ fn the_data_is_what_the_generator_makes() {
     let made =
         std::process::Command::new("python3").arg(root.join("tests/bookshop/generate.py")).arg(folder.path()).status();
     let Ok(status) = made else {
-        eprintln!("left out: python3 is not installed");
+        left_out("the bookshop's generator: python3 is not installed");
         return;
     };
     assert!(status.success());

@@ -11,16 +11,29 @@ fn made_from(name: &str, text: &[u8]) -> (Project, String) {
 
 #[test]
 fn a_project_made_from_a_file_ends_with_the_rows_in_postgres() {
-    let csv = b"Order No,Placed,Price (EUR),Zip\r\n1,2024-03-01,10.50,01234\r\n2,2024-03-02,,99999\r\n";
+    let csv = b"Order No,Placed,Price (EUR),Zip,Sent,Back\r\n1,2024-03-01,10.50,01234,2024-03-02 08:15:00,31.12.2024 10:00\r\n\
+                2,2024-03-02,,99999,,\r\n";
     let (project, folder) = made_from("any.csv", csv);
     project.lake(&["--project", &folder, "run", "--once"]).ok();
-    let sql = "select order_no, placed, price_eur, zip from gold.any order by order_no";
-    let expected = "order_no,placed,price_eur,zip\n1,2024-03-01,10.50,01234\n2,2024-03-02,,99999\n";
+    let sql = "select order_no, placed, price_eur, zip, cast(sent as date) as sent from gold.any order by order_no";
+    let expected = "order_no,placed,price_eur,zip,sent\n1,2024-03-01,10.50,01234,2024-03-02\n2,2024-03-02,,99999,\n";
     let lake = project.lake(&["--project", &folder, "query", "--output", "csv", sql]).ok().stdout;
     assert_eq!(lake, expected);
     let warehouse = project.lake(&["--project", &folder, "query", "--warehouse", "--output", "csv", sql]).ok().stdout;
     assert_eq!(warehouse, expected);
     project.lake(&["--project", &folder, "verify"]).ok();
+}
+
+#[test]
+fn a_file_named_like_a_keyword_makes_a_project_that_runs() {
+    let (project, folder) = made_from("null.csv", b"a,b\n1,2\n");
+    project.lake(&["--project", &folder, "run", "--once"]).ok();
+}
+
+#[test]
+fn a_file_without_rows_makes_a_project_that_runs() {
+    let (project, folder) = made_from("none.csv", b"a,b\n");
+    project.lake(&["--project", &folder, "run", "--once"]).ok();
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn services(test: &str) -> Option<Services> {
     };
     let services = found();
     if services.is_none() {
-        eprintln!("left out: {test} needs real services; tests/run starts them");
+        super::left_out(&format!("{test} needs real services; tests/run starts them"));
     }
     services
 }

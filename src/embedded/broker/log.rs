@@ -6,8 +6,8 @@
 
 use super::batch::{Batch, HEADER};
 use super::producers::Producers;
+use super::recovery;
 use super::wire::{Code, Malformed};
-use super::{Fsync, recovery};
 use crate::error::{Context, Kind, Result};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,7 +22,6 @@ pub struct Log {
     /// `topic/partition`, for messages.
     name: String,
     file: File,
-    fsync: Fsync,
     state: Mutex<State>,
 }
 
@@ -59,14 +58,14 @@ pub struct Slice {
 
 impl Log {
     /// Opens or creates the file, checks every batch in it and sets a broken end aside.
-    pub fn open(path: &Path, name: String, fsync: Fsync) -> Result<Log> {
+    pub fn open(path: &Path, name: String) -> Result<Log> {
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let failure = || format!("open the log of `{name}` at `{}`", path.display());
         let file = opened.context(Kind::Unavailable, failure)?;
         let mut state = State::default();
         recovery::recover(path, &name, &file, |batch| state.take_in(batch)).context(Kind::Unavailable, failure)?;
         state.durable = state.end;
-        Ok(Log { name, file, fsync, state: Mutex::new(state) })
+        Ok(Log { name, file, state: Mutex::new(state) })
     }
 
     /// Stores one batch and returns its first offset; one that was stored before is answered with that offset.
@@ -94,13 +93,6 @@ impl Log {
                 self.storage_error("take back an append to", &error);
             });
             return Err(code);
-        }
-        if matches!(self.fsync, Fsync::EachAck) {
-            if let Err(error) = self.file.sync_data() {
-                state.failed = true;
-                return Err(self.storage_error("fsync", &error));
-            }
-            state.durable = state.end + bytes.len() as u64;
         }
         Ok(())
     }
@@ -248,12 +240,9 @@ fn not_sound(malformed: Malformed) -> io::Error {
 mod tests {
     use super::super::batch::tests::Draft;
     use super::*;
-    use std::time::Duration;
-
-    const LAZY: Fsync = Fsync::Interval(Duration::from_secs(1));
 
     fn open(path: &Path) -> Log {
-        Log::open(path, "t/0".into(), LAZY).unwrap()
+        Log::open(path, "t/0".into()).unwrap()
     }
 
     fn read(log: &Log, offset: i64, max_bytes: usize) -> Vec<u8> {

@@ -9,9 +9,8 @@
 //! encryption. It listens on loopback addresses only. Whoever needs those sets `kafka.brokers`.
 //!
 //! What a fault costs. `kill -9`: nothing; a batch that was being written was not acknowledged and is cut
-//! at the next start. Power failure: with [`Fsync::EachAck`] nothing; with [`Fsync::Interval`] at most the
-//! acknowledged records of the last interval that nobody has read, because a batch is put on the disk
-//! before a reader gets it. A byte that the disk flips in the middle of a log cuts it there: what follows
+//! at the next start. Power failure: at most the acknowledged records of the last second that nobody has
+//! read, because a batch is put on the disk before a reader gets it. A byte that the disk flips in the middle of a log cuts it there: what follows
 //! is kept beside the log and a warning says so. A full disk: nothing is acknowledged, nothing is lost.
 //!
 //! Its own threads serve it, not the runtime the flows run on, so neither can block the other:
@@ -46,17 +45,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use store::{MAX_PARTITIONS, Store};
+use store::Store;
 
-/// When acknowledged records are put on the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fsync {
-    /// Before each acknowledgement: a power failure costs nothing, each produce request waits for the disk.
-    EachAck,
-    /// At this interval, and before a reader gets them: a power failure costs at most the records of the
-    /// last interval that nobody has read.
-    Interval(Duration),
-}
+/// How often acknowledged records that nobody has read are put on the disk.
+const FLUSH: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
@@ -64,20 +56,12 @@ pub struct BrokerConfig {
     pub dir: PathBuf,
     /// A loopback address; port 0 picks a free one.
     pub address: SocketAddr,
-    /// Partitions of a topic that is created without saying how many, 1 to 512.
-    pub default_partitions: i32,
-    pub fsync: Fsync,
 }
 
-impl Default for BrokerConfig {
-    /// `.lake/broker`, a free port on 127.0.0.1, 1 partition, fsync each second.
-    fn default() -> BrokerConfig {
-        BrokerConfig {
-            dir: PathBuf::from(".lake/broker"),
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            default_partitions: 1,
-            fsync: Fsync::Interval(Duration::from_secs(1)),
-        }
+impl BrokerConfig {
+    /// A free port on 127.0.0.1.
+    pub fn new(dir: impl Into<PathBuf>) -> BrokerConfig {
+        BrokerConfig { dir: dir.into(), address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
     }
 }
 
@@ -90,7 +74,7 @@ pub struct Broker {
 
 struct Running {
     server: Server,
-    flusher: Option<(Sender<()>, JoinHandle<()>)>,
+    flusher: (Sender<()>, JoinHandle<()>),
 }
 
 impl Broker {
@@ -98,7 +82,7 @@ impl Broker {
     /// not loopback a `Config` error, one in use `Unavailable`.
     pub fn start(config: &BrokerConfig) -> Result<Broker> {
         check(config)?;
-        let store = Arc::new(Store::open(config)?);
+        let store = Arc::new(Store::open(&config.dir)?);
         let listener = TcpListener::bind(config.address);
         let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listener.map_err(|cause| {
@@ -106,10 +90,7 @@ impl Broker {
                 .caused_by(cause)
                 .hint("choose another port, or port 0 for any free one")
         })?;
-        let flusher = match config.fsync {
-            Fsync::EachAck => None,
-            Fsync::Interval(interval) => Some(start_flusher(Arc::clone(&store), interval)?),
-        };
+        let flusher = start_flusher(Arc::clone(&store))?;
         let responder = Responder { store: Arc::clone(&store), address };
         let server = Server::start(listener, address, responder)
             .context(Kind::Internal, || format!("start the broker on `{address}`"))?;
@@ -130,10 +111,9 @@ impl Broker {
         let Some(Running { server, flusher }) = self.running.take() else { return Ok(()) };
         self.store.growth.end();
         server.stop();
-        if let Some((stop, thread)) = flusher {
-            drop(stop);
-            serve::join(thread);
-        }
+        let (stop, thread) = flusher;
+        drop(stop);
+        serve::join(thread);
         let flushed = self.store.flush().context(Kind::Unavailable, || "put the broker's logs on the disk");
         let released = self.store.release().context(Kind::Unavailable, || "release the broker's directory");
         flushed.and(released)
@@ -150,23 +130,19 @@ impl Drop for Broker {
 }
 
 fn check(config: &BrokerConfig) -> Result<()> {
-    let BrokerConfig { address, default_partitions, .. } = config;
+    let address = config.address;
     if !address.ip().is_loopback() {
         return Err(Error::config(format!("the broker does not listen on `{address}`: it is no loopback address"))
             .hint("use 127.0.0.1, or run Kafka and set `kafka.brokers`"));
     }
-    if !(1..=MAX_PARTITIONS as i32).contains(default_partitions) {
-        let message = format!("a topic of the broker cannot have `{default_partitions}` partitions");
-        return Err(Error::config(message).hint(format!("use 1 to {MAX_PARTITIONS}")));
-    }
     Ok(())
 }
 
-/// Flushes at the interval until the sender is dropped.
-fn start_flusher(store: Arc<Store>, interval: Duration) -> Result<(Sender<()>, JoinHandle<()>)> {
+/// Flushes each [`FLUSH`] until the sender is dropped.
+fn start_flusher(store: Arc<Store>) -> Result<(Sender<()>, JoinHandle<()>)> {
     let (stop, stopped) = mpsc::channel();
     let work = move || {
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(FLUSH) {
             if let Err(error) = store.flush() {
                 tracing::error!(%error, "could not put the broker's logs on the disk");
             }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// The one node of the cluster.
 const NODE: i32 = 1;
 const CLUSTER: &str = "lake-embedded";
+/// Partitions of a topic that is created without saying how many.
+const DEFAULT_PARTITIONS: i32 = 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i16)]
@@ -135,7 +137,7 @@ impl Responder {
         if !may_create {
             return Err(Code::UnknownTopicOrPartition);
         }
-        match self.store.create(name, self.store.default_partitions) {
+        match self.store.create(name, DEFAULT_PARTITIONS) {
             Ok(topic) => Ok(topic.len() as i32),
             // Another connection was faster.
             Err(Code::TopicAlreadyExists) => self.partitions_of(name, false),
@@ -178,8 +180,7 @@ impl Responder {
                 format!("the embedded broker cannot change the topic setting {setting}"),
             ));
         }
-        let partitions =
-            if topic.partitions == -1 && version >= 4 { self.store.default_partitions } else { topic.partitions };
+        let partitions = if topic.partitions == -1 && version >= 4 { DEFAULT_PARTITIONS } else { topic.partitions };
         let created = match is_trial {
             true => self.store.may_create(topic.name, partitions),
             false => self.store.create(topic.name, partitions).map(|_| ()),

@@ -4,7 +4,7 @@
 //! closes its connection and nothing else.
 
 use super::requests::Responder;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -64,6 +64,8 @@ impl Server {
         // `accept` has no time-out: one more connection wakes it.
         match TcpStream::connect_timeout(&self.address, Duration::from_secs(1)) {
             Ok(_) => join(self.acceptor),
+            // A client that came back by itself woke it: the listener is gone already.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => join(self.acceptor),
             Err(error) => {
                 tracing::error!(%error, "the broker's accepting thread could not be woken and is left behind")
             }

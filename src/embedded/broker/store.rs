@@ -10,7 +10,6 @@
 
 use super::log::Log;
 use super::wire::Code;
-use super::{BrokerConfig, Fsync};
 use crate::error::{Context, Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -27,8 +26,6 @@ pub type Topic = Arc<Vec<Log>>;
 
 pub struct Store {
     dir: PathBuf,
-    fsync: Fsync,
-    pub default_partitions: i32,
     topics: RwLock<BTreeMap<String, Topic>>,
     next_producer_id: Mutex<i64>,
     pub growth: Growth,
@@ -36,19 +33,16 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn open(config: &BrokerConfig) -> Result<Store> {
-        let BrokerConfig { dir, fsync, default_partitions, .. } = config;
+    pub fn open(dir: &Path) -> Result<Store> {
         let failure = || format!("open the broker's directory `{}`", dir.display());
         fs::create_dir_all(dir.join("topics")).context(Kind::Unavailable, failure)?;
         let lock = lock(dir)?;
         remove_if_there(&dir.join("creating")).context(Kind::Unavailable, failure)?;
-        let topics = open_topics(&dir.join("topics"), *fsync)?;
+        let topics = open_topics(&dir.join("topics"))?;
         let highest = topics.values().flat_map(|topic| topic.iter()).filter_map(Log::highest_producer_id).max();
         let next_producer_id = noted_producer_id(dir)?.max(highest.map_or(0, |id| id.saturating_add(1)));
         Ok(Store {
-            dir: dir.clone(),
-            fsync: *fsync,
-            default_partitions: *default_partitions,
+            dir: dir.to_path_buf(),
             topics: RwLock::new(topics),
             next_producer_id: Mutex::new(next_producer_id),
             growth: Growth::default(),
@@ -101,7 +95,7 @@ impl Store {
         let (draft, topics) = (self.dir.join("creating").join(name), self.dir.join("topics"));
         remove_if_there(&draft).context(Kind::Unavailable, failure)?;
         fs::create_dir_all(&draft).context(Kind::Unavailable, failure)?;
-        let logs = open_logs(&draft, name, partitions as usize, self.fsync)?;
+        let logs = open_logs(&draft, name, partitions as usize)?;
         sync_dir(&draft)
             .and_then(|()| fs::rename(&draft, topics.join(name)))
             .and_then(|()| sync_dir(&topics))
@@ -216,18 +210,18 @@ fn is_topic_name(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name.bytes().all(is_allowed) && name != "." && name != ".."
 }
 
-fn open_topics(dir: &Path, fsync: Fsync) -> Result<BTreeMap<String, Topic>> {
+fn open_topics(dir: &Path) -> Result<BTreeMap<String, Topic>> {
     let names = names_in(dir).context(Kind::Unavailable, || format!("list the topics in `{}`", dir.display()))?;
     let open = |name: String| {
         let topic = dir.join(&name);
         let partitions = count_logs(&topic)?;
-        Ok((name.clone(), Topic::new(open_logs(&topic, &name, partitions, fsync)?)))
+        Ok((name.clone(), Topic::new(open_logs(&topic, &name, partitions)?)))
     };
     names.into_iter().filter(|name| is_topic_name(name)).map(open).collect()
 }
 
-fn open_logs(dir: &Path, topic: &str, partitions: usize, fsync: Fsync) -> Result<Vec<Log>> {
-    (0..partitions).map(|n| Log::open(&dir.join(format!("{n}.log")), format!("{topic}/{n}"), fsync)).collect()
+fn open_logs(dir: &Path, topic: &str, partitions: usize) -> Result<Vec<Log>> {
+    (0..partitions).map(|n| Log::open(&dir.join(format!("{n}.log")), format!("{topic}/{n}"))).collect()
 }
 
 /// How many partitions a topic has; a missing one is an error, because creating it anew would hide a loss.
@@ -283,7 +277,7 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path) -> Result<Store> {
-        Store::open(&BrokerConfig { dir: dir.into(), ..BrokerConfig::default() })
+        Store::open(dir)
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Gaps are summed where they are met, never computed as what is missing, so a message lost between here and
 //! the commit breaks the law instead of hiding in it.
 
-use crate::checkpoint::{Partition, Step};
 use crate::error::{Error, Result};
 use crate::kafka::Message;
+use crate::partition::{Partition, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -82,7 +82,8 @@ impl Batch {
     }
 }
 
-fn size(message: &Message) -> usize {
+/// The bytes of a message that memory is bounded by.
+pub(super) fn size(message: &Message) -> usize {
     let headers =
         message.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |value| value.len()));
     let length = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, |bytes| bytes.len());

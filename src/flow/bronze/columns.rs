@@ -1,14 +1,11 @@
 //! Bronze's own columns, and the shape of a Bronze table: the stream's columns, then these.
 
 use crate::decode::RESCUED;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::ident::TableName;
 use crate::model::Column;
-use crate::table::schema::storable_type;
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
+use crate::table::schema::{self, storable_type};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::sync::Arc;
 
 pub(super) const TOPIC: &str = "_topic";
@@ -17,7 +14,7 @@ pub(super) const OFFSET: &str = "_offset";
 pub(super) const REASON: &str = "_reason";
 pub(super) const RAW: &str = "_raw";
 /// The Delta partition column that keeps good rows and rejects in files of their own.
-pub(super) const QUARANTINED: &str = "_quarantined";
+pub const QUARANTINED: &str = "_quarantined";
 
 /// Names of Bronze's own columns in their order. The last three are not shown to readers of good rows.
 pub const SYSTEM_COLUMNS: [&str; 13] = [
@@ -37,7 +34,7 @@ pub const SYSTEM_COLUMNS: [&str; 13] = [
 ];
 
 /// Columns of [`SYSTEM_COLUMNS`] that only quarantined records use.
-pub(super) const HIDDEN_COLUMNS: [&str; 3] = [REASON, RAW, QUARANTINED];
+pub const HIDDEN_COLUMNS: [&str; 3] = [REASON, RAW, QUARANTINED];
 
 fn system_type(name: &str) -> DataType {
     match name {
@@ -76,52 +73,15 @@ pub(super) fn declared(table: &TableName, columns: &[Column]) -> Result<Fields> 
     Ok(columns.iter().map(|column| Field::new(&column.name, data_type(column), true)).collect())
 }
 
-/// The table's columns, then those of `wanted` it does not have yet: the next commit adds them. Columns only
+/// The table's columns and those of `wanted` it does not have yet: the next commit adds them. Columns only
 /// the table has stay, and are null from now on. Fails when a column changed its type.
-pub(super) fn widened(table: &TableName, existing: &Schema, wanted: &Schema) -> Result<SchemaRef> {
-    let mut fields = existing.fields().to_vec();
-    for field in wanted.fields() {
-        let name = field.name();
-        let Ok(found) = existing.field_with_name(name) else {
-            fields.push(field.clone());
-            continue;
-        };
-        let (found, wanted) = (storable_type(found.data_type()), storable_type(field.data_type()));
-        if found != wanted {
-            return Err(Error::config(format!(
-                "column `{name}` of `{table}` is {found} in the table and {wanted} in its contract"
-            ))
-            .hint(format!(
-                "change the contract back, or move the table away: `lake bronze {}` then reads the topic again from its beginning",
-                table.name()
-            )));
-        }
-    }
-    Ok(Arc::new(Schema::new(fields)))
-}
-
-/// The batch in the table's columns, order and types; columns the batch lacks become null.
-pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(array) => convert(array, field),
-        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-    });
-    assemble(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
-}
-
-fn convert(array: &ArrayRef, field: &Field) -> Result<ArrayRef> {
-    if array.data_type() == field.data_type() {
-        return Ok(array.clone());
-    }
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, field.data_type(), &options)
-        .context(Kind::Input, || format!("convert column `{}` to {}", field.name(), field.data_type()))
-}
-
-pub(super) fn assemble(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(schema, columns, &options)
-        .context(Kind::Internal, || "assemble a batch of Bronze rows")
+pub(super) fn widened(table: &TableName, existing: &SchemaRef, wanted: &Schema) -> Result<SchemaRef> {
+    schema::widened(existing, wanted, &table.to_string()).map_err(|fault| {
+        fault.hint(format!(
+            "change the contract back, or move the table away: `lake bronze {}` then reads the topic again from its beginning",
+            table.name()
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -143,7 +103,7 @@ mod tests {
         assert_eq!(widen(&[("a", DataType::Int32), ("b", DataType::Utf8)]), Ok(0));
         assert_eq!(widen(&[("b", DataType::Utf8)]), Ok(0));
         assert_eq!(widen(&[("c", DataType::Utf8), ("a", DataType::Int32)]), Ok(1));
-        assert!(widen(&[("a", DataType::Int64)]).unwrap_err().contains("is Int32 in the table and Int64"));
+        assert!(widen(&[("a", DataType::Int64)]).unwrap_err().contains("is Int32, not Int64"));
     }
 
     #[test]

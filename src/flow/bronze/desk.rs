@@ -17,14 +17,17 @@ pub(super) struct Desk {
     pub table: Table,
     /// The columns the table should have; those it lacks are added by the next commit.
     pub wanted: SchemaRef,
-    decoder: Box<dyn Decoder>,
+    /// Nobody declared columns and the table has none beside Bronze's own.
+    to_infer: bool,
+    /// Away while a batch is decoded on its thread.
+    decoder: Option<Box<dyn Decoder>>,
     transform: Option<Transform>,
 }
 
 impl Desk {
-    /// Opens the table, or creates it by its contract. `None`: it does not exist and nobody declared its
-    /// columns, so they are to be inferred.
-    pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream) -> Result<Option<Desk>> {
+    /// Opens the table, or creates it by its contract; with Bronze's own columns alone when there is none, so
+    /// that positions have their place before there is anything to infer columns from.
+    pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream) -> Result<Desk> {
         let existing = lake.table(&stream.table).await?;
         let declared = columns::declared(&stream.table, &stream.columns)?;
         let decoded = match (&existing, declared.is_empty()) {
@@ -34,46 +37,40 @@ impl Desk {
                     .hint("declare the topic's columns in models/sources.yml; the statement reads them by name"));
             }
             (Some(table), true) => columns::stream_columns(&table.schema()),
-            (None, true) => return Ok(None),
+            (None, true) => Fields::empty(),
         };
-        Desk::lay(lake, engine, stream, existing, decoded).await.map(Some)
-    }
-
-    /// Creates the table by what its first batch looks like. Whoever created it meanwhile decides its
-    /// columns. With no readable record in the batch there are none, and every field will be rescued.
-    pub async fn infer(lake: &Lake, engine: &Engine, stream: &Stream, batch: &Batch) -> Result<Desk> {
-        let schema = columns::table_schema(&infer_columns(batch));
-        let table = lake.create(&stream.table, schema, &[QUARANTINED]).await?;
-        let decoded = columns::stream_columns(&table.schema());
-        Desk::lay(lake, engine, stream, Some(table), decoded).await
-    }
-
-    async fn lay(
-        lake: &Lake,
-        engine: &Engine,
-        stream: &Stream,
-        existing: Option<Table>,
-        decoded: Fields,
-    ) -> Result<Desk> {
         let name = &stream.table;
         let transform = match &stream.sql {
             Some((file, sql)) => Some(Transform::new(name, engine, file, sql, &decoded).await?),
             None => None,
         };
         let wanted = columns::table_schema(transform.as_ref().map_or(&decoded, |transform| &transform.columns));
-        let decoder = Box::new(JsonDecoder::new(&decoded)?);
+        let decoder = json(&decoded)?;
         let table = match existing {
             Some(table) => table,
             None => lake.create(name, wanted.clone(), &[QUARANTINED]).await?,
         };
         columns::widened(name, &table.schema(), &wanted)?;
-        Ok(Desk { table, wanted, decoder, transform })
+        Ok(Desk { table, wanted, to_infer: decoded.is_empty(), decoder, transform })
+    }
+
+    /// Takes the columns from the batch when there are none yet; returns those found. The commit of the batch
+    /// adds them to the table. A batch without a readable record leaves them to the next one.
+    pub fn infer(&mut self, batch: &Batch) -> Result<Option<Fields>> {
+        let found = if self.to_infer { infer_columns(batch) } else { Fields::empty() };
+        if found.is_empty() {
+            return Ok(None);
+        }
+        self.decoder = json(&found)?;
+        self.wanted = columns::table_schema(&found);
+        self.to_infer = false;
+        Ok(Some(found))
     }
 
     /// Tells the messages apart, decodes them on a thread for work that takes long, and applies the SQL.
     pub async fn sort(&mut self, batch: Batch, marks: &mut Marks) -> Result<(Batch, Sorted)> {
-        let idle = Box::new(JsonDecoder::new(&Fields::empty())?);
-        let mut decoder = std::mem::replace(&mut self.decoder, idle);
+        let mut decoder =
+            self.decoder.take().ok_or_else(|| Error::internal("a batch came while another one was decoded"))?;
         let mut moving = std::mem::take(marks);
         let now = chrono::Utc::now().timestamp_micros();
         let work = tokio::task::spawn_blocking(move || {
@@ -81,12 +78,16 @@ impl Desk {
             sorted.map(|sorted| (batch, sorted, decoder, moving))
         });
         let (batch, mut sorted, decoder, moved) = work.await.context(Kind::Internal, || "decode a batch")??;
-        (self.decoder, *marks) = (decoder, moved);
+        (self.decoder, *marks) = (Some(decoder), moved);
         if let Some(transform) = &self.transform {
             apply(transform, &mut sorted).await?;
         }
         Ok((batch, sorted))
     }
+}
+
+fn json(columns: &Fields) -> Result<Option<Box<dyn Decoder>>> {
+    Ok(Some(Box::new(JsonDecoder::new(columns)?)))
 }
 
 async fn apply(transform: &Transform, sorted: &mut Sorted) -> Result<()> {

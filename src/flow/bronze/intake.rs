@@ -3,11 +3,11 @@
 //! Assignment is manual, so a slow commit cannot cost the assignment; what it must not cost is memory. The
 //! thread stops polling once a few chunks wait, and librdkafka's own queue is bounded by its settings.
 
-use super::batch::Batch;
+use super::batch::{Batch, size};
 use super::{Halt, Options};
-use crate::checkpoint::Partition;
 use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Consumer, Message};
+use crate::partition::Partition;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -167,7 +167,7 @@ impl<M: Messages> Poller<M> {
         let (mut messages, mut bytes, mut timeout) = (Vec::new(), 0, POLL);
         while messages.len() < CHUNK_MESSAGES && bytes < CHUNK_BYTES {
             let Some(message) = self.source.poll(timeout)? else { break };
-            bytes += message.payload.as_ref().map_or(0, |payload| payload.len());
+            bytes += size(&message);
             messages.push(message);
             timeout = Duration::ZERO;
         }
@@ -185,5 +185,46 @@ impl<M: Messages> Poller<M> {
         }
         self.looked = Instant::now();
         Ok(self.source.partition_count(&self.topic)? > self.positions.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Endless messages without a payload, each of half a chunk.
+    struct Keys;
+
+    impl Messages for Keys {
+        fn assign(&mut self, _positions: &BTreeMap<Partition, i64>) -> Result<()> {
+            Ok(())
+        }
+
+        fn poll(&mut self, _timeout: Duration) -> Result<Option<Message>> {
+            let bytes = |length| Some(vec![0; length].into());
+            Ok(Some(Message {
+                partition: Partition::new("t", 0),
+                offset: 0,
+                timestamp_ms: None,
+                key: bytes(CHUNK_BYTES / 4),
+                payload: None,
+                headers: vec![("h".into(), bytes(CHUNK_BYTES / 4))],
+            }))
+        }
+
+        fn position(&self, _partition: &Partition) -> Result<Option<i64>> {
+            Ok(None)
+        }
+
+        fn partition_count(&self, _topic: &str) -> Result<usize> {
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn keys_and_headers_fill_a_chunk_too() {
+        let (topic, positions) = ("t".to_string(), BTreeMap::new());
+        let mut poller = Poller { source: Keys, topic, positions, looked: Instant::now() };
+        assert_eq!(poller.chunk().unwrap().messages.len(), 2);
     }
 }

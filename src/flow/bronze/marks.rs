@@ -4,9 +4,9 @@
 //! replayed record from a new one. The numbers live in the table as `txn` actions; here is what was read of
 //! them, moved on by the batch at hand.
 
-use crate::checkpoint::Partition;
 use crate::error::{Error, Result};
 use crate::kafka::Message;
+use crate::partition::Partition;
 use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
 use std::collections::{BTreeSet, HashMap};
 

@@ -31,15 +31,15 @@ mod tests;
 mod transform;
 mod worker;
 
-pub use columns::SYSTEM_COLUMNS;
+pub use columns::{HIDDEN_COLUMNS, QUARANTINED, SYSTEM_COLUMNS};
 
 use super::{Progress, Stop};
-use crate::checkpoint::Partition;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use crate::kafka::KafkaConfig;
 use crate::model::Column;
+use crate::partition::Partition;
 use crate::table::Lake;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,7 +53,8 @@ use worker::Worker;
 pub struct Stream {
     pub table: TableName,
     pub topic: String,
-    /// The contract. Empty: inferred from the first batch, afterwards the table's own columns.
+    /// The contract. Empty: inferred from the first batch that has a readable record, afterwards the table's
+    /// own columns.
     pub columns: Vec<Column>,
     /// File and text of a SELECT over `batch`, applied to the good rows of each batch. It has to keep
     /// `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them.

@@ -11,6 +11,7 @@ use crate::decode::{Decoded, Decoder, RESCUED};
 use crate::error::{Error, Result};
 use crate::kafka::Message;
 use crate::record::HEADER_ERROR;
+use crate::table::schema::{align, assemble};
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
     new_null_array,
@@ -119,7 +120,7 @@ fn build(
         column(field.name()).unwrap_or_else(null)
     });
     let arrays = arrays.collect();
-    columns::assemble(schema, arrays, rows)
+    assemble(schema, arrays, rows)
 }
 
 /// The columns every record has, good or not.
@@ -218,14 +219,14 @@ pub(super) fn readable(batch: &RecordBatch) -> Result<RecordBatch> {
         .cloned()
         .collect::<Fields>();
     let schema = Arc::new(Schema::new(fields));
-    columns::conform(batch, &schema)
+    align(batch, &schema)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::Partition;
     use crate::decode::JsonDecoder;
+    use crate::partition::Partition;
     use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
     use arrow::array::AsArray;
     use arrow::datatypes::{DataType, Field, Int64Type};

@@ -8,15 +8,19 @@
 //! | none, and none of the whole topic | | [`Start`] |
 //! | none, but of other partitions | | `low`: the partition was added later |
 //! | `low <= stored <= high` | | `stored` |
-//! | `stored > high` | | error: the topic was deleted and made again |
+//! | `stored > high` | | error: the topic was deleted and made again, and is shorter so far |
 //! | `stored < low` | | error: retention was faster than Bronze |
 //! | a partition the topic lacks | | error: the topic was deleted and made again |
+//!
+//! A topic made again is known only by being shorter than `stored`, or by lacking a partition. Once it has grown
+//! past `stored` it looks like the old one: Kafka gives no sign of the difference that the client shows, so its
+//! records below `stored` are never read. Whoever makes a topic again has to move the table away first.
 
 use super::Start;
-use crate::checkpoint::Partition;
 use crate::error::{Error, Result};
 use crate::ident::TableName;
 use crate::kafka::{Consumer, KafkaConfig, Watermarks};
+use crate::partition::Partition;
 use std::collections::BTreeMap;
 
 /// What the broker says about a topic.

@@ -8,8 +8,8 @@ use super::sort::readable;
 use crate::engine::{Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::TableName;
-use crate::table::schema::storable_type;
-use arrow::array::{Array, AsArray, UInt32Array};
+use crate::table::schema::{assemble, convert, storable_type};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{cast, concat_batches, take};
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -75,12 +75,12 @@ impl Transform {
                     take(own, &rows, None).context(Kind::Internal, || format!("pick `{name}` of the kept rows"))
                 }
                 None => match output.column_by_name(name) {
-                    Some(column) => self.store(name, column, field.data_type()),
+                    Some(column) => self.store(column, field),
                     None => Err(Error::internal(format!("the statement's column `{name}` is gone"))),
                 },
             }
         });
-        columns::assemble(schema.clone(), arrays.collect::<Result<_>>()?, output.num_rows())
+        assemble(schema.clone(), arrays.collect::<Result<_>>()?, output.num_rows())
     }
 
     /// For each row of the output, the row of `good` it came from.
@@ -98,14 +98,8 @@ impl Transform {
         Ok(UInt32Array::from(origins.collect::<Result<Vec<u32>>>()?))
     }
 
-    fn store(
-        &self,
-        name: &str,
-        column: &arrow::array::ArrayRef,
-        data_type: &DataType,
-    ) -> Result<arrow::array::ArrayRef> {
-        cast(column, data_type)
-            .context(Kind::Input, || format!("store column `{name}` of `{}` as {data_type}", self.file.display()))
+    fn store(&self, column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
+        convert(column, field).map_err(|fault| in_file(&self.file, fault))
     }
 }
 
@@ -137,4 +131,26 @@ fn identities(batch: &RecordBatch) -> Result<Vec<(i32, i64)>> {
     let numbers = numbers.as_primitive::<Int32Type>().values();
     let offsets = offsets.as_primitive::<Int64Type>().values();
     Ok(numbers.iter().copied().zip(offsets.iter().copied()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::EngineConfig;
+    use arrow::array::UInt64Array;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn a_value_that_does_not_fit_its_column_is_no_null() {
+        let table = TableName::parse("bronze.books").unwrap();
+        let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 1 }).unwrap();
+        let sql = "select * from batch";
+        let transform = Transform::new(&table, &engine, Path::new("s.sql"), sql, &Fields::empty()).await.unwrap();
+        let field = Field::new("n", DataType::Int64, true);
+        let store = |value: u64| transform.store(&(Arc::new(UInt64Array::from(vec![value])) as _), &field);
+        assert_eq!(store(7).unwrap().as_primitive::<Int64Type>().values(), &[7]);
+        let error = store(u64::MAX).unwrap_err();
+        assert_eq!(error.kind(), Kind::Input);
+        assert!(error.to_string().contains("s.sql"), "{error}");
+    }
 }

@@ -8,13 +8,16 @@ use super::marks::Marks;
 use super::sort::{Sorted, count_by_partition};
 use super::start::{self, Survey};
 use super::{Halt, Options, Start, Stream, TableReport, position_app, source_app};
-use crate::checkpoint::Partition;
 use crate::engine::Engine;
+use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::Progress;
+use crate::ident::TableName;
+use crate::partition::Partition;
+use crate::table::schema::align;
 use crate::table::{Commit, Committed, Lake, Mode, Staged, Table, Txn};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Fields, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -102,16 +105,15 @@ impl<'a> Worker<'a> {
     /// Reads from where the table stands until the end, a fence or a change of the topic's partitions.
     async fn serve(&mut self, reader: impl Messages, survey: &Survey) -> Result<Ended> {
         let mut desk = Desk::open(self.lake, self.engine, self.stream).await?;
-        let table = desk.as_ref().map(|desk| &desk.table);
-        self.report.version = table.map(Table::version);
-        let stored = stored_positions(table, survey, &self.stream.topic).await?;
+        self.report.version = Some(desk.table.version());
+        let stored = stored_positions(&desk.table, survey, &self.stream.topic).await?;
         let positions = start::positions(&self.stream.table, survey, &stored, self.options.start)?;
         self.begin(survey, &positions);
-        // A start that moves with time is stored at once, so that the next run goes on from it.
+        // A start that moves with time is stored at once, so that the next run goes on from it and skips nothing.
         let pin_start = self.options.start != Start::Earliest && stored.values().all(Option::is_none);
         let mut place = Place { stored, marks: Marks::default() };
         let mut batch = Batch::starting_at(&positions);
-        if pin_start && desk.is_some() && !self.settle(Batch::starting_at(&positions), &mut desk, &mut place).await? {
+        if pin_start && !self.settle(Batch::starting_at(&positions), &mut desk, &mut place).await? {
             return Ok(Ended::Reassign);
         }
         if self.targets.as_ref().is_some_and(|targets| reached(&batch, targets)) {
@@ -150,26 +152,25 @@ impl<'a> Worker<'a> {
     }
 
     /// Turns a batch into one commit. False: another writer was first and nothing was written.
-    async fn settle(&mut self, batch: Batch, desk: &mut Option<Desk>, place: &mut Place) -> Result<bool> {
-        let mut at_hand = match desk.take() {
-            Some(desk) => desk,
-            None => Desk::infer(self.lake, self.engine, self.stream, &batch).await?,
-        };
+    async fn settle(&mut self, batch: Batch, desk: &mut Desk, place: &mut Place) -> Result<bool> {
+        let inferred = desk.infer(&batch)?;
         let unknown = place.marks.unknown(&batch.messages);
         for (partition, source) in unknown {
-            let stored = at_hand.table.txn(&source_app(&partition, &source)).await?;
+            let stored = desk.table.txn(&source_app(&partition, &source)).await?;
             place.marks.learn(partition.number, source, stored);
         }
-        let (batch, sorted) = at_hand.sort(batch, &mut place.marks).await?;
-        let written = self.write(&batch, sorted, &mut at_hand, place).await?;
-        *desk = Some(at_hand);
+        let (batch, sorted) = desk.sort(batch, &mut place.marks).await?;
+        let written = self.write(&batch, sorted, desk, place).await?;
+        if let Some(columns) = inferred.filter(|_| written) {
+            self.progress.note(inference(&self.stream.table, &columns));
+        }
         Ok(written)
     }
 
     async fn write(&mut self, batch: &Batch, sorted: Sorted, desk: &mut Desk, place: &mut Place) -> Result<bool> {
         let Sorted { good, quarantined, mut counts } = sorted;
         let schema = columns::widened(&self.stream.table, &desk.table.schema(), &desk.wanted)?;
-        let parts = [columns::conform(&good, &schema)?, columns::conform(&quarantined, &schema)?];
+        let parts = [align(&good, &schema)?, align(&quarantined, &schema)?];
         for (number, rows) in count_by_partition(&parts[0])? {
             counts.entry(number).or_default().rows = rows;
         }
@@ -182,7 +183,7 @@ impl<'a> Worker<'a> {
         let info = info(batch, &counts, &self.stream.topic);
         failpoint::hit("bronze.before_commit");
         let commit = Commit { mode: Mode::Append, staged, txns: self.txns(batch, place), info };
-        let version = match desk.table.commit_at(commit, "bronze.commit").await? {
+        let version = match desk.table.commit(commit, "bronze.commit").await? {
             Committed::Done { version } => version,
             Committed::Fenced { .. } => {
                 let (table, messages) = (&self.stream.table, batch.messages.len());
@@ -231,19 +232,11 @@ impl<'a> Worker<'a> {
 
 /// The stored position of each partition of the topic, and of the one behind its last: a topic made again
 /// with fewer partitions shows by it.
-async fn stored_positions(
-    table: Option<&Table>,
-    survey: &Survey,
-    topic: &str,
-) -> Result<BTreeMap<Partition, Option<i64>>> {
+async fn stored_positions(table: &Table, survey: &Survey, topic: &str) -> Result<BTreeMap<Partition, Option<i64>>> {
     let beyond = Partition::new(topic, survey.watermarks.len() as i32);
     let mut stored = BTreeMap::new();
     for partition in survey.watermarks.keys().chain([&beyond]) {
-        let at = match table {
-            Some(table) => table.txn(&position_app(partition)).await?,
-            None => None,
-        };
-        stored.insert(partition.clone(), at);
+        stored.insert(partition.clone(), table.txn(&position_app(partition)).await?);
     }
     Ok(stored)
 }
@@ -254,6 +247,12 @@ async fn stage(table: &Table, schema: SchemaRef, parts: [RecordBatch; 2]) -> Res
         stage.write(part).await?;
     }
     stage.finish().await
+}
+
+fn inference(table: &TableName, columns: &Fields) -> String {
+    let columns = columns.iter().map(|column| format!("`{}` {}", column.name(), type_name(column.data_type())));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    format!("nobody declared columns of `{table}`; its first records show {columns}")
 }
 
 fn info(batch: &Batch, counts: &BTreeMap<i32, Counts>, topic: &str) -> Map<String, Value> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::check::{Check, Rule, Severity};
 use crate::engine::EngineConfig;
+use crate::flow::verify::star;
 use crate::model::{Materialization, Model};
 use crate::table::manifest::{Manifest, ManifestTable};
 use crate::table::{Commit, LakeConfig, Mode};
@@ -63,7 +64,7 @@ impl Setting {
         stage.write(batch).await.unwrap();
         let staged = stage.finish().await.unwrap();
         let commit = Commit { mode: Mode::Replace, staged, txns: vec![], info: Default::default() };
-        table.commit(commit).await.unwrap();
+        table.commit(commit, "table.commit").await.unwrap();
     }
 
     async fn promote(&self, books: &[(i64, &str)], sales: &[i64]) {
@@ -197,6 +198,83 @@ async fn a_lost_reply_is_looked_up() {
     settle(warehouse.as_mut(), &id, cause(), &progress, &stop).await.unwrap();
     let error = settle(warehouse.as_mut(), "another", cause(), &progress, &stop).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
+}
+
+/// A warehouse that is gone once the COMMIT was sent.
+struct Gone;
+
+#[async_trait::async_trait]
+impl Warehouse for Gone {
+    fn address(&self) -> &str {
+        "nowhere"
+    }
+
+    fn schema(&self) -> &str {
+        "gold"
+    }
+
+    async fn begin(&mut self) -> Result<Box<dyn Load + '_>> {
+        Err(Error::internal("the connection ended again"))
+    }
+
+    async fn reconnect(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn ledger(&mut self) -> Result<Vec<Entry>> {
+        Ok(Vec::new())
+    }
+
+    async fn query(&mut self, _sql: &str) -> Result<crate::warehouse::Answer> {
+        Ok(Default::default())
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_asked_leaves_the_outcome_unknown() {
+    let cause = Error::unavailable("the wire was cut");
+    let error = settle(&mut Gone, "id", cause, &Progress::silent(), &Stop::default()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.to_string().contains("whether the load is in could not be found out"), "{error}");
+    assert_eq!(unknown(Error::interrupted(15)).kind(), Kind::Interrupted(15), "a stop stays a stop");
+}
+
+/// A folder deleted and built again counts its versions from the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_made_anew_is_loaded_although_its_version_stands() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a"), (2, "b")], &[1, 2]).await;
+    let before = setting.load(false).await.unwrap();
+    std::fs::remove_dir_all(setting._folder.path().join("lake/gold/fact_sale")).unwrap();
+    setting.write("fact_sale", vec![("book", Arc::new(Int64Array::from(vec![2])))]).await;
+    setting.publish(&["dim_book", "fact_sale"]).await;
+    let mut warehouse = connect(&setting.config).await.unwrap();
+    let proofs = star::prove(&setting.lake, &setting.engine, warehouse.as_mut()).await.unwrap();
+    assert_eq!(proofs[1].differences, ["`gold.fact_sale` was made anew since it was loaded"]);
+    let report = setting.load(false).await.unwrap();
+    assert_eq!(report.tables[1].version, before.tables[1].version, "else this proves nothing");
+    assert_eq!(statuses(&report), [("gold.dim_book", 2, Status::Unchanged), ("gold.fact_sale", 1, Status::Loaded)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_project_proves_only_what_it_loaded() {
+    let (Some(setting), Some(mut other)) = (setting().await, setting().await) else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    setting.load(false).await.unwrap();
+    other.config = WarehouseConfig { schema: "mart".into(), ..setting.config.clone() };
+    other.promote(&[(7, "x"), (8, "y")], &[7]).await;
+    let prove = async |of: &Setting| {
+        let mut warehouse = connect(&of.config).await.unwrap();
+        let proofs = star::prove(&of.lake, &of.engine, warehouse.as_mut()).await.unwrap();
+        proofs.into_iter().map(|proof| (proof.table, proof.differences)).collect::<Vec<_>>()
+    };
+    let never = vec!["it was never loaded into the warehouse".to_string()];
+    let name = |table: &str| table.to_string();
+    let expected = [(name("gold.dim_book"), never.clone()), (name("gold.fact_sale"), never)];
+    assert_eq!(prove(&other).await, expected, "the loads of another project are not its own");
+    other.load(false).await.unwrap();
+    assert_eq!(prove(&other).await, [(name("mart.dim_book"), vec![]), (name("mart.fact_sale"), vec![])]);
+    assert_eq!(prove(&setting).await, [(name("gold.dim_book"), vec![]), (name("gold.fact_sale"), vec![])]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,13 +3,12 @@
 use super::Run;
 use super::contract::{self, Layout};
 use super::plan::{Build, Plan, Step, app};
-use crate::check::Check;
 use crate::engine::{self, Session, sql};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::catalog;
 use crate::flow::checks::{self, TestReport, TestStatus};
-use crate::ident::{Layer, TableName};
+use crate::ident::TableName;
 use crate::model::{Materialization, Model};
 use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
 use futures::StreamExt;
@@ -18,6 +17,8 @@ use std::collections::BTreeSet;
 
 /// How a build ended when nothing broke.
 pub(super) enum Outcome {
+    /// Nothing to build, and nothing wrong with what stands.
+    UpToDate,
     Published {
         version: i64,
         rows: u64,
@@ -45,13 +46,16 @@ impl Run<'_> {
         self.progress.started(&name, None);
         let staged = self.stage(&session, model, adds, &layout, &table).await?;
         let rows = staged.rows;
-        let verdict = self.test(step, &staged, adds.then_some(&table)).await;
-        let (tests, failed) = match verdict {
+        let candidate = Candidate { staged: &staged, standing: adds.then_some(&table) };
+        let (tests, failed) = match self.test(step, Some(candidate)).await {
             Ok(tested) => tested,
-            Err(error) => return staged.discard().await.and(Err(error)),
+            Err(error) => {
+                cleaned(staged.discard().await, &name);
+                return Err(error);
+            }
         };
         if !failed.is_empty() {
-            staged.discard().await?;
+            cleaned(staged.discard().await, &name);
             self.progress.finished(&name, format!("{rows} rows, not published"));
             return Ok(Outcome::Rejected(failed));
         }
@@ -109,30 +113,39 @@ impl Run<'_> {
             }
             self.progress.advanced(&name, count, 0);
         };
-        stage.abort().await?;
+        cleaned(stage.abort().await, &name);
         Err(failure)
     }
 
-    /// Runs every check that guards this commit on the staged rows, all other tables as pinned. Returns the
-    /// statuses for the commit's record and the names of the failed.
+    /// Tests a model that is up to date but in no manifest, as it stands. Returns the names of the failed.
+    pub(super) async fn test_again(&mut self, step: &Step<'_>) -> Result<Vec<String>> {
+        self.test(step, None).await.map(|(_, failed)| failed)
+    }
+
+    /// Runs every check that guards this model, on the candidate if there is one, all other tables as pinned.
+    /// Returns the statuses for the commit's record and the names of the failed.
     async fn test(
         &mut self,
         step: &Step<'_>,
-        staged: &Staged,
-        standing: Option<&Table>,
+        candidate: Option<Candidate<'_>>,
     ) -> Result<(Map<String, Value>, Vec<String>)> {
         let session = self.engine.session();
-        let model = &step.model.table;
+        let replaced = candidate.as_ref().map(|_| &step.model.table);
         let tables: BTreeSet<TableName> = step.guards.iter().flat_map(|check| check.tables()).collect();
-        for table in tables.iter().filter(|table| *table != model).filter_map(|table| self.pins.get(table)) {
+        let others = tables.iter().filter(|table| Some(*table) != replaced);
+        for table in others.filter_map(|table| self.pins.get(table)) {
             catalog::register(&session, table).await?;
         }
-        register_candidate(&session, model, staged, standing).await?;
+        if let Some(candidate) = &candidate {
+            candidate.register(&session, &step.model.table).await?;
+        }
         let mut statuses = Map::new();
         for check in &step.guards {
             self.stop.check()?;
-            let report = match self.missing_table(check, model) {
-                Some(missing) => TestReport::skipped(check, format!("`{missing}` does not exist yet")),
+            let tables = check.tables();
+            let others = tables.iter().filter(|table| Some(*table) != replaced);
+            let report = match checks::missing(others, &self.pins) {
+                Some(why) => TestReport::skipped(check, why),
                 None => checks::run(&session, self.project, check, self.root).await?,
             };
             if let (TestStatus::Warn, Some(message)) = (report.status, &report.message) {
@@ -143,15 +156,6 @@ impl Run<'_> {
         }
         let names: Vec<String> = step.guards.iter().map(|check| check.name.clone()).collect();
         Ok((statuses, self.tests_of_status(TestStatus::Fail, &names)))
-    }
-
-    /// A table the check reads that is not there or was never published.
-    fn missing_table(&self, check: &Check, model: &TableName) -> Option<TableName> {
-        check.tables().into_iter().find(|table| {
-            let published =
-                self.pins.get(table).is_some_and(|pinned| table.layer() == Layer::Bronze || pinned.version() > 0);
-            table != model && !published
-        })
     }
 
     async fn commit(
@@ -166,7 +170,7 @@ impl Run<'_> {
         let mut build = Build { hashes: step.hashes.clone(), ..Build::default() };
         for upstream in &step.model.upstream {
             let Some(pinned) = self.pins.get(upstream) else { continue };
-            build.inputs.insert(upstream.to_string(), pinned.version());
+            build.reads(pinned);
             let app = app(upstream);
             let expected = table.txn(&app).await?;
             txns.push(Txn { app, expected, next: pinned.version() });
@@ -174,7 +178,7 @@ impl Run<'_> {
         let info = build.into_info(staged.rows, tests);
         let mode = if adds { Mode::Append } else { Mode::Replace };
         failpoint::hit("promote.before_commit");
-        let committed = table.commit_at(Commit { mode, staged, txns, info }, "promote.commit").await?;
+        let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
         match committed {
             Committed::Done { version } => Ok(version),
@@ -186,32 +190,43 @@ impl Run<'_> {
     }
 }
 
-/// Makes the rows about to be committed visible as the model's table; for an append with those that stand.
-async fn register_candidate(
-    session: &Session,
-    model: &TableName,
-    staged: &Staged,
-    standing: Option<&Table>,
-) -> Result<()> {
-    let Some(standing) = standing else {
-        return session.register(model, staged.provider().await?);
-    };
-    session.register_unqualified("standing_rows", standing.provider().await?)?;
-    session.register_unqualified("added_rows", staged.provider().await?)?;
-    let columns = |schema: &arrow::datatypes::Schema, all: &arrow::datatypes::Schema| {
-        let column = |name: &String| match schema.column_with_name(name) {
-            Some(_) => crate::ident::quote(name),
-            None => format!("null as {}", crate::ident::quote(name)),
+/// Rows about to be committed; for an append beside those that stand.
+struct Candidate<'a> {
+    staged: &'a Staged,
+    standing: Option<&'a Table>,
+}
+
+impl Candidate<'_> {
+    /// Makes the table visible as the commit would leave it.
+    async fn register(&self, session: &Session, model: &TableName) -> Result<()> {
+        let Some(standing) = self.standing else {
+            return session.register(model, self.staged.provider().await?);
         };
-        all.fields().iter().map(|field| column(field.name())).collect::<Vec<_>>().join(", ")
-    };
-    let (old, new) = (standing.schema(), staged.schema());
-    let both = format!(
-        "select {} from standing_rows union all select {} from added_rows",
-        columns(&old, &new),
-        columns(&new, &new)
-    );
-    session.register_view(model, &both).await
+        session.register_unqualified("standing_rows", standing.provider().await?)?;
+        session.register_unqualified("added_rows", self.staged.provider().await?)?;
+        let columns = |schema: &arrow::datatypes::Schema, all: &arrow::datatypes::Schema| {
+            let column = |name: &String| match schema.column_with_name(name) {
+                Some(_) => crate::ident::quote(name),
+                None => format!("null as {}", crate::ident::quote(name)),
+            };
+            all.fields().iter().map(|field| column(field.name())).collect::<Vec<_>>().join(", ")
+        };
+        let (old, new) = (standing.schema(), self.staged.schema());
+        let both = format!(
+            "select {} from standing_rows union all select {} from added_rows",
+            columns(&old, &new),
+            columns(&new, &new)
+        );
+        session.register_view(model, &both).await
+    }
+}
+
+/// Left-over files are nobody's data and cost only room: what is reported is why they were left over.
+fn cleaned(outcome: Result<()>, table: &str) {
+    if let Err(error) = outcome {
+        let causes = error.causes();
+        tracing::warn!(?causes, "files of a build of `{table}` that nobody sees were left behind: {error}");
+    }
 }
 
 /// Plans the statement; what is wrong with it is shown in the model's file.

@@ -2,7 +2,8 @@
 //!
 //! The order of things for one model: plan, write files nobody sees, run every test on them, commit or
 //! throw them away. A failed test therefore leaves readers on the old version; models built from the failed
-//! one are blocked, all others go on. All inputs are pinned to one version for the whole run, and what a
+//! one are blocked, all others go on. Readers see a run's tables once its manifest names them together, which
+//! a run with a failure never gets. All inputs are pinned to one version for the whole run, and what a
 //! table was made from is stored in its own commit (`txn` per upstream, hashes in `commitInfo`), so a run
 //! with nothing new does nothing.
 //!
@@ -58,7 +59,7 @@ pub enum ModelStatus {
     Built,
     /// Nothing changed.
     Skipped,
-    /// A test or the query failed; the old version stands.
+    /// A test or the query failed; readers keep the old version.
     Failed,
     /// A table it reads failed.
     Blocked,
@@ -73,7 +74,7 @@ pub struct ModelReport {
     pub reason: String,
     /// Rows written by this run; of a skipped model none.
     pub rows: u64,
-    /// The version readers see now; none when the table was never published.
+    /// Its newest version, which readers see once a manifest names it; none when it was never built.
     pub version: Option<i64>,
     pub seconds: f64,
 }
@@ -145,7 +146,7 @@ impl Run<'_> {
             self.report.models.push(report);
         }
         if self.broken.is_empty() {
-            self.report.run = publish::publish(self.lake, self.project, &self.pins).await?;
+            self.report.run = publish::publish(self.lake, self.project, plan, &self.pins).await?;
         }
         Ok(())
     }
@@ -164,13 +165,18 @@ impl Run<'_> {
         if let Some(upstream) = model.upstream.iter().find(|upstream| self.broken.contains(upstream)) {
             return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` was not built")));
         }
-        let reason = match &step.action {
-            Action::Skip(reason) => return Ok(report(ModelStatus::Skipped, reason.clone())),
-            Action::Build(reason) => reason.clone(),
+        let outcome = match &step.action {
+            Action::Skip(_) => self.test_again(step).await.map(|failed| match failed.is_empty() {
+                true => build::Outcome::UpToDate,
+                false => build::Outcome::Rejected(failed),
+            }),
+            Action::Build(_) => self.build(plan, step).await,
         };
-        match self.build(plan, step).await {
+        let (Action::Skip(reason) | Action::Build(reason)) = &step.action;
+        match outcome {
+            Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason.clone())),
             Ok(build::Outcome::Published { version, rows }) => {
-                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason) })
+                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason.clone()) })
             }
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))
@@ -196,19 +202,28 @@ impl Run<'_> {
         }
     }
 
-    /// The one error that stands for all failures of the run.
+    /// The one error that stands for all failures of the run: the first one's kind, hint and causes, and a line
+    /// for each of them.
     fn failure(&mut self) -> Option<Error> {
-        if self.errors.len() == 1 {
-            return self.errors.pop().map(|(_, error)| error);
-        }
-        let Some((_, first)) = self.errors.first() else {
-            let failed = checks::failure(&self.report.tests)?;
+        let tests = checks::failure(&self.report.tests);
+        if self.errors.is_empty() {
             let tables: Vec<String> = self.broken.iter().map(|table| format!("`{table}`")).collect();
-            return Some(failed.hint(format!("not published, readers keep the old version: {}", tables.join(", "))));
-        };
-        let texts: Vec<String> =
-            self.errors.iter().map(|(table, error)| format!("`{table}`: {}", chain(error))).collect();
-        Some(Error::new(first.kind(), format!("{} models failed\n{}", texts.len(), texts.join("\n"))))
+            let hint = format!("not published, readers keep the old version: {}", tables.join(", "));
+            return tests.map(|failed| failed.hint(hint));
+        }
+        let mut lines: Vec<String> = self.errors.iter().map(|(table, error)| line(table, error)).collect();
+        lines.extend(tests.map(|failed| failed.to_string()));
+        let (_, first) = self.errors.remove(0);
+        if lines.len() == 1 {
+            return Some(first);
+        }
+        let failed = self.report.models.iter().filter(|model| model.status == ModelStatus::Failed).count();
+        let models = if failed == 1 { "1 model".to_string() } else { format!("{failed} models") };
+        let all = Error::new(first.kind(), format!("{models} failed\n{}", lines.join("\n")));
+        Some(match first.hint_text().map(str::to_string) {
+            Some(hint) => all.hint(hint).caused_by(first),
+            None => all.caused_by(first),
+        })
     }
 
     fn tests_of_status(&self, status: TestStatus, names: &[String]) -> Vec<String> {
@@ -218,12 +233,8 @@ impl Run<'_> {
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
+fn line(table: &TableName, error: &Error) -> String {
+    let mut texts = vec![format!("`{table}`"), error.to_string()];
+    texts.extend(error.causes());
+    texts.join(": ")
 }

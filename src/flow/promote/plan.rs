@@ -1,8 +1,11 @@
 //! What a run has to do, found out before anything is written.
 //!
-//! Reads the newest version of every table once; from then on the run knows only these versions. Says for
-//! each model whether it is stale and why, and which commit each test guards: the last one, in building
-//! order, of the tables it reads that are rebuilt.
+//! Reads every table's version once; from then on the run knows only these versions: the newest of what is
+//! selected, of all other models the one that the newest manifest names, because that is what the run's own
+//! manifest will name beside its tables. Says for each model whether it is stale and why, and which commit
+//! each test guards: the last one, in building order, of the tables it reads that are rebuilt. A model that
+//! is up to date but in no manifest (the run that built it failed elsewhere) is tested again before it gets
+//! into one.
 
 use super::Options;
 use crate::check::{Check, Rule};
@@ -12,6 +15,7 @@ use crate::flow::catalog::{self, Pins};
 use crate::flow::select;
 use crate::ident::{Layer, TableName};
 use crate::model::{Materialization, Model, Project};
+use crate::table::manifest::{self, Manifest};
 use crate::table::{Lake, Table};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -29,13 +33,15 @@ pub(super) struct Plan<'a> {
     pub standing: BTreeMap<TableName, Build>,
     /// Every check that reads a selected model.
     pub checks: Vec<&'a Check>,
+    /// The manifest the run starts from.
+    pub newest: Option<Manifest>,
 }
 
 pub(super) struct Step<'a> {
     pub model: &'a Model,
     pub action: Action,
     pub hashes: Hashes,
-    /// Checks that must pass before this model's commit.
+    /// Checks that must pass before this model's commit; of a skipped model, before a manifest names it.
     pub guards: Vec<&'a Check>,
     pub full_refresh: bool,
 }
@@ -59,16 +65,20 @@ pub(super) struct Build {
     pub hashes: Hashes,
     /// Version of each upstream, by `layer.name`.
     pub inputs: BTreeMap<String, i64>,
+    /// [`Table::id`] of each upstream; older commits do not hold it.
+    pub input_ids: BTreeMap<String, String>,
 }
 
 impl Build {
     pub fn into_info(self, rows: u64, tests: Map<String, Value>) -> Map<String, Value> {
         let inputs: Map<String, Value> = self.inputs.into_iter().map(|(name, at)| (name, at.into())).collect();
+        let ids: Map<String, Value> = self.input_ids.into_iter().map(|(name, id)| (name, id.into())).collect();
         let entries = [
             ("verb", "promote".into()),
             ("sql_hash", self.hashes.sql.into()),
             ("contract_hash", self.hashes.contract.into()),
             ("inputs", inputs.into()),
+            ("input_ids", ids.into()),
             ("rows", rows.into()),
             ("tests", tests.into()),
         ];
@@ -79,10 +89,20 @@ impl Build {
         let text = |key: &str| info.get(key).and_then(Value::as_str).map(str::to_string);
         let inputs = info.get("inputs").and_then(Value::as_object)?;
         let inputs = inputs.iter().filter_map(|(name, version)| Some((name.clone(), version.as_i64()?)));
+        let ids = info.get("input_ids").and_then(Value::as_object).into_iter().flatten();
+        let ids = ids.filter_map(|(name, id)| Some((name.clone(), id.as_str()?.to_string())));
         Some(Build {
             hashes: Hashes { sql: text("sql_hash")?, contract: text("contract_hash")? },
             inputs: inputs.collect(),
+            input_ids: ids.collect(),
         })
+    }
+
+    /// Notes the version of an input.
+    pub fn reads(&mut self, upstream: &Table) {
+        let name = upstream.name().to_string();
+        self.inputs.insert(name.clone(), upstream.version());
+        self.input_ids.insert(name, upstream.id().to_string());
     }
 }
 
@@ -91,15 +111,15 @@ pub(super) fn app(upstream: &TableName) -> String {
     format!("lake:promote:{upstream}")
 }
 
-/// The newest build of a table; `None` when it was created but nothing was ever published to it.
-pub(super) async fn build_of(table: &Table) -> Result<Option<Build>> {
+/// The newest build of a published table; one without hashes and inputs when no promote wrote it.
+pub(super) async fn build_of(table: &Table) -> Result<Build> {
     for limit in [1, HISTORY] {
         let history = table.history(limit).await?;
         if let Some(build) = history.iter().find_map(|commit| Build::from_info(&commit.info)) {
-            return Ok(Some(build));
+            return Ok(build);
         }
     }
-    Ok(None)
+    Ok(Build::default())
 }
 
 pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Options) -> Result<Plan<'a>> {
@@ -111,10 +131,16 @@ pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Option
     }
     let checks: Vec<&Check> =
         project.checks().filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect();
-    let pins = catalog::pin(lake, tables_of_interest(project, &models, &checks)).await?;
+    let newest = manifest::latest(lake).await?;
+    let mut pins = catalog::pin(lake, tables_of_interest(project, &models, &checks)).await?;
+    if let Some(newest) = &newest {
+        hold_back(&mut pins, &selected, newest).await?;
+    }
     let mut standing = BTreeMap::new();
     for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
-        standing.extend(build_of(table).await?.map(|build| (name.clone(), build)));
+        if catalog::published(table) {
+            standing.insert(name.clone(), build_of(table).await?);
+        }
     }
     check_inputs(&models, &selected, &pins, &standing)?;
     let mut steps: Vec<Step<'_>> = Vec::new();
@@ -127,8 +153,24 @@ pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Option
         }
         steps.push(Step { model, action, hashes, guards: Vec::new(), full_refresh: options.full_refresh });
     }
-    assign(&checks, &stale, &mut steps);
-    Ok(Plan { steps, pins, standing, checks })
+    let named = |name: &TableName, table: &Table| {
+        newest.as_ref().and_then(|newest| newest.tables.get(&name.to_string())).is_some_and(|entry| entry.names(table))
+    };
+    let unnamed = standing.keys().filter(|name| pins.get(name).is_some_and(|table| !named(name, table)));
+    let unnamed: BTreeSet<TableName> = unnamed.cloned().collect();
+    assign(&checks, &stale, &unnamed, &mut steps);
+    Ok(Plan { steps, pins, standing, checks, newest })
+}
+
+/// Moves models that are not selected to the versions the manifest names. One made anew since stays: there
+/// is nothing to go back to.
+async fn hold_back(pins: &mut Pins, selected: &BTreeSet<TableName>, newest: &Manifest) -> Result<()> {
+    for (name, table) in pins.iter_mut().filter(|(name, _)| !selected.contains(name)) {
+        if let Some(entry) = newest.tables.get(&name.to_string()).filter(|entry| entry.is_of(table)) {
+            *table = table.at(entry.version).await?;
+        }
+    }
+    Ok(())
 }
 
 fn nothing_selected(options: &Options) -> Error {
@@ -200,6 +242,9 @@ async fn action(
         if table.txn(&app(upstream)).await? != Some(pinned.version()) {
             return build(format!("`{upstream}` changed"));
         }
+        if last.input_ids.get(&upstream.to_string()).is_some_and(|id| id != pinned.id()) {
+            return build(format!("`{upstream}` was made anew"));
+        }
     }
     let changed = match (last.hashes.sql == hashes.sql, last.hashes.contract == hashes.contract) {
         (true, true) => return Ok(Action::Skip("nothing changed".into())),
@@ -233,14 +278,22 @@ fn hashes(project: &Project, model: &Model) -> Hashes {
     Hashes { sql: sql::fingerprint(&model.sql), contract: digest }
 }
 
-/// Each check goes to the last stale table it reads; a check none of whose tables is rebuilt has no turn.
-fn assign<'a>(checks: &[&'a Check], stale: &BTreeSet<TableName>, steps: &mut [Step<'a>]) {
+/// Each check goes to the last stale table it reads, for then it runs before a commit; failing that, to the
+/// last one that no manifest names. A check of none of these has no turn.
+fn assign<'a>(
+    checks: &[&'a Check],
+    stale: &BTreeSet<TableName>,
+    unnamed: &BTreeSet<TableName>,
+    steps: &mut [Step<'a>],
+) {
     for &check in checks {
         let tables = check.tables();
-        let last =
-            steps.iter_mut().rev().find(|step| stale.contains(&step.model.table) && tables.contains(&step.model.table));
-        if let Some(step) = last {
-            step.guards.push(check);
+        let last = |among: &BTreeSet<TableName>| {
+            let table = |step: &Step<'_>| step.model.table.clone();
+            steps.iter().rposition(|step| among.contains(&table(step)) && tables.contains(&table(step)))
+        };
+        if let Some(at) = last(stale).or_else(|| last(unnamed)) {
+            steps[at].guards.push(check);
         }
     }
 }

@@ -1,34 +1,53 @@
 //! The run manifest: which versions of the Silver and Gold tables belong together.
 
-use super::plan::build_of;
-use crate::error::Result;
+use super::plan::{Plan, build_of};
+use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::flow::catalog::Pins;
+use crate::flow::catalog::{self, Pins};
 use crate::model::Project;
-use crate::table::Lake;
 use crate::table::manifest::{self, Manifest, ManifestTable};
+use crate::table::{Lake, Table};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Names the present versions of all published tables of the project, unless the newest manifest does so
-/// already. Returns the number of the manifest that names them; none when no table was ever published.
-pub(super) async fn publish(lake: &Lake, project: &Project, pins: &Pins) -> Result<Option<u64>> {
+/// Names the present versions of the tables the run was about beside what the newest manifest says of all
+/// others: only these were tested together. Publishes nothing when the newest manifest says the same already.
+/// Returns the number of the manifest that names the run's tables; none when no table was ever published.
+pub(super) async fn publish(lake: &Lake, project: &Project, plan: &Plan<'_>, pins: &Pins) -> Result<Option<u64>> {
     let mut tables = BTreeMap::new();
     for model in &project.models {
-        let Some(table) = pins.get(&model.table) else { continue };
-        if let Some(build) = build_of(table).await? {
-            let entry = ManifestTable { version: table.version(), inputs: build.inputs };
-            tables.insert(model.table.to_string(), entry);
-        }
+        let Some(table) = pins.get(&model.table).filter(|table| catalog::published(table)) else { continue };
+        let entry = match plan.steps.iter().any(|step| step.model.table == model.table) {
+            true => Some(entry(table).await?),
+            false => standing_entry(plan, table),
+        };
+        tables.extend(entry.map(|entry| (model.table.to_string(), entry)));
     }
     if tables.is_empty() {
         return Ok(None);
     }
-    if let Some(newest) = manifest::latest(lake).await?.filter(|newest| newest.tables == tables) {
+    let newest = manifest::latest(lake).await?;
+    if let Some(newest) = newest.as_ref().filter(|newest| newest.tables == tables) {
         return Ok(Some(newest.run));
+    }
+    let run = |manifest: &Option<Manifest>| manifest.as_ref().map(|manifest| manifest.run);
+    if run(&newest) != run(&plan.newest) {
+        return Err(Error::conflict("name the tables of this run: another promote published its own meanwhile")
+            .hint("run again: what was built counts, and is tested with what the other one published"));
     }
     let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let manifest = Manifest { run: 0, id: Uuid::new_v4().to_string(), at, tables };
     failpoint::hit("promote.before_manifest");
     Ok(Some(manifest::publish(lake, manifest).await?.run))
+}
+
+async fn entry(table: &Table) -> Result<ManifestTable> {
+    let inputs = build_of(table).await?.inputs;
+    Ok(ManifestTable { version: table.version(), id: table.id().to_string(), inputs })
+}
+
+/// What the manifest the run started from says of a table, unless that table is gone.
+fn standing_entry(plan: &Plan<'_>, table: &Table) -> Option<ManifestTable> {
+    let entry = plan.newest.as_ref()?.tables.get(&table.name().to_string())?;
+    entry.names(table).then(|| entry.clone())
 }

@@ -366,3 +366,138 @@ async fn the_test_verb_looks_at_what_stands() {
     let (_, failure) = run(&[]).await;
     assert_eq!(failure.unwrap().kind(), Kind::CheckFailed);
 }
+
+const DIM: (&str, &str) = ("models/gold/dim_book.sql", "select id, title from silver.books\n");
+const FACT: (&str, &str) = ("models/gold/fact_sale.sql", "select id, book, amount from silver.sales\n");
+const SPANNING: (&str, &str) = (
+    "models/gold/s.yml",
+    "models:\n  - name: fact_sale\n    columns:\n      - {name: book, tests: [{relationships: {to: ref('dim_book'), field: id}}]}\n",
+);
+
+impl Shop {
+    async fn manifest(&self) -> manifest::Manifest {
+        manifest::latest(&self.lake).await.unwrap().unwrap()
+    }
+
+    async fn layer(&self, layer: Layer) -> (Report, Option<Error>) {
+        self.promote(&[layer]).await.unwrap()
+    }
+
+    async fn test(&self, select: &[&str]) -> Result<(test::Report, Option<Error>)> {
+        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect() };
+        let (progress, stop) = (Progress::silent(), Stop::default());
+        test::test(self.root.path(), &self.project()?, &self.lake, &self.engine, &options, &progress, &stop).await
+    }
+
+    /// Takes a table away as an `mv` of its folder would.
+    fn take_away(&self, table: &str) {
+        std::fs::remove_dir_all(self.root.path().join("lake").join(table)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_a_failed_run_reach_a_manifest_only_tested_together() {
+    let shop = Shop::open(&[DIM, FACT, SPANNING]).await;
+    shop.all().await;
+    shop.write(DIM.0, "select id, title from silver.books where id > 1\n");
+    shop.write(FACT.0, "select id, book, arrow_cast('x', 'Int64') as amount from silver.sales\n");
+    let (report, _) = shop.fails().await;
+    let dim = report.models.iter().find(|model| model.table == "gold.dim_book").unwrap();
+    assert_eq!((dim.status, dim.version, report.run), (ModelStatus::Built, Some(2), None));
+
+    let (report, failure) = shop.layer(Layer::Silver).await;
+    assert!(failure.is_none(), "{failure:?}");
+    assert_eq!(report.run, Some(1), "nothing of Silver changed");
+    assert_eq!(shop.manifest().await.tables["gold.dim_book"].version, 1);
+
+    // The fact as it stands is up to date again, but was never tested with the new dimension.
+    shop.write(FACT.0, FACT.1);
+    let (report, failure) = shop.layer(Layer::Gold).await;
+    assert_eq!(failure.unwrap().kind(), Kind::CheckFailed);
+    assert_eq!(test_named(&report, "relationships_fact_sale_book__id__dim_book").status, TestStatus::Fail);
+    assert_eq!(statuses(&report)[0], ("gold.dim_book", ModelStatus::Failed));
+    assert_eq!((report.run, shop.manifest().await.run), (None, 1));
+
+    shop.write(SPANNING.0, &SPANNING.1.replace("{to", "{severity: warn, to"));
+    let (report, failure) = shop.layer(Layer::Gold).await;
+    assert!(failure.is_none(), "{failure:?}");
+    assert_eq!(report.run, Some(2));
+    let tables = shop.manifest().await.tables;
+    assert!(tables["gold.dim_book"].version > 1 && tables["silver.books"].version == 1, "{tables:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_leaves_alone_is_read_as_published() {
+    let shop = Shop::open(&[GOLD]).await;
+    shop.all().await;
+    shop.write("models/silver/books.sql", "select id, upper(title) as title from bronze.books\n");
+    shop.write(GOLD.0, "select arrow_cast(title, 'Int64') as n from silver.books\n");
+    shop.fails().await;
+    shop.write(GOLD.0, &GOLD.1.replace("s.amount", "s.amount * 2 as amount"));
+    let (report, failure) = shop.layer(Layer::Gold).await;
+    assert!(failure.is_none(), "{failure:?}");
+    assert_eq!(report.run, Some(2));
+    let tables = shop.manifest().await.tables;
+    assert_eq!((tables["silver.books"].version, tables["gold.fact_sale"].inputs["silver.books"]), (1, 1));
+    assert_eq!(shop.numbers("select count(*) from gold.fact_sale where title = 'Emma'").await, [2]);
+
+    assert_eq!(shop.all().await.run, Some(3));
+    let tables = shop.manifest().await.tables;
+    assert_eq!((tables["silver.books"].version, tables["gold.fact_sale"].inputs["silver.books"]), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_made_anew_is_a_change_even_at_the_same_version() {
+    let shop = Shop::open(&[]).await;
+    shop.all().await;
+    shop.take_away("bronze/books");
+    shop.add_books(&[(Some(7), "Persuasion")]).await;
+    let report = shop.all().await;
+    assert_eq!(report.models[0].reason, "`bronze.books` was made anew");
+    assert_eq!(shop.numbers("select id from silver.books").await, [7]);
+
+    // A published table made anew by a run that failed is not what the manifest means.
+    shop.write("models/silver/sales.sql", "select arrow_cast('x', 'Int64') as n from bronze.sales\n");
+    shop.write("models/silver/books.sql", "select id from bronze.books\n");
+    shop.write("models/s.yml", "models:\n  - name: books\n    columns: [{name: id, tests: [unique]}]\n");
+    shop.take_away("silver/books");
+    shop.fails().await;
+    let error = shop.test(&["books"]).await.unwrap_err();
+    assert_eq!(error.to_string(), "`silver.books` is not the table that run 2 published");
+    shop.write("models/silver/sales.sql", "select id from bronze.sales\n");
+    assert_eq!(shop.all().await.run, Some(3));
+    assert_eq!(shop.test(&["books"]).await.unwrap().0.tests[0].status, TestStatus::Pass);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_never_built_passes_no_test() {
+    let shop = Shop::open(&[(
+        "models/s.yml",
+        "models:\n  - name: sales\n    columns: [{name: book, tests: [not_null]}]\n  - name: books\n    columns: [{name: id, tests: [unique]}]\n",
+    )])
+    .await;
+    shop.fails().await;
+    let (report, _) = shop.test(&[]).await.unwrap();
+    let found: Vec<_> =
+        report.tests.iter().map(|test| (test.name.as_str(), test.status, test.message.as_deref())).collect();
+    assert!(found.contains(&("unique_books_id", TestStatus::Pass, None)), "{found:?}");
+    let never_built = Some("`silver.sales` was never built");
+    assert!(found.contains(&("not_null_sales_book", TestStatus::Skipped, never_built)), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_failures_are_told_together() {
+    let failing = "select arrow_cast(title, 'Int64') as n from bronze.books";
+    let shop = Shop::open(&[
+        ("models/silver/a.sql", failing),
+        ("models/silver/b.sql", failing),
+        ("models/s.yml", "models:\n  - name: sales\n    columns: [{name: book, tests: [not_null]}]\n"),
+    ])
+    .await;
+    let (_, failure) = shop.fails().await;
+    let text = failure.to_string();
+    assert!(text.starts_with("3 models failed\n`silver.a`: build `silver.a` from"), "{text}");
+    assert!(text.contains("\n`silver.b`: ") && text.contains("\ndata test `not_null_sales_book`: 1 row"), "{text}");
+    assert_eq!(std::error::Error::source(&failure).unwrap().to_string(), "build `silver.a` from models/silver/a.sql");
+    assert!(failure.causes().is_empty(), "said already: {:?}", failure.causes());
+}

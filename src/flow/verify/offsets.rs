@@ -3,10 +3,11 @@
 //! holds as many rows and rejects as the commits say, each offset once.
 
 use super::EXAMPLES;
-use crate::checkpoint::Partition;
 use crate::engine::Engine;
 use crate::error::{Context, Kind, Result};
 use crate::flow::bronze::{Stream, position_app};
+use crate::ident::quote;
+use crate::partition::Partition;
 use crate::table::{CommitInfo, Table};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -118,17 +119,18 @@ async fn compare_table(
 ) -> Result<()> {
     let session = engine.session();
     session.register(&stream.table, table.provider().await?)?;
-    let name = stream.table.quoted();
+    let (name, quarantined) = (stream.table.quoted(), quote("_quarantined"));
+    let [topic, partition, offset] = ["_topic", "_partition", "_offset"].map(quote);
     let (good, rejects) =
-        (count(&session, &name, "not _quarantined").await?, count(&session, &name, "_quarantined").await?);
+        (count(&session, &name, &format!("not {quarantined}")).await?, count(&session, &name, &quarantined).await?);
     for (what, stands, said) in [("rows", good, proof.rows), ("rejects", rejects, proof.rejects)] {
         if whole && stands != said {
             proof.differences.push(format!("the table holds {stands} {what}, its commits say {said}"));
         }
     }
     let twice = format!(
-        "select concat(_topic, '/', _partition, ' offset ', _offset) as place from {name} \
-         group by _topic, _partition, _offset having count(*) > 1 limit {EXAMPLES}"
+        "select concat({topic}, '/', {partition}, ' offset ', {offset}) as place from {name} \
+         group by {topic}, {partition}, {offset} having count(*) > 1 limit {EXAMPLES}"
     );
     for batch in session.query(&twice).await? {
         for place in super::texts(batch.column(0))? {

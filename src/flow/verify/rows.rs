@@ -7,7 +7,7 @@ use super::EXAMPLES;
 use crate::engine::{self, Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::flow::bronze::Stream;
-use crate::ident::literal;
+use crate::ident::{literal, quote};
 use crate::source::{self, Input, SourceConfig};
 use crate::table::Table;
 use arrow::array::AsArray;
@@ -37,11 +37,17 @@ pub struct Rows {
     pub differences: Vec<String>,
 }
 
-/// How often a row was found, and where.
+/// How often a row was found, and where; counted no further than 255.
 #[derive(Clone, Copy, Default)]
 struct Found {
     good: u8,
     quarantined: u8,
+}
+
+impl Found {
+    fn times(&self) -> u8 {
+        self.good.saturating_add(self.quarantined)
+    }
 }
 
 pub async fn prove(
@@ -62,6 +68,7 @@ pub async fn prove(
     if let Some(table) = table {
         session.register(&stream.table, table.provider().await?)?;
     }
+    let mut lost = Vec::new();
     for source in sources {
         for input in source::inputs(source, project)? {
             let found = match table {
@@ -69,28 +76,32 @@ pub async fn prove(
                 None => Vec::new(),
             };
             let rows = count(input.clone(), (*source).clone()).await?;
-            proof.compare(&input, rows, &found);
+            lost.extend(proof.compare(&input, rows, &found));
         }
     }
-    if proof.missing > proof.filtered {
-        let sql = if proof.filtered > 0 {
-            format!(", of which the stream's SQL dropped {}", proof.filtered)
-        } else {
-            String::new()
-        };
-        proof.differences.insert(0, format!("{} rows are missing{sql}", proof.missing));
-    } else {
-        // Too few to be a loss: what the SQL dropped has no names.
-        proof.differences.retain(|difference| !difference.ends_with(MISSING));
-    }
+    proof.judge(lost);
     Ok(proof)
 }
 
-const MISSING: &str = "is neither in the table nor in its quarantine";
-
 impl Rows {
-    /// `found` holds row n at index n - 1.
-    fn compare(&mut self, input: &Input, rows: u64, found: &[Found]) {
+    /// Rows that are in neither place are a loss when the stream's SQL cannot have dropped them all: what it
+    /// dropped has no names.
+    fn judge(&mut self, lost: Vec<String>) {
+        if self.missing <= self.filtered {
+            return;
+        }
+        let sql = match self.filtered {
+            0 => String::new(),
+            dropped => format!(", of which the stream's SQL dropped {dropped}"),
+        };
+        let others = std::mem::take(&mut self.differences);
+        self.differences.push(format!("{} rows are missing{sql}", self.missing));
+        self.differences.extend(lost);
+        self.differences.extend(others);
+    }
+
+    /// Answers the missing rows, which need not be a difference. `found` holds row n at index n - 1.
+    fn compare(&mut self, input: &Input, rows: u64, found: &[Found]) -> Vec<String> {
         self.files += 1;
         self.file_rows += rows;
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
@@ -99,25 +110,24 @@ impl Rows {
             let Found { good, quarantined } = found.get(index).copied().unwrap_or_default();
             self.good += u64::from(good > 0);
             self.quarantined += u64::from(good == 0 && quarantined > 0);
-            match good.saturating_add(quarantined) {
+            match found.get(index).map_or(0, Found::times) {
                 0 => lost.push(index + 1),
                 1 => {}
                 _ => doubled.push(index + 1),
             }
         }
         let unknown: Vec<usize> =
-            (rows..found.len()).filter(|i| found[*i].good + found[*i].quarantined > 0).map(|i| i + 1).collect();
+            (rows..found.len()).filter(|index| found[*index].times() > 0).map(|index| index + 1).collect();
         self.missing += lost.len() as u64;
         self.doubled += doubled.len() as u64;
         self.unknown += unknown.len() as u64;
         let file = &input.id;
-        for (numbers, what) in [
-            (lost, MISSING),
-            (doubled, "is in the table more than once"),
-            (unknown, "is in the table, and the file ends before it"),
-        ] {
-            self.differences.extend(numbers.iter().take(EXAMPLES).map(|row| format!("{file} row {row} {what}")));
-        }
+        let examples = |numbers: Vec<usize>, what: &str| -> Vec<String> {
+            numbers.iter().take(EXAMPLES).map(|row| format!("{file} row {row} {what}")).collect()
+        };
+        self.differences.extend(examples(doubled, "is in the table more than once"));
+        self.differences.extend(examples(unknown, "is in the table, and the file ends before it"));
+        examples(lost, "is neither in the table nor in its quarantine")
     }
 }
 
@@ -137,8 +147,9 @@ async fn count(input: Input, config: SourceConfig) -> Result<u64> {
 /// Which rows of a file the table holds. A file sent again as new counts by its newest sending.
 async fn find(session: &Session, stream: &Stream, id: &str) -> Result<Vec<Found>> {
     let (table, id) = (stream.table.quoted(), newest_sending(session, stream, id).await?);
+    let [source, row, topic, quarantined] = ["_source", "_source_row", "_topic", "_quarantined"].map(quote);
     let sql = format!(
-        "select _source_row, _quarantined from {table} where _source = {} and _topic = {}",
+        "select {row}, {quarantined} from {table} where {source} = {} and {topic} = {}",
         literal(&id),
         literal(&stream.topic)
     );
@@ -166,8 +177,9 @@ async fn find(session: &Session, stream: &Stream, id: &str) -> Result<Vec<Found>
 /// `id`, or the highest of `id#2`, `id#3`, ... that the table knows.
 async fn newest_sending(session: &Session, stream: &Stream, id: &str) -> Result<String> {
     let prefix = literal(&format!("{id}#"));
+    let [source, topic] = ["_source", "_topic"].map(quote);
     let sql = format!(
-        "select distinct _source from {} where starts_with(_source, {prefix}) and _topic = {}",
+        "select distinct {source} from {} where starts_with({source}, {prefix}) and {topic} = {}",
         stream.table.quoted(),
         literal(&stream.topic)
     );
@@ -185,29 +197,31 @@ mod tests {
     use super::*;
     use crate::source::Format;
 
-    fn compared(rows: u64, found: &[(u8, u8)]) -> Rows {
+    fn compared(rows: u64, filtered: u64, found: &[(u8, u8)]) -> Rows {
         let input = Input { id: "data/a.csv".into(), path: "a.csv".into(), format: Format::Csv };
         let found: Vec<Found> =
             found.iter().map(|(good, quarantined)| Found { good: *good, quarantined: *quarantined }).collect();
-        let mut proof = Rows::default();
-        proof.compare(&input, rows, &found);
+        let mut proof = Rows { filtered, ..Rows::default() };
+        let lost = proof.compare(&input, rows, &found);
+        proof.judge(lost);
         proof
     }
 
     #[test]
     fn each_row_once_holds() {
-        let proof = compared(3, &[(1, 0), (0, 1), (1, 0)]);
+        let proof = compared(3, 0, &[(1, 0), (0, 1), (1, 0)]);
         assert_eq!((proof.file_rows, proof.good, proof.quarantined, proof.missing), (3, 2, 1, 0));
         assert!(proof.differences.is_empty());
     }
 
     #[test]
     fn lost_doubled_and_unknown_rows_are_named() {
-        let proof = compared(3, &[(1, 0), (1, 1), (0, 0), (1, 0)]);
+        let proof = compared(3, 0, &[(1, 0), (1, 1), (0, 0), (1, 0)]);
         assert_eq!((proof.missing, proof.doubled, proof.unknown), (1, 1, 1));
         assert_eq!(
             proof.differences,
             [
+                "1 rows are missing",
                 "data/a.csv row 3 is neither in the table nor in its quarantine",
                 "data/a.csv row 2 is in the table more than once",
                 "data/a.csv row 4 is in the table, and the file ends before it",
@@ -217,7 +231,23 @@ mod tests {
 
     #[test]
     fn a_table_that_does_not_exist_misses_every_row() {
-        let proof = compared(7, &[]);
-        assert_eq!((proof.missing, proof.differences.len()), (7, EXAMPLES));
+        let proof = compared(7, 0, &[]);
+        assert_eq!((proof.missing, proof.differences.len()), (7, 1 + EXAMPLES));
+    }
+
+    #[test]
+    fn rows_the_sql_dropped_are_no_loss_and_hide_no_other_difference() {
+        let proof = compared(3, 1, &[(1, 0), (0, 0), (2, 0)]);
+        assert_eq!((proof.missing, proof.doubled), (1, 1));
+        assert_eq!(proof.differences, ["data/a.csv row 3 is in the table more than once"]);
+        let proof = compared(2, 1, &[]);
+        assert_eq!(proof.differences[0], "2 rows are missing, of which the stream's SQL dropped 1");
+        assert_eq!(proof.differences.len(), 3);
+    }
+
+    #[test]
+    fn a_row_found_beyond_counting_is_a_difference_and_no_overflow() {
+        let proof = compared(1, 0, &[(255, 255), (255, 1)]);
+        assert_eq!((proof.doubled, proof.unknown), (1, 1));
     }
 }

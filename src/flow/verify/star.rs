@@ -1,9 +1,11 @@
 //! What the ledger says was loaded is equal in Gold, at the loaded version, and in the warehouse.
 //!
+//! Only what this lake loaded into this warehouse's schema: others may share the database.
 //! Both sides run the same query ([`warehouse::totals`]); its figures are exact and free of any order.
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
+use crate::flow::load;
 use crate::ident::{Layer, TableName, quote};
 use crate::table::{Lake, manifest};
 use crate::warehouse::{self, Entry, Warehouse};
@@ -24,25 +26,30 @@ pub struct Star {
 /// One proof per loaded table, and one that fails per published Gold table that was never loaded.
 pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) -> Result<Vec<Star>> {
     let mut proofs = Vec::new();
-    let ledger = warehouse.ledger().await?;
+    let ledger = load::loaded(lake, warehouse).await?;
     for entry in &ledger {
         proofs.push(compare(entry, lake, engine, warehouse).await?);
     }
     let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
-    for (table, at) in published.iter().filter(|(table, _)| table.starts_with("gold.")) {
-        let name = table.trim_start_matches("gold.");
-        if !ledger.iter().any(|entry| entry.table.split_once('.').is_some_and(|(_, loaded)| loaded == name)) {
+    for (table, at) in published {
+        let Some(name) = table.strip_prefix("gold.") else { continue };
+        if !ledger.iter().any(|entry| bare_name(entry) == Some(name)) {
             let differences = vec!["it was never loaded into the warehouse".to_string()];
-            proofs.push(Star { table: table.clone(), version: at.version, differences, ..Star::default() });
+            proofs.push(Star { table, version: at.version, differences, ..Star::default() });
         }
     }
     Ok(proofs)
 }
 
+/// The table's name without its schema; no table of the lake has a point in its name.
+fn bare_name(entry: &Entry) -> Option<&str> {
+    entry.table.rsplit_once('.').map(|(_, name)| name)
+}
+
 async fn compare(entry: &Entry, lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) -> Result<Star> {
     let mut proof =
         Star { table: entry.table.clone(), version: entry.delta_version, rows: entry.rows, ..Star::default() };
-    let Some((schema, name)) = entry.table.split_once('.') else {
+    let Some((schema, name)) = entry.table.rsplit_once('.') else {
         return Err(Error::input(format!("`{}` in the ledger is no table", entry.table)));
     };
     let gold = TableName::new(Layer::Gold, name)?;
@@ -50,6 +57,10 @@ async fn compare(entry: &Entry, lake: &Lake, engine: &Engine, warehouse: &mut dy
         proof.differences.push(format!("`{gold}` is not in the lake"));
         return Ok(proof);
     };
+    if !entry.table_id.is_empty() && entry.table_id != table.id() {
+        proof.differences.push(format!("`{gold}` was made anew since it was loaded"));
+        return Ok(proof);
+    }
     let table = match table.at(entry.delta_version).await {
         Err(error) if error.kind() == Kind::Input => {
             proof.differences.push(error.to_string());

@@ -3,6 +3,8 @@
 use super::Kind;
 
 const MAX_PRECISION: usize = 38;
+/// Fractions get room for cents even where the file at hand shows none: the next one may.
+const LEAST_SCALE: usize = 2;
 const USUAL_PRECISION: usize = 18;
 /// Digits a usual decimal keeps free for larger values than those seen.
 const HEADROOM: usize = 4;
@@ -121,11 +123,12 @@ impl Tally {
                 return (Kind::WholeDecimal, None);
             }
         }
-        if self.integer_digits + self.scale > MAX_PRECISION {
+        let scale = if self.has_fraction { self.scale.max(LEAST_SCALE) } else { self.scale };
+        if self.integer_digits + scale > MAX_PRECISION {
             return (Kind::Text, Some(format!("numbers of more than {MAX_PRECISION} digits")));
         }
-        let fits_usual = self.integer_digits + self.scale + HEADROOM <= USUAL_PRECISION;
+        let fits_usual = self.integer_digits + scale + HEADROOM <= USUAL_PRECISION;
         let precision = if fits_usual { USUAL_PRECISION } else { MAX_PRECISION };
-        (Kind::Decimal { precision: precision as u8, scale: self.scale as u8, comma }, None)
+        (Kind::Decimal { precision: precision as u8, scale: scale as u8, comma }, None)
     }
 }

@@ -20,6 +20,22 @@ struct Lossy {
     answer_taken: bool,
     /// Whether the write is done before its reply is lost.
     write: bool,
+    /// Another writer's commit, which follows the written one before anybody looks.
+    follower: Option<&'static str>,
+}
+
+impl Lossy {
+    fn new(answer_taken: bool, write: bool) -> Lossy {
+        Lossy { inner: InMemory::new(), lose: AtomicU32::new(0), answer_taken, write, follower: None }
+    }
+
+    async fn follow(&self, at: &Path) -> object_store::Result<()> {
+        let Some(commit) = self.follower else { return Ok(()) };
+        let (folder, name) = at.as_ref().rsplit_once('/').unwrap();
+        let version: u64 = name.trim_end_matches(".json").parse().unwrap();
+        let next = Path::from(format!("{folder}/{:020}.json", version + 1));
+        self.inner.put_opts(&next, commit.into(), PutOptions::default()).await.map(drop)
+    }
 }
 
 impl std::fmt::Display for Lossy {
@@ -39,6 +55,7 @@ impl ObjectStore for Lossy {
         }
         if self.write {
             self.inner.put_opts(at, payload, options).await?;
+            self.follow(at).await?;
         }
         match self.answer_taken {
             true => Err(object_store::Error::AlreadyExists { path: at.to_string(), source: "412".into() }),
@@ -77,7 +94,7 @@ async fn a_lost_reply_never_doubles_or_drops_a_commit() {
     for (answer_taken, write, with_position) in
         [(true, true, true), (false, true, true), (true, true, false), (false, true, false), (false, false, false)]
     {
-        let store = Arc::new(Lossy { inner: InMemory::new(), lose: AtomicU32::new(0), answer_taken, write });
+        let store = Arc::new(Lossy::new(answer_taken, write));
         let lake = Lake::over(store.clone());
         let mut table = lake.create(&name("bronze.x"), numbers(&[]).schema(), &[]).await.unwrap();
         for step in 0..3 {
@@ -92,8 +109,7 @@ async fn a_lost_reply_never_doubles_or_drops_a_commit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_stays_unknown_keeps_the_files() {
-    let store = Lossy { inner: InMemory::new(), lose: AtomicU32::new(0), answer_taken: false, write: false };
-    let store = Arc::new(store);
+    let store = Arc::new(Lossy::new(false, false));
     let lake = Lake::over(store.clone());
     let mut table = lake.create(&name("bronze.x"), numbers(&[]).schema(), &[]).await.unwrap();
     store.lose.store(100, Ordering::SeqCst);
@@ -102,4 +118,21 @@ async fn an_outcome_that_stays_unknown_keeps_the_files() {
     assert!(error.hint_text().is_some());
     let files = lake.list("bronze/x").await.unwrap();
     assert!(files.iter().any(|path| path.ends_with(".parquet")), "{files:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_commits_before_our_lost_reply_is_cleared_up_has_the_last_word() {
+    for answer_taken in [true, false] {
+        let follower = Some(r#"{"txn":{"appId":"a","version":9}}"#);
+        let store = Arc::new(Lossy { follower, ..Lossy::new(answer_taken, true) });
+        let lake = Lake::over(store.clone());
+        let mut table = lake.create(&name("bronze.x"), numbers(&[]).schema(), &[]).await.unwrap();
+        store.lose.store(1, Ordering::SeqCst);
+        let done = append(&mut table, &[1], vec![txn("a", None, 1)]).await.unwrap();
+        assert_eq!(done, Committed::Done { version: 1 });
+        assert_eq!((table.version(), table.txn("a").await.unwrap()), (2, Some(9)));
+        let fenced = append(&mut table, &[2], vec![txn("a", Some(1), 2)]).await.unwrap();
+        assert_eq!(fenced, Committed::Fenced { app: "a".into(), stored: Some(9) });
+        assert_eq!(sum(&table).await, 1);
+    }
 }

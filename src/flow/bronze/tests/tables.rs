@@ -4,9 +4,11 @@ use super::super::worker::Worker;
 use super::*;
 use crate::engine::EngineConfig;
 use crate::error::Kind;
+use crate::flow::Event;
 use crate::ident::Layer;
 use crate::table::{LakeConfig, Table};
 use arrow::util::pretty::pretty_format_batches;
+use std::sync::Mutex;
 
 /// A lake in a folder of its own, and what a worker needs.
 pub(super) struct Bench {
@@ -14,6 +16,7 @@ pub(super) struct Bench {
     pub lake: Lake,
     pub engine: Engine,
     pub stream: Stream,
+    pub progress: Progress,
 }
 
 impl Bench {
@@ -25,7 +28,7 @@ impl Bench {
         let column = Column { name: "n".into(), data_type: Some(DataType::Int64), ..Column::default() };
         let table = TableName::new(Layer::Bronze, "books").unwrap();
         let stream = Stream { table, topic: TOPIC.into(), columns: vec![column], sql: None };
-        Bench { _folder: folder, lake, engine, stream }
+        Bench { _folder: folder, lake, engine, stream, progress: Progress::silent() }
     }
 
     /// One run to the end; `lives` messages are delivered before the consumer fails.
@@ -42,8 +45,19 @@ impl Bench {
         connect: impl Fn() -> Result<Option<(Replay, Survey)>> + Clone + Send + 'static,
     ) -> Result<TableReport> {
         let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
-        let progress = Progress::silent();
-        Worker::new(&self.lake, &self.engine, &self.stream, options, &progress, &halt).run(connect).await
+        Worker::new(&self.lake, &self.engine, &self.stream, options, &self.progress, &halt).run(connect).await
+    }
+
+    /// Notes of all runs from now on.
+    fn notes(&mut self) -> Arc<Mutex<Vec<String>>> {
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let kept = notes.clone();
+        self.progress = Progress::new(move |event| {
+            if let Event::Note(text) = event {
+                kept.lock().unwrap().push(text);
+            }
+        });
+        notes
     }
 
     async fn table(&self) -> Table {
@@ -184,6 +198,32 @@ async fn undeclared_columns_are_inferred_once() {
 }
 
 #[tokio::test]
+async fn columns_come_from_the_first_batch_that_shows_some() {
+    let mut bench = Bench::new().await;
+    bench.stream.columns.clear();
+    let notes = bench.notes();
+    let payloads = ["no record", r#"{"id":1,"price":1.5}"#, r#"{"id":2,"late":true}"#];
+    for length in 1..=payloads.len() {
+        bench.run(&topic_of(&payloads[..length]), 1, usize::MAX, 100).await.unwrap();
+    }
+    let columns: Vec<_> = bench.table().await.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(columns[..3], ["id", "price", "_topic"]);
+    let rows = bench.query("select id, price, _rescued, _quarantined from bronze.books order by _offset").await;
+    let expected = "\
++----+-------+---------------+--------------+
+| id | price | _rescued      | _quarantined |
++----+-------+---------------+--------------+
+|    |       |               | true         |
+| 1  | 1.5   |               | false        |
+| 2  |       | {\"late\":true} | false        |
++----+-------+---------------+--------------+";
+    assert_eq!(shown(&rows), expected);
+    let expected =
+        "nobody declared columns of `bronze.books`; its first records show `id` bigint, `price` double precision";
+    assert_eq!(*notes.lock().unwrap(), [expected]);
+}
+
+#[tokio::test]
 async fn a_contract_that_grows_adds_its_column() {
     let mut bench = Bench::new().await;
     bench.run(&topic_of(&[r#"{"n":1,"m":1}"#]), 1, usize::MAX, 100).await.unwrap();
@@ -249,13 +289,27 @@ async fn sql_that_loses_or_multiplies_rows_is_refused() {
 
 #[tokio::test]
 async fn a_start_at_the_end_is_kept() {
-    let bench = Bench::new().await;
-    let options = Options { start: Start::Latest, ..once() };
-    for (payloads, rows) in [(&["{}", "{}"][..], 0), (&["{}", "{}", "{}"], 1)] {
-        let topic = topic_of(payloads);
-        let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
-        let report = bench.work(&options, &Stop::default(), connect).await.unwrap();
-        assert_eq!((report.rows, report.commits), (rows, 1));
+    let record = r#"{"n":1}"#;
+    for declared in [true, false] {
+        let mut bench = Bench::new().await;
+        if !declared {
+            bench.stream.columns.clear();
+        }
+        let options = Options { start: Start::Latest, ..once() };
+        for (payloads, rows) in [(&[record; 2][..], 0), (&[record; 3], 1)] {
+            let topic = topic_of(payloads);
+            let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
+            let report = bench.work(&options, &Stop::default(), connect).await.unwrap();
+            assert_eq!((report.rows, report.commits), (rows, 1), "{declared}");
+        }
+        let read = bench.query("select n, _offset from bronze.books").await;
+        let expected = "\
++---+---------+
+| n | _offset |
++---+---------+
+| 1 | 2       |
++---+---------+";
+        assert_eq!(shown(&read), expected, "{declared}");
     }
 }
 

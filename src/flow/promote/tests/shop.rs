@@ -99,7 +99,7 @@ impl Shop {
             txns: Vec::new(),
             info: serde_json::Map::new(),
         };
-        table.commit(commit).await.unwrap();
+        table.commit(commit, "table.commit").await.unwrap();
     }
 
     pub fn project(&self) -> Result<Project> {
