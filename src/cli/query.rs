@@ -27,7 +27,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         true => query::warehouse(connections.warehouse().await?.as_mut(), &sql).await?,
         false => query::lake(&connections.lake().await?, &connections.engine()?, &sql).await?,
     };
-    rows::print(found, connections.format).await?;
+    rows::print(found, connections.format, &connections.stop).await?;
     Ok(Answer::written())
 }
 

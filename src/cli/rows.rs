@@ -2,6 +2,7 @@
 
 use super::output::{Format, written};
 use crate::error::{Context, Kind, Result};
+use crate::flow::Stop;
 use crate::flow::query::Rows;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::DataType;
@@ -11,8 +12,11 @@ use futures::StreamExt;
 use serde_json::Value;
 use std::io::{BufWriter, Write};
 
-/// Prints all rows on stdout: a table at the end, CSV and JSON as they come.
-pub async fn print(mut rows: Rows, format: Format) -> Result<()> {
+/// Rows a table shows; it has to be held as a whole to be framed.
+const MOST_FRAMED: usize = 10_000;
+
+/// Prints the rows on stdout: a table of the first [`MOST_FRAMED`] at the end, CSV and JSON all and as they come.
+pub async fn print(mut rows: Rows, format: Format, stop: &Stop) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if format == Format::Csv {
         let names: Vec<String> = rows.schema.fields().iter().map(|field| csv_cell(field.name())).collect();
@@ -20,10 +24,23 @@ pub async fn print(mut rows: Rows, format: Format) -> Result<()> {
     }
     let mut kept = vec![RecordBatch::new_empty(rows.schema.clone())];
     let mut first = true;
-    while let Some(batch) = rows.batches.next().await {
-        let batch = batch?;
+    let mut framed = 0;
+    loop {
+        let next = tokio::select! {
+            next = rows.batches.next() => next,
+            interrupted = stop.asked() => return Err(interrupted),
+        };
+        let Some(batch) = next.transpose()? else { break };
         match format {
-            Format::Text => kept.push(batch),
+            Format::Text if framed + batch.num_rows() > MOST_FRAMED => {
+                kept.push(batch.slice(0, MOST_FRAMED - framed));
+                written(writeln!(out, "only the first {MOST_FRAMED} rows; `--output csv` prints all"))?;
+                break;
+            }
+            Format::Text => {
+                framed += batch.num_rows();
+                kept.push(batch);
+            }
             Format::Csv => written(out.write_all(csv(&batch)?.as_bytes()))?,
             Format::Json => {
                 for row in json(&batch)? {

@@ -226,8 +226,14 @@ fn made_by(data: &Path) -> Result<Option<u32>> {
     text.trim().parse().map(Some).context(Kind::Config, what)
 }
 
+/// The path for a command line of `pg_ctl`, which hands it to a shell within double quotes.
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().ok_or_else(|| Error::config(format!("`{}` is no UTF-8 path", path.display())))
+    let text = path.to_str().ok_or_else(|| Error::config(format!("`{}` is no UTF-8 path", path.display())))?;
+    match text.contains(['"', '$', '`', '\\', '\n']) {
+        false => Ok(text),
+        true => Err(Error::config(format!("PostgreSQL cannot run below `{}`", path.display()))
+            .hint("move the project to a path without quotes, `$`, backticks and backslashes, or set warehouse.url")),
+    }
 }
 
 fn succeeded(output: Output, what: impl FnOnce() -> String) -> Result<()> {

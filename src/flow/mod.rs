@@ -90,6 +90,16 @@ impl Stop {
         self.0.load(std::sync::atomic::Ordering::SeqCst) != 0
     }
 
+    /// Ends once a stop was requested; to race against work that cannot look itself.
+    pub async fn asked(&self) -> crate::error::Error {
+        loop {
+            if let Err(interrupted) = self.check() {
+                return interrupted;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+
     /// `Err(Interrupted)` once a stop was requested.
     pub fn check(&self) -> crate::error::Result<()> {
         match self.0.load(std::sync::atomic::Ordering::SeqCst) {

@@ -3,6 +3,7 @@
 //! Asks and changes nothing. A part that is down costs only its own figures and is named in the report.
 
 use super::bronze::{Stream, position_app};
+use super::load;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Consumer, KafkaConfig, Watermarks};
@@ -91,20 +92,22 @@ pub struct Down {
 pub async fn status(parts: Parts<'_>) -> Result<Report> {
     let mut report = Report::default();
     let topics = report.up("broker", watermarks(parts.kafka, parts.streams).await).unwrap_or_default();
-    if let Some(lake) = report.up("lake", parts.lake) {
+    let lake = report.up("lake", parts.lake);
+    if let Some(lake) = &lake {
         for stream in parts.streams {
-            let found = stream_status(stream, &lake, parts.engine, topics.get(&stream.topic)).await;
+            let found = stream_status(stream, lake, parts.engine, topics.get(&stream.topic)).await;
             if let Some(stream) = report.up("lake", found) {
                 report.streams.push(stream);
             }
         }
-        let models = models(parts.project, &lake).await;
+        let models = models(parts.project, lake).await;
         report.models = report.up("lake", models).unwrap_or_default();
     }
     if let Some(warehouse) = parts.warehouse {
-        let loads = match warehouse {
-            Ok(mut warehouse) => warehouse.ledger().await,
-            Err(error) => Err(error),
+        let loads = match (warehouse, &lake) {
+            (Ok(mut warehouse), Some(lake)) => load::loaded(lake, warehouse.as_mut()).await,
+            (Ok(mut warehouse), None) => warehouse.ledger().await,
+            (Err(error), _) => Err(error),
         };
         report.loads = report.up("warehouse", loads).unwrap_or_default();
     }

@@ -53,7 +53,7 @@ impl Report {
     pub fn failure(&self) -> Option<Error> {
         let failed = self.proofs.iter().filter(|proof| !proof.differences().is_empty()).count();
         let error = || Error::check_failed(format!("{failed} of {} proofs do not hold", self.proofs.len()));
-        (failed > 0).then(|| error().hint("bring everything up to date with `lake run --once`, then verify again"))
+        (failed > 0).then(|| error().hint("bring everything up to date with `lake run --once`; rows changed by hand in the warehouse are put right by `lake load-warehouse --full`"))
     }
 }
 

@@ -154,12 +154,12 @@ mod tests {
             (&["+49123"], Kind::Text),
             (&["999999999999999999"], Kind::Bigint),
             (&["12345678901234567890"], decimal(38, 0, false)),
-            (&["200", "12.1"], decimal(18, 1, false)),
+            (&["200", "12.1"], decimal(18, 2, false)),
             (&["2.55", "-0.5", "1000"], decimal(18, 2, false)),
             (&["8.699999999999998", "5.0"], decimal(38, 15, false)),
-            (&["1.0", "2.0"], decimal(18, 1, false)),
+            (&["1.0", "2.0"], decimal(18, 2, false)),
             (&["17850.0", ""], Kind::WholeDecimal),
-            (&["17850.5", ""], decimal(18, 1, false)),
+            (&["17850.5", ""], decimal(18, 2, false)),
             (&["9.78043902348e+12", "7"], Kind::Double { comma: false }),
             (&["1,234.50"], Kind::Text),
             (&["1,5"], Kind::Text),
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn decimal_commas_need_another_delimiter_and_a_proof() {
         let table: [(&[&str], Kind); 6] = [
-            (&["13,6", "48,9", "2"], decimal(18, 1, true)),
+            (&["13,6", "48,9", "2"], decimal(18, 2, true)),
             (&["0,757"], decimal(18, 3, true)),
             (&["1,234", "2,345"], Kind::Text),
             (&["1.234", "2.345"], Kind::Text),

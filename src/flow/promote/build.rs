@@ -91,10 +91,12 @@ impl Run<'_> {
         let mut stage = table.stage(layout.schema.clone()).await?;
         let name = model.table.to_string();
         let failure = loop {
-            if let Err(interrupted) = self.stop.check() {
-                break interrupted;
-            }
-            let batch = match rows.next().await {
+            // A query may run for long before its first row, or for ever.
+            let next = tokio::select! {
+                next = rows.next() => next,
+                interrupted = self.stop.asked() => break interrupted,
+            };
+            let batch = match next {
                 None => return stage.finish().await,
                 Some(Err(error)) => break engine::failed(error, attempt()),
                 Some(Ok(batch)) => batch,

@@ -203,10 +203,6 @@ fn check_inputs(
                     return Err(Error::input(format!("`{upstream}`, which `{reader}` reads, does not exist yet"))
                         .hint("run `lake bronze` first"));
                 }
-                (Layer::Bronze, Some(table)) if catalog::never_written(table) => {
-                    return Err(Error::input(format!("`{upstream}`, which `{reader}` reads, is still empty"))
-                        .hint("run `lake produce` and `lake bronze` first"));
-                }
                 (Layer::Silver | Layer::Gold, _) if !standing.contains_key(upstream) => {
                     return Err(Error::input(format!("`{upstream}`, which `{reader}` reads, was never built"))
                         .hint(format!("run `lake promote {}` first, or `lake promote all`", upstream.layer())));
