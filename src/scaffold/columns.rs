@@ -21,9 +21,19 @@ pub(super) fn named(columns: &[source::Column]) -> Vec<Column> {
     let named = columns.iter().enumerate().map(|(index, column)| {
         let wanted = ident::name_from(&column.name).unwrap_or_else(|| format!("column_{}", index + 1));
         let name = free_name(&wanted, &mut taken);
-        Column { bronze: bronze_name(&column.name, &name, columns), name, source: column.clone() }
+        Column { bronze: bronze_name(&column.name, &name, columns), name, source: castable(column.clone()) }
     });
     named.collect()
+}
+
+/// Times that are not written as ISO 8601 stay text: with a session time zone set, DataFusion 55's `to_timestamp`
+/// functions answer another type than they announce, and a plain cast reads ISO 8601 only.
+fn castable(mut column: source::Column) -> source::Column {
+    if let Kind::Timestamp { format: Some(format), .. } = &column.kind {
+        column.remark = Some(format!("times written as {format}, kept as text"));
+        column.kind = Kind::Text;
+    }
+    column
 }
 
 /// A record's field fills the column of its own name, else the one [`ident::name_from`] makes of it; a header that
@@ -67,10 +77,8 @@ impl Column {
                 format!("cast({} as {sql_type})", with_point(*comma))
             }
             Kind::Date { format: Some(format) } => format!("to_date({text}, {})", ident::literal(format)),
-            Kind::Timestamp { format: Some(format), .. } => {
-                format!("cast(to_timestamp_micros({text}, {}) as timestamp)", ident::literal(format))
-            }
-            Kind::Timestamp { has_zone: false, .. } => format!("cast(to_timestamp_micros({text}) as timestamp)"),
+            // `named` leaves no other format.
+            Kind::Timestamp { has_zone: false, .. } => format!("cast({text} as timestamp)"),
             Kind::Timestamp { has_zone: true, .. } => {
                 format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
             }
