@@ -11,7 +11,7 @@ use std::process::{Command, Output as ProcessOutput, Stdio};
 
 /// Says that something is not tested here. Written past the test runner, which would keep it to itself.
 pub fn left_out(what: &str) {
-    writeln!(std::io::stderr(), "left out: {what}").unwrap();
+    std::io::stderr().write_all(format!("left out: {what}\n").as_bytes()).unwrap();
 }
 
 /// A project in a temporary folder of its own. Its environment holds nothing of the caller's settings, so that
