@@ -300,6 +300,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_that_a_shell_would_read_is_refused() {
+        assert_eq!(text(Path::new("/srv/my shop's książki")).unwrap(), "/srv/my shop's książki");
+        for bad in ["/srv/$(id)", "/srv/`id`", "/srv/a\"b", "/srv/a\\b", "/srv/a\nb"] {
+            assert_eq!(text(Path::new(bad)).unwrap_err().kind(), Kind::Config, "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_ready_server_is_told_from_a_starting_one() {
         let file = |status: &str| format!("4711\n/data\n1700000000\n5433\n\n127.0.0.1\n  123  0\n{status}\n");
         assert_eq!(ready_port(&file("ready   ")), Some(5433));
