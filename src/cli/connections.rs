@@ -81,7 +81,7 @@ impl Connections {
             return Ok(WarehouseConfig { url, password, schema });
         }
         let screen = self.screen.clone();
-        let address = self.parts.postgres(&|line| screen.line(line)).await?;
+        let address = self.parts.postgres(&|news| screen.news(news)).await?;
         Ok(WarehouseConfig { url: address.url, password: Some(address.password), schema })
     }
 
@@ -124,10 +124,10 @@ impl Connections {
         !self.stop.requested()
     }
 
-    /// Leaves the embedded parts; those nobody else uses end. A stop asked for earlier does not shorten the
-    /// wait for others, one that comes now does.
+    /// Leaves the embedded parts; those nobody else uses end. A stop, asked for earlier or now, ends the wait
+    /// for others.
     pub async fn close(self) -> Result<()> {
         let Connections { parts, screen, stop, .. } = self;
-        parts.stop(&|line| screen.line(line), &|| stop.requested()).await
+        parts.stop(&|news| screen.news(news), &|| stop.requested()).await
     }
 }

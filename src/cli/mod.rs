@@ -134,6 +134,18 @@ impl Verb {
     }
 }
 
+/// How a command ended, and what went wrong when the embedded parts were left after it.
+struct Ending {
+    outcome: Result<Answer>,
+    unclosed: Option<Error>,
+}
+
+impl Ending {
+    fn new(outcome: Result<Answer>) -> Ending {
+        Ending { outcome, unclosed: None }
+    }
+}
+
 /// Parses the process' arguments, runs the command and yields its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().and_then(check_format).unwrap_or_else(|error| error.exit());
@@ -146,8 +158,8 @@ pub fn main() -> ExitCode {
     let screen = Screen::new(Detail::choose(cli.globals.quiet, cli.globals.no_progress, dumb));
     telemetry::start(&screen, cli.globals.verbose, cli.globals.quiet, colour);
     let format = cli.globals.output;
-    let outcome = on_a_deep_stack(|| start(cli, &env, &screen));
-    conclude(outcome, format, colour, &screen)
+    let ending = on_a_deep_stack(|| start(cli, &env, &screen)).unwrap_or_else(|failure| Ending::new(Err(failure)));
+    conclude(ending, format, colour, &screen)
 }
 
 /// CSV is for rows, and only `query` has rows.
@@ -168,10 +180,10 @@ fn on_a_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T
     })
 }
 
-fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<Answer> {
+fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<Ending> {
     let Cli { globals, command } = cli;
     let verb = match command {
-        Command::Init(args) => return init::run(args),
+        Command::Init(args) => return Ok(Ending::new(init::run(args))),
         Command::Verb(verb) => verb,
     };
     let format = globals.output;
@@ -181,10 +193,10 @@ fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<An
         .thread_stack_size(STACK_BYTES)
         .build()
         .context(Kind::Internal, || "start the runtime")?;
-    let outcome = runtime.block_on(perform(verb, config, format, screen));
+    let ending = runtime.block_on(perform(verb, config, format, screen));
     // A blocking read of a thread that was told to stop must not hold the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome
+    ending
 }
 
 fn configuration(globals: Globals, env: &BTreeMap<String, String>) -> Result<Config> {
@@ -202,30 +214,39 @@ fn configuration(globals: Globals, env: &BTreeMap<String, String>) -> Result<Con
     Config::load(&project, env, &flags)
 }
 
-async fn perform(verb: Verb, config: Config, format: Format, screen: &Screen) -> Result<Answer> {
+async fn perform(verb: Verb, config: Config, format: Format, screen: &Screen) -> Result<Ending> {
     let stop = Stop::default();
     signals::watch(stop.clone(), screen.clone())?;
     let mut connections = Connections::new(config, format, screen.clone(), stop.clone());
     let outcome = verb.run(&mut connections).await;
-    let ended = connections.close().await.and_then(|()| stop.check());
-    let answer = outcome?;
-    Ok(match ended {
-        Ok(()) => answer,
-        Err(failure) => answer.failing(Some(failure)),
-    })
+    let unclosed = connections.close().await.err();
+    Ok(Ending { outcome: outcome.map(|answer| answer.failing(stop.check().err())), unclosed })
 }
 
-fn conclude(outcome: Result<Answer>, format: Format, colour: bool, screen: &Screen) -> ExitCode {
+fn conclude(ending: Ending, format: Format, colour: bool, screen: &Screen) -> ExitCode {
     screen.clear();
+    let Ending { outcome, unclosed } = ending;
     let (answer, failure) = match outcome {
         Ok(answer) => answer.split(),
         Err(failure) => (Answer::written(), Some(failure)),
+    };
+    let (failure, unclosed) = match failure {
+        None => (unclosed, None),
+        failure => (failure, unclosed),
     };
     let failure = match answer.print(format, failure.as_ref()) {
         Ok(()) => failure,
         Err(unwritten) => failure.or(Some(unwritten)),
     };
-    match failure.as_ref().map(|failure| (failure, failure.kind())) {
+    let code = tell(failure.as_ref(), colour, screen);
+    if let Some(unclosed) = unclosed {
+        screen.write(warning(&unclosed).as_bytes());
+    }
+    code
+}
+
+fn tell(failure: Option<&Error>, colour: bool, screen: &Screen) -> ExitCode {
+    match failure.map(|failure| (failure, failure.kind())) {
         None | Some((_, Kind::Interrupted(READER_GONE))) => ExitCode::SUCCESS,
         Some((_, kind @ Kind::Interrupted(_))) => {
             screen.line("stopped");
@@ -236,4 +257,10 @@ fn conclude(outcome: Result<Answer>, format: Format, colour: bool, screen: &Scre
             ExitCode::from(kind.exit_code())
         }
     }
+}
+
+/// A second failure, told on one line below the first.
+fn warning(error: &Error) -> String {
+    let causes: String = error.causes().iter().map(|cause| format!(": {cause}")).collect();
+    format!("warning: {error}{causes}\n")
 }

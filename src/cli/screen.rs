@@ -3,8 +3,9 @@
 //! Everything a command says on stderr goes through a [`Screen`], log lines included, so that a bar never
 //! tears a line. The only user of indicatif.
 
+use crate::embedded::News;
 use crate::flow::{Event, Progress};
-use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,14 @@ impl Screen {
         }
     }
 
+    /// What an embedded part tells.
+    pub fn news(&self, news: News<'_>) {
+        match news {
+            News::Line(text) => self.line(text),
+            News::Fetched { name, bytes, total } => self.fetched(name, bytes, total),
+        }
+    }
+
     /// Bytes that must be seen whatever the detail: errors and log lines.
     pub fn write(&self, bytes: &[u8]) {
         // Stderr that cannot be written to leaves nobody to tell.
@@ -98,12 +107,40 @@ impl Screen {
                 ProgressBar::new_spinner().with_style(style("{prefix:<24} {spinner} {human_pos} rows  {per_sec}{msg}"))
             }
         };
-        let bar = self.bars.add(bar.with_prefix(name.clone()));
-        bar.enable_steady_tick(Duration::from_millis(200));
+        let bar = self.add(bar.with_prefix(name.clone()));
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = stages.insert(name, Stage { bar, rejects: 0 }) {
             earlier.bar.finish_and_clear();
         }
+    }
+
+    fn add(&self, bar: ProgressBar) -> ProgressBar {
+        let bar = self.bars.add(bar);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        bar
+    }
+
+    /// A bar of bytes; a line at each quarter where there are no bars.
+    fn fetched(&self, name: &str, bytes: u64, total: Option<u64>) {
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = stages.entry(name.to_string()).or_insert_with(|| {
+            let bar = ProgressBar::new(total.unwrap_or(0)).with_position(bytes).with_prefix(name.to_string());
+            let template = "{prefix:<24} {wide_bar:.cyan/blue} {decimal_bytes}/{decimal_total_bytes}  {eta}";
+            Stage { bar: self.add(bar.with_style(style(template))), rejects: 0 }
+        });
+        let before = stage.bar.position();
+        stage.bar.set_position(bytes);
+        let all = total.filter(|all| *all > 0);
+        if all == Some(bytes) {
+            stage.bar.finish_and_clear();
+            self.bars.remove(&stage.bar);
+            stages.remove(name);
+        }
+        drop(stages);
+        let Some(all) = all.filter(|all| self.detail == Detail::Lines && before * 4 / all < bytes * 4 / all) else {
+            return;
+        };
+        self.line(&format!("{name}: {} of {} fetched", DecimalBytes(bytes), DecimalBytes(all)));
     }
 
     fn advance(&self, name: &str, rows: u64, rejects: u64) {

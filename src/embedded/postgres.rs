@@ -5,10 +5,10 @@
 //! asked of its own `postmaster.pid`, so one that was killed, or whose starter was, is recognised.
 //! Fsync stays on; it listens on 127.0.0.1 only, on no socket file, with a generated password.
 
-use super::Say;
 use super::binaries::{Programs, Search};
 use super::home::Home;
 use super::lock::{Lock, Share};
+use super::{News, Say};
 use crate::error::{Context, Error, Kind, Result};
 use std::fmt;
 use std::io::Write;
@@ -23,8 +23,10 @@ use tokio::io::AsyncWriteExt;
 const NAME: &str = "lake";
 /// Seconds `pg_ctl` waits; recovery after a crash counts in.
 const PATIENCE_SECONDS: &str = "120";
-/// A port can be taken between choosing and using it, and a killed server's children take a moment to go.
-const STARTS: u32 = 5;
+/// Longest time for starts that fail for a passing reason: a port taken between choosing and using it, a killed
+/// server's children that take a moment to go, a server whose pid file was deleted. The last ends itself when it
+/// looks for the file, which is once a minute.
+const STARTING: Duration = Duration::from_secs(75);
 const SETTINGS: &str = "
 # Written by lake.
 listen_addresses = '127.0.0.1'
@@ -66,7 +68,7 @@ impl Borrowed {
         let password = server.initialised(dot_lake, say).await?;
         let port = match server.running().await? {
             Some(port) => port,
-            None => server.start(dot_lake).await?,
+            None => server.start(dot_lake, say).await?,
         };
         drop(start);
         let url = format!("postgres://{NAME}@127.0.0.1:{port}/{NAME}?sslmode=disable");
@@ -106,7 +108,7 @@ impl Server {
                     .hint(format!("delete {data}: `lake load-warehouse` fills a new one from the lake"))
             });
         }
-        say("making a PostgreSQL cluster for the embedded warehouse");
+        say(News::Line("making a PostgreSQL cluster for the embedded warehouse"));
         let password = match known {
             Some(password) => password,
             None => write_password(&path)?,
@@ -171,11 +173,13 @@ impl Server {
         }
     }
 
-    async fn start(&self, dot_lake: &Path) -> Result<u16> {
+    async fn start(&self, dot_lake: &Path, say: Say<'_>) -> Result<u16> {
         let (data, log) = (self.home.data(), self.home.log());
         let remembered = dot_lake.join("postgres.address");
         let mut wanted = last_port(&remembered);
-        for start in 1..=STARTS {
+        let since = Instant::now();
+        let mut pause = Duration::from_millis(500);
+        loop {
             let port = free_port(wanted.take())?;
             let options = format!("-p {port}");
             let arguments =
@@ -186,15 +190,20 @@ impl Server {
                 return Ok(port);
             }
             let said = tail(&log);
-            let passing = said.contains("could not bind") || said.contains("pre-existing shared memory");
-            if start == STARTS || !passing {
+            let runs_on = said.contains("pre-existing shared memory");
+            if since.elapsed() > STARTING || !(runs_on || said.contains("could not bind")) {
                 return Err(Error::unavailable(format!("the PostgreSQL in `{}` does not start", data.display()))
                     .hint(format!("read {}", log.display()))
                     .caused_by(said));
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            if runs_on && pause > Duration::from_secs(1) {
+                say(News::Line(
+                    "the embedded PostgreSQL still runs although its pid file is gone: waiting for its end",
+                ));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
         }
-        Err(Error::internal("no start of PostgreSQL was tried"))
     }
 
     async fn stop(&self) -> Result<()> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-fn quiet(_: &str) {}
+fn quiet(_: News<'_>) {}
 
 fn parts_in(dot_lake: &Path) -> Parts {
     Parts::new(dot_lake.to_path_buf(), Search { cache: dot_lake.join("cache"), ..Search::default() })
@@ -173,7 +173,7 @@ async fn postgres_is_fetched_when_the_machine_has_none() {
     let cache = folder.path().join("cache");
     let search = Search { cache: cache.clone(), ..Search::default() };
     let account = Account::of(&cache).await.unwrap();
-    let programs = search.find(account, Some(18), &|text| eprintln!("{text}")).await.unwrap();
+    let programs = search.find(account, Some(18), &|news| eprintln!("{news:?}")).await.unwrap();
     assert_eq!(programs.major, 18);
     let mut parts =
         Parts::new(folder.path().join(".lake"), Search { explicit: Some(programs.bin), cache, ..Search::default() });

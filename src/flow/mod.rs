@@ -100,6 +100,14 @@ impl Stop {
         }
     }
 
+    /// The outcome of `work`, which is dropped when a stop is requested before it.
+    pub async fn before<T>(&self, work: impl Future<Output = crate::error::Result<T>>) -> crate::error::Result<T> {
+        tokio::select! {
+            done = work => done,
+            interrupted = self.asked() => Err(interrupted),
+        }
+    }
+
     /// `Err(Interrupted)` once a stop was requested.
     pub fn check(&self) -> crate::error::Result<()> {
         match self.0.load(std::sync::atomic::Ordering::SeqCst) {

@@ -1,6 +1,8 @@
 //! Stop at each failpoint as `kill -9` would, run again, and the result equals the uninterrupted one. Lost replies of
 //! the two commits likewise.
 
+mod embedded;
+
 use crate::support::Project;
 
 /// (verb and its arguments, failpoint)

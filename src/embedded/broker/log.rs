@@ -22,6 +22,7 @@ pub struct Log {
     /// `topic/partition`, for messages.
     name: String,
     file: File,
+    first_offset: i64,
     state: Mutex<State>,
 }
 
@@ -57,15 +58,17 @@ pub struct Slice {
 }
 
 impl Log {
-    /// Opens or creates the file, checks every batch in it and sets a broken end aside.
-    pub fn open(path: &Path, name: String) -> Result<Log> {
+    /// Opens or creates the file, checks every batch in it and sets a broken end aside. Offsets count from
+    /// `first_offset` on, the same one at every opening.
+    pub fn open(path: &Path, name: String, first_offset: i64) -> Result<Log> {
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let failure = || format!("open the log of `{name}` at `{}`", path.display());
         let file = opened.context(Kind::Unavailable, failure)?;
-        let mut state = State::default();
-        recovery::recover(path, &name, &file, |batch| state.take_in(batch)).context(Kind::Unavailable, failure)?;
+        let mut state = State { next_offset: first_offset, ..State::default() };
+        let take_in = |batch: &Batch| state.take_in(batch);
+        recovery::recover(path, &name, &file, first_offset, take_in).context(Kind::Unavailable, failure)?;
         state.durable = state.end;
-        Ok(Log { name, file, state: Mutex::new(state) })
+        Ok(Log { name, file, first_offset, state: Mutex::new(state) })
     }
 
     /// Stores one batch and returns its first offset; one that was stored before is answered with that offset.
@@ -97,6 +100,11 @@ impl Log {
         Ok(())
     }
 
+    /// The offset of the first record there is or will be.
+    pub fn first_offset(&self) -> i64 {
+        self.first_offset
+    }
+
     /// The offset the next record gets.
     pub fn next_offset(&self) -> i64 {
         self.state().next_offset
@@ -106,7 +114,7 @@ impl Log {
     pub fn locate(&self, offset: i64, max_bytes: usize) -> Result<Slice, Code> {
         let (entry, end) = {
             let state = self.state();
-            if offset < 0 || offset > state.next_offset {
+            if offset < self.first_offset || offset > state.next_offset {
                 return Err(Code::OffsetOutOfRange);
             }
             if offset == state.next_offset {
@@ -242,7 +250,7 @@ mod tests {
     use super::*;
 
     fn open(path: &Path) -> Log {
-        Log::open(path, "t/0".into()).unwrap()
+        Log::open(path, "t/0".into(), 0).unwrap()
     }
 
     fn read(log: &Log, offset: i64, max_bytes: usize) -> Vec<u8> {

@@ -18,7 +18,7 @@
 //! ```text
 //! serve      connections, frames, limits
 //! requests   one frame in, one reply out; what concerns the cluster      transfer   produce, fetch, offsets
-//! store      topics, producer ids, directory lock
+//! store      topics, producer ids, directory lock     ends       offsets of topics that were lost
 //! log        one partition      recovery   its check at start      producers   its duplicates
 //! batch      a batch's header   wire       primitive encodings
 //! ```
@@ -27,6 +27,7 @@
 //! Only versions without the flexible encoding are spoken (ApiVersions v3 is the exception).
 
 mod batch;
+mod ends;
 mod log;
 mod producers;
 mod recovery;
@@ -40,7 +41,7 @@ use crate::error::{Context, Error, Kind, Result};
 use requests::Responder;
 use serve::Server;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -81,8 +82,14 @@ impl Broker {
     /// Checks and opens the directory, then listens. A directory in use is a `Conflict`, an address that is
     /// not loopback a `Config` error, one in use `Unavailable`.
     pub fn start(config: &BrokerConfig) -> Result<Broker> {
+        Broker::start_noting(config, None)
+    }
+
+    /// As [`Broker::start`], and notes in the file `ends`, which lies outside the directory, how far each
+    /// partition is: a topic that was lost goes on at its offsets when it is made again.
+    pub fn start_noting(config: &BrokerConfig, ends: Option<&Path>) -> Result<Broker> {
         check(config)?;
-        let store = Arc::new(Store::open(&config.dir)?);
+        let store = Arc::new(Store::open(&config.dir, ends)?);
         let listener = TcpListener::bind(config.address);
         let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listener.map_err(|cause| {

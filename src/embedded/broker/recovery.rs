@@ -10,12 +10,18 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Hands each sound batch to `take_in`, in order, and leaves the file ending with the last one, on the disk.
-pub fn recover(path: &Path, name: &str, mut file: &File, mut take_in: impl FnMut(&Batch)) -> io::Result<()> {
+pub fn recover(
+    path: &Path,
+    name: &str,
+    mut file: &File,
+    first_offset: i64,
+    mut take_in: impl FnMut(&Batch),
+) -> io::Result<()> {
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(0))?;
     let mut input = BufReader::with_capacity(1 << 20, file);
     let mut bytes = Vec::new();
-    let (mut sound, mut next_offset) = (0, 0);
+    let (mut sound, mut next_offset) = (0, first_offset);
     while let Some(batch) = next_batch(&mut input, size - sound, &mut bytes)? {
         if !batch.is_stored_at(next_offset, &bytes) {
             break;

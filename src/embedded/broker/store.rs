@@ -4,10 +4,12 @@
 //! lock                        held while a broker runs
 //! producer-ids                the next producer id, as text
 //! topics/<topic>/<n>.log      one file per partition
+//! topics/<topic>/first-offsets   where they begin, as JSON, in a topic that was made again (see `ends`)
 //! topics/<topic>/<n>.log.cut-<position>   what a start found broken behind the last sound batch
 //! creating/<topic>/           a topic until it is whole
 //! ```
 
+use super::ends::Ends;
 use super::log::Log;
 use super::wire::Code;
 use crate::error::{Context, Error, Kind, Result};
@@ -21,6 +23,8 @@ use std::time::Instant;
 /// Each partition is an open file; a thousand is what a process may have open without asking.
 pub const MAX_PARTITIONS: usize = 512;
 
+const FIRST_OFFSETS: &str = "first-offsets";
+
 /// The partitions of one topic, in order.
 pub type Topic = Arc<Vec<Log>>;
 
@@ -28,12 +32,14 @@ pub struct Store {
     dir: PathBuf,
     topics: RwLock<BTreeMap<String, Topic>>,
     next_producer_id: Mutex<i64>,
+    ends: Ends,
     pub growth: Growth,
     lock: File,
 }
 
 impl Store {
-    pub fn open(dir: &Path) -> Result<Store> {
+    /// `ends`: a file outside `dir`, see [`Ends`].
+    pub fn open(dir: &Path, ends: Option<&Path>) -> Result<Store> {
         let failure = || format!("open the broker's directory `{}`", dir.display());
         fs::create_dir_all(dir.join("topics")).context(Kind::Unavailable, failure)?;
         let lock = lock(dir)?;
@@ -41,13 +47,16 @@ impl Store {
         let topics = open_topics(&dir.join("topics"))?;
         let highest = topics.values().flat_map(|topic| topic.iter()).filter_map(Log::highest_producer_id).max();
         let next_producer_id = noted_producer_id(dir)?.max(highest.map_or(0, |id| id.saturating_add(1)));
-        Ok(Store {
+        let store = Store {
             dir: dir.to_path_buf(),
             topics: RwLock::new(topics),
             next_producer_id: Mutex::new(next_producer_id),
+            ends: Ends::open(ends)?,
             growth: Growth::default(),
             lock,
-        })
+        };
+        store.note_ends().context(Kind::Unavailable, failure)?;
+        Ok(store)
     }
 
     pub fn topic(&self, name: &str) -> Option<Topic> {
@@ -95,7 +104,13 @@ impl Store {
         let (draft, topics) = (self.dir.join("creating").join(name), self.dir.join("topics"));
         remove_if_there(&draft).context(Kind::Unavailable, failure)?;
         fs::create_dir_all(&draft).context(Kind::Unavailable, failure)?;
-        let logs = open_logs(&draft, name, partitions as usize)?;
+        let first_offsets = self.ends.of(name, partitions as usize);
+        if first_offsets.iter().any(|first| *first > 0) {
+            let text = serde_json::to_vec(&first_offsets).context(Kind::Internal, failure)?;
+            fs::write(draft.join(FIRST_OFFSETS), text).context(Kind::Unavailable, failure)?;
+            tracing::warn!("the records topic `{name}` once held are gone; it goes on at offsets {first_offsets:?}");
+        }
+        let logs = open_logs(&draft, name, &first_offsets)?;
         sync_dir(&draft)
             .and_then(|()| fs::rename(&draft, topics.join(name)))
             .and_then(|()| sync_dir(&topics))
@@ -120,7 +135,12 @@ impl Store {
     pub fn flush(&self) -> io::Result<()> {
         let topics: Vec<Topic> = self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let flushed: Vec<_> = topics.iter().flat_map(|topic| topic.iter()).map(Log::flush).collect();
-        flushed.into_iter().collect()
+        flushed.into_iter().collect::<io::Result<()>>().and(self.note_ends())
+    }
+
+    fn note_ends(&self) -> io::Result<()> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.ends.note(topics.into_iter().map(|(name, logs)| (name, logs.iter().map(Log::next_offset).collect())))
     }
 
     pub fn release(&self) -> io::Result<()> {
@@ -215,13 +235,26 @@ fn open_topics(dir: &Path) -> Result<BTreeMap<String, Topic>> {
     let open = |name: String| {
         let topic = dir.join(&name);
         let partitions = count_logs(&topic)?;
-        Ok((name.clone(), Topic::new(open_logs(&topic, &name, partitions)?)))
+        let first_offsets = noted_first_offsets(&topic, partitions)?;
+        Ok((name.clone(), Topic::new(open_logs(&topic, &name, &first_offsets)?)))
     };
     names.into_iter().filter(|name| is_topic_name(name)).map(open).collect()
 }
 
-fn open_logs(dir: &Path, topic: &str, partitions: usize) -> Result<Vec<Log>> {
-    (0..partitions).map(|n| Log::open(&dir.join(format!("{n}.log")), format!("{topic}/{n}"))).collect()
+fn open_logs(dir: &Path, topic: &str, first_offsets: &[i64]) -> Result<Vec<Log>> {
+    let open = |(n, first): (usize, &i64)| Log::open(&dir.join(format!("{n}.log")), format!("{topic}/{n}"), *first);
+    first_offsets.iter().enumerate().map(open).collect()
+}
+
+fn noted_first_offsets(topic: &Path, partitions: usize) -> Result<Vec<i64>> {
+    let path = topic.join(FIRST_OFFSETS);
+    let failure = || format!("read `{}`", path.display());
+    let mut noted: Vec<i64> = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => serde_json::from_slice(&read.context(Kind::Unavailable, failure)?).context(Kind::Input, failure)?,
+    };
+    noted.resize(partitions, 0);
+    Ok(noted)
 }
 
 /// How many partitions a topic has; a missing one is an error, because creating it anew would hide a loss.
@@ -277,7 +310,29 @@ mod tests {
     use super::*;
 
     fn open(dir: &Path) -> Result<Store> {
-        Store::open(dir)
+        Store::open(dir, None)
+    }
+
+    #[test]
+    fn a_topic_that_was_lost_goes_on_at_its_offsets() {
+        let folder = tempfile::tempdir().unwrap();
+        let (dir, ends) = (folder.path().join("broker"), folder.path().join("broker.ends"));
+        let open = || Store::open(&dir, Some(&ends)).unwrap();
+        let store = open();
+        let topic = store.create("books", 2).unwrap();
+        topic[1].append(&Draft::plain(&[1, 2, 3]).bytes()).unwrap();
+        store.flush().unwrap();
+        drop((store, topic));
+        fs::remove_dir_all(&dir).unwrap();
+        drop(open()); // a start without the topic forgets nothing
+        let topic = open().create("books", 3).unwrap();
+        let bounds =
+            |topic: &Topic| topic.iter().map(|log| (log.first_offset(), log.next_offset())).collect::<Vec<_>>();
+        assert_eq!(bounds(&topic), [(0, 0), (3, 3), (0, 0)]);
+        assert_eq!(topic[1].locate(2, 100).err(), Some(Code::OffsetOutOfRange));
+        assert_eq!(topic[1].append(&Draft::plain(&[4]).bytes()), Ok(3));
+        drop(topic);
+        assert_eq!(bounds(&open().topic("books").unwrap()), [(0, 0), (3, 4), (0, 0)]);
     }
 
     #[test]

@@ -357,7 +357,7 @@ fn noise_is_survived() {
     let seed = given.unwrap_or_else(|| u64::from(std::process::id()) | 1 << 40);
     println!("LAKE_TEST_SEED={seed}");
     let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(dir.path()).unwrap());
+    let store = Arc::new(Store::open(dir.path(), None).unwrap());
     store.create("t", 1).unwrap();
     store.growth.end(); // fetches must not wait
     let responder = Responder { store, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)) };
@@ -382,6 +382,6 @@ fn noise_is_survived() {
     assert!(answered > 1_000 && malformed > 1_000, "{answered} {malformed}");
     drop(responder);
     // Whatever was stored meanwhile is sound.
-    Store::open(dir.path()).unwrap();
+    Store::open(dir.path(), None).unwrap();
     assert!(std::fs::read_dir(dir.path().join("topics/t")).unwrap().count() == 1, "nothing had to be cut");
 }

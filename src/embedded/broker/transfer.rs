@@ -46,7 +46,7 @@ impl Responder {
         write_topics(out, &topics, |out, topic, (partition, records)| {
             let stored = match refusal {
                 Some(code) => Err(code),
-                None => self.store.on_log(topic, *partition, |log| log.append(records)),
+                None => self.store.on_log(topic, *partition, |log| Ok((log.append(records)?, log.first_offset()))),
             };
             if let (0, Err(code)) = (acks, stored) {
                 tracing::warn!("records of {topic}/{partition} sent without acknowledgement were refused: {code:?}");
@@ -126,7 +126,7 @@ impl Responder {
                 // The first batch is returned whole whatever the limits, or a reader would never get past it.
                 let may_take = bytes == 0 || room > 0;
                 let slice = may_take.then(|| log.locate(partition.offset, partition.max_bytes.min(room)));
-                Ok((slice.transpose()?, log.next_offset()))
+                Ok((slice.transpose()?, Bounds::of(log)))
             });
             if let Ok((Some(slice), _)) = located {
                 bytes += slice.length;
@@ -142,8 +142,8 @@ impl Responder {
 
     fn write_found(&self, topic: &str, found: &Found, version: i16, out: &mut Writer) {
         let mark = out.mark();
-        let written = found.located.and_then(|(slice, high_watermark)| {
-            write_fetched(found.partition, Code::None, high_watermark, version, out);
+        let written = found.located.and_then(|(slice, bounds)| {
+            write_fetched(found.partition, Code::None, bounds, version, out);
             let Some(slice) = slice else {
                 out.i32(0);
                 return Ok(());
@@ -152,7 +152,7 @@ impl Responder {
         });
         if let Err(code) = written {
             out.rewind(mark);
-            write_fetched(found.partition, code, -1, version, out);
+            write_fetched(found.partition, code, Bounds { first: -1, next: -1 }, version, out);
             out.i32(0); // no records: null would break clients
         }
     }
@@ -174,8 +174,21 @@ struct WantedPartition {
 
 struct Found {
     partition: i32,
-    /// What can be sent, if there is room, and the high watermark.
-    located: Result<(Option<Slice>, i64), Code>,
+    /// What can be sent, if there is room.
+    located: Result<(Option<Slice>, Bounds), Code>,
+}
+
+/// The offsets of a partition: log start and high watermark.
+#[derive(Clone, Copy)]
+struct Bounds {
+    first: i64,
+    next: i64,
+}
+
+impl Bounds {
+    fn of(log: &Log) -> Bounds {
+        Bounds { first: log.first_offset(), next: log.next_offset() }
+    }
 }
 
 impl<'a> Wanted<'a> {
@@ -216,21 +229,23 @@ fn at_least_zero(number: i32) -> usize {
 fn find_offset(log: &Log, time: i64) -> Result<Option<(i64, i64)>, Code> {
     match time {
         LATEST => Ok(Some((-1, log.next_offset()))),
-        EARLIEST => Ok(Some((-1, 0))),
+        EARLIEST => Ok(Some((-1, log.first_offset()))),
         0.. => log.first_at(time),
         _ => Err(Code::InvalidRequest),
     }
 }
 
-fn write_stored(partition: i32, stored: Result<i64, Code>, version: i16, out: &mut Writer) {
+/// `stored`: the offset of the first record, and that of the log's.
+fn write_stored(partition: i32, stored: Result<(i64, i64), Code>, version: i16, out: &mut Writer) {
+    let (offset, log_start) = stored.unwrap_or((-1, -1));
     out.i32(partition);
     out.code(stored.err().unwrap_or(Code::None));
-    out.i64(stored.unwrap_or(-1));
+    out.i64(offset);
     if version >= 2 {
         out.i64(-1); // log append time: records keep their own
     }
     if version >= 5 {
-        out.i64(0); // log start
+        out.i64(log_start);
     }
     if version >= 8 {
         out.array::<()>(&[], |_, ()| ()); // errors of single records
@@ -239,13 +254,13 @@ fn write_stored(partition: i32, stored: Result<i64, Code>, version: i16, out: &m
 }
 
 /// All of a fetched partition but its records.
-fn write_fetched(partition: i32, code: Code, high_watermark: i64, version: i16, out: &mut Writer) {
+fn write_fetched(partition: i32, code: Code, Bounds { first, next }: Bounds, version: i16, out: &mut Writer) {
     out.i32(partition);
     out.code(code);
-    out.i64(high_watermark);
-    out.i64(high_watermark); // last stable offset: nothing is ever open
+    out.i64(next); // high watermark
+    out.i64(next); // last stable offset: nothing is ever open
     if version >= 5 {
-        out.i64(if code == Code::None { 0 } else { -1 }); // log start
+        out.i64(first); // log start
     }
     out.array::<()>(&[], |_, ()| ()); // aborted transactions
     if version >= 11 {
