@@ -9,7 +9,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::flow::checks::summary;
 use crate::flow::{self, query};
 use crate::ident::quote;
-use crate::warehouse::Warehouse;
+use crate::table::Lake;
+use crate::warehouse::{Entry, Warehouse};
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use serde::Serialize;
@@ -29,7 +30,8 @@ struct Report {
     addresses: up::Addresses,
 }
 
-/// The query whose answer is shown at the end, over the loaded tables as `gold.x`; optional.
+/// The query whose answer is shown at the end; optional. Like the scripts of `sql/warehouse` it names tables
+/// plainly: the search path finds them, whatever warehouse.schema says.
 const SHOWN: &str = "sql/demo.sql";
 
 pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
@@ -50,7 +52,7 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
     let text = [
         layers,
         format!("tests: {}\n", summary(&tests.tests)),
-        format!("from PostgreSQL:\n{sql}\n{}", rows::table(&result)?),
+        format!("from PostgreSQL, schema {}:\n{sql}\n{}", connections.config.warehouse.schema, rows::table(&result)?),
         closing(&addresses, nothing_to_do),
     ]
     .join("\n");
@@ -87,12 +89,11 @@ async fn layers(connections: &mut Connections) -> Result<String> {
 
 /// The answer to the project's own query, else the first rows of the first loaded table.
 async fn result(connections: &mut Connections) -> Result<(String, Vec<RecordBatch>)> {
-    let schema = quote(&connections.config.warehouse.schema);
-    let own = own_query(&connections.config.project.join(SHOWN))?;
+    let lake = connections.lake().await?;
     let mut warehouse = connections.warehouse().await?;
-    let sql = match own {
-        Some(sql) => sql.replace("gold.", &format!("{schema}.")),
-        None => first_rows(warehouse.as_mut()).await?,
+    let sql = match own_query(&connections.config.project.join(SHOWN))? {
+        Some(sql) => sql,
+        None => first_rows(&lake, warehouse.as_mut()).await?,
     };
     let rows = query::warehouse(warehouse.as_mut(), &sql).await?.batches.try_collect().await?;
     Ok((sql, rows))
@@ -106,13 +107,12 @@ fn own_query(path: &Path) -> Result<Option<String>> {
     }
 }
 
-async fn first_rows(warehouse: &mut dyn Warehouse) -> Result<String> {
-    let loaded = warehouse.ledger().await?;
-    let Some(first) = loaded.first() else {
+async fn first_rows(lake: &Lake, warehouse: &mut dyn Warehouse) -> Result<String> {
+    let loaded = flow::load::loaded(lake, warehouse).await?;
+    let Some((_, table)) = loaded.first().and_then(Entry::place) else {
         return Err(Error::check_failed("nothing was loaded: the project has no Gold table"));
     };
-    let table: Vec<String> = first.table.split('.').map(quote).collect();
-    Ok(format!("select * from {} limit 5", table.join(".")))
+    Ok(format!("select * from {} limit 5", quote(table)))
 }
 
 fn closing(addresses: &up::Addresses, nothing_to_do: bool) -> String {

@@ -30,6 +30,12 @@ pub fn refused(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| !matches!(&code.code()[..2], "08" | "57" | "58") && code.code() != "40003")
 }
 
+/// What depends on the column that a statement would have dropped or changed, in the server's words.
+pub fn dependents(error: &tokio_postgres::Error) -> Option<String> {
+    let answer = error.as_db_error().filter(|answer| matches!(answer.code().code(), "2BP01" | "0A000"))?;
+    Some(answer.detail()?.replace('\n', ", "))
+}
+
 fn kind(code: &str) -> Kind {
     match (code, &code[..2]) {
         ("40001" | "40P01" | "55P03", _) => Kind::Conflict,

@@ -1,34 +1,40 @@
-//! The ledger: which version of which lake's table stands in the warehouse, written in the same
-//! transaction as the rows. It lives in schema `lake`, beside the digests of the scripts last run.
+//! The ledger: which version of which lake's table stands in the warehouse, and which columns of it are
+//! the lake's, written in the same transaction as the rows. It lives in schema `lake`, beside the digests
+//! of the scripts last run.
+//!
+//! It is a table like any other, which people can edit: what is not as it was written is refused.
 
 use super::ddl::ensure_schema;
 use super::failure::Attempt;
-use crate::error::Result;
+use crate::error::{Cause, Error, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use tokio_postgres::types::{FromSql, ToSql};
 use tokio_postgres::{Client, Row, Transaction};
 
 const TABLES: &str = "create table if not exists lake.ledger (
     table_name text primary key, lake_id text not null, table_id text, delta_version bigint not null,
     run bigint not null, schema_hash text not null, rows bigint not null, load_id uuid not null,
-    loaded_at timestamp with time zone not null default now());
-alter table lake.ledger add column if not exists table_id text;
+    loaded_at timestamp with time zone not null default now(), columns text[]);
+alter table lake.ledger add column if not exists table_id text, add column if not exists columns text[];
 comment on table lake.ledger is 'Which version of the lake each table holds; written by lake load-warehouse';
 create table if not exists lake.script (schema_name text, path text, digest text not null,
     run_at timestamp with time zone not null default now(), primary key (schema_name, path));
 comment on table lake.script is 'Digest of each sql/warehouse file as last run; written by lake load-warehouse'";
 
-/// The detour through JSON lets it read a ledger that has no `table_id` yet.
+/// The detour through JSON lets it read a ledger of an earlier release, which lacks the last two.
 const READ: &str = "select table_name, lake_id, delta_version, run, schema_hash, rows, load_id::text,
-    to_char(loaded_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_jsonb(ledger) ->> 'table_id'
+    to_char(loaded_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_jsonb(ledger) ->> 'table_id',
+    array(select jsonb_array_elements_text(nullif(to_jsonb(ledger) -> 'columns', 'null')))
     from lake.ledger order by table_name";
 
-const WRITE: &str =
-    "insert into lake.ledger (table_name, lake_id, delta_version, run, schema_hash, rows, load_id, table_id)
-    values ($1, $2, $3, $4, $5, $6, $7::text::uuid, $8) on conflict (table_name) do update set
+const WRITE: &str = "insert into lake.ledger
+    (table_name, lake_id, delta_version, run, schema_hash, rows, load_id, table_id, columns)
+    values ($1::text, $2::text, $3::bigint, $4::bigint, $5::text, $6::bigint, $7::text::uuid, $8::text, $9::text[])
+    on conflict (table_name) do update set
     lake_id = excluded.lake_id, delta_version = excluded.delta_version, run = excluded.run,
     schema_hash = excluded.schema_hash, rows = excluded.rows, load_id = excluded.load_id,
-    table_id = excluded.table_id, loaded_at = now()";
+    table_id = excluded.table_id, columns = excluded.columns, loaded_at = now()";
 
 /// One loaded table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -45,6 +51,10 @@ pub struct Entry {
     /// [`super::Target::digest`] of the contract it was loaded by.
     pub schema_hash: String,
     pub rows: u64,
+    /// Columns the loads wrote, in order: when one leaves the model, it leaves the table. Empty in rows older
+    /// than the column.
+    #[serde(skip)]
+    pub columns: Vec<String>,
     /// The load that wrote this entry; tells one's own commit from another's.
     pub load_id: String,
     /// RFC 3339, UTC; set by the database.
@@ -52,11 +62,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Schema and table; `None` when somebody wrote something else into the ledger. No table of a lake has a
+    /// point in its name, a schema may.
+    pub fn place(&self) -> Option<(&str, &str)> {
+        self.table.rsplit_once('.')
+    }
+
     /// The table's name without its schema when `lake_id` loaded it into `schema`. A database, and even a
     /// schema, may be shared by several projects.
     pub fn name_in(&self, schema: &str, lake_id: &str) -> Option<&str> {
-        let name = self.table.strip_prefix(schema)?.strip_prefix('.')?;
-        (self.lake_id == lake_id).then_some(name)
+        let (own, name) = self.place()?;
+        (own == schema && self.lake_id == lake_id).then_some(name)
     }
 }
 
@@ -66,12 +82,12 @@ pub async fn ensure(transaction: &Transaction<'_>) -> Result<()> {
         return Ok(());
     }
     ensure_schema(transaction, "lake").await?;
-    transaction.batch_execute(TABLES).await.attempt(|| "create the ledger")
+    transaction.batch_execute(TABLES).await.or_else(|error| told(error, "create the ledger"))
 }
 
 async fn complete(transaction: &Transaction<'_>) -> Result<bool> {
-    let sql = "select to_regclass('lake.script') is not null and exists (select from pg_attribute \
-         where attrelid = to_regclass('lake.ledger') and attname = 'table_id' and not attisdropped)";
+    let sql = "select to_regclass('lake.script') is not null and 2 = (select count(*) from pg_attribute \
+         where attrelid = to_regclass('lake.ledger') and attname in ('table_id', 'columns') and not attisdropped)";
     Ok(transaction.query_one(sql, &[]).await.attempt(|| "look for the ledger")?.get(0))
 }
 
@@ -85,46 +101,70 @@ pub async fn read(client: &Client) -> Result<Vec<Entry>> {
     if !exists(client, "lake.ledger").await? {
         return Ok(Vec::new());
     }
-    let rows = client.query(READ, &[]).await.attempt(|| "read the ledger")?;
-    Ok(rows.iter().map(entry).collect())
+    let rows = client.query(READ, &[]).await.or_else(|error| told(error, "read the ledger"))?;
+    rows.iter().map(entry).collect()
 }
 
-fn entry(row: &Row) -> Entry {
-    Entry {
-        table: row.get(0),
-        lake_id: row.get(1),
-        delta_version: row.get(2),
-        run: row.get::<_, i64>(3).unsigned_abs(),
-        schema_hash: row.get(4),
-        rows: row.get::<_, i64>(5).unsigned_abs(),
-        load_id: row.get(6),
-        loaded_at: row.get(7),
-        table_id: row.get::<_, Option<String>>(8).unwrap_or_default(),
+fn entry(row: &Row) -> Result<Entry> {
+    let count = |index| u64::try_from(value::<i64>(row, index)?).map_err(damaged);
+    Ok(Entry {
+        table: value(row, 0)?,
+        lake_id: value(row, 1)?,
+        delta_version: value(row, 2)?,
+        run: count(3)?,
+        schema_hash: value(row, 4)?,
+        rows: count(5)?,
+        load_id: value(row, 6)?,
+        loaded_at: value(row, 7)?,
+        table_id: value::<Option<String>>(row, 8)?.unwrap_or_default(),
+        columns: value(row, 9)?,
+    })
+}
+
+fn value<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
+    row.try_get(index).map_err(damaged)
+}
+
+fn damaged(cause: impl Into<Cause>) -> Error {
+    Error::config("the ledger of the loads (schema `lake` of the warehouse) is not as lake wrote it")
+        .hint("undo what was changed there; or drop the schema `lake`, and: lake load-warehouse --full")
+        .caused_by(cause)
+}
+
+/// A statement of ours that the server does not understand, or whose row it does not take, met other tables
+/// than ours.
+fn told<T>(error: tokio_postgres::Error, what: &str) -> Result<T> {
+    let code = error.code().map_or("", |code| code.code());
+    if code != "42501" && ["22", "23", "42"].iter().any(|class| code.starts_with(class)) {
+        return Err(damaged(error));
     }
+    Err(error).attempt(|| what)
 }
 
 pub async fn write(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<()> {
     for entry in entries {
         let (run, rows) = (entry.run as i64, entry.rows as i64);
-        let Entry { table, lake_id, delta_version, schema_hash, load_id, table_id, .. } = entry;
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-            [table, lake_id, delta_version, &run, schema_hash, &rows, load_id, table_id];
-        transaction.execute(WRITE, &values).await.attempt(|| format!("note `{table}` in the ledger"))?;
+        let Entry { table, lake_id, delta_version, schema_hash, load_id, table_id, columns, .. } = entry;
+        let values: [&(dyn ToSql + Sync); 9] =
+            [table, lake_id, delta_version, &run, schema_hash, &rows, load_id, table_id, columns];
+        let noted = transaction.execute(WRITE, &values).await;
+        noted.or_else(|error| told(error, &format!("note `{table}` in the ledger")))?;
     }
     Ok(())
 }
 
 /// Digest of each script run by loads into `schema`, by its path.
 pub async fn scripts(transaction: &Transaction<'_>, schema: &str) -> Result<BTreeMap<String, String>> {
-    let sql = "select path, digest from lake.script where schema_name = $1";
-    let rows = transaction.query(sql, &[&schema]).await.attempt(|| "read which scripts were run")?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let sql = "select path, digest from lake.script where schema_name = $1::text";
+    let rows = transaction.query(sql, &[&schema]).await;
+    let rows = rows.or_else(|error| told(error, "read which scripts were run"))?;
+    rows.iter().map(|row| Ok((value(row, 0)?, value(row, 1)?))).collect()
 }
 
 pub async fn note_script(transaction: &Transaction<'_>, schema: &str, path: &str, digest: &str) -> Result<()> {
-    let sql = "insert into lake.script (schema_name, path, digest) values ($1, $2, $3) \
+    let sql = "insert into lake.script (schema_name, path, digest) values ($1::text, $2::text, $3::text) \
          on conflict (schema_name, path) do update set digest = excluded.digest, run_at = now()";
-    let what = || format!("note that `{path}` was run");
-    transaction.execute(sql, &[&schema, &path, &digest]).await.attempt(what)?;
+    let noted = transaction.execute(sql, &[&schema, &path, &digest]).await;
+    noted.or_else(|error| told(error, &format!("note that `{path}` was run")))?;
     Ok(())
 }

@@ -5,32 +5,35 @@
 //! Readers go on seeing the old rows until the transaction commits. Equality is the database's own:
 //! nulls are equal, and so are 0 and -0.
 
+use super::catalog::{self, Existing};
 use super::copy::copy;
-use super::ddl::{self, Existing, list};
+use super::ddl::{self, list};
 use super::failure::Attempt;
-use super::{Batches, Changes, Target};
+use super::{Batches, Changes, Target, migrate};
 use crate::error::Result;
 use crate::ident::quote;
 use tokio_postgres::Transaction;
 
 const STAGE: &str = "lake_stage";
 
-/// See [`super::Load::replace`].
+/// See [`super::Load::replace`]. `written` are the columns that loads wrote before.
 pub async fn replace(
     transaction: &Transaction<'_>,
     schema: &str,
     target: &Target,
+    written: &[String],
     mut rows: Batches,
 ) -> Result<Changes> {
     target.check()?;
-    let table = ddl::address(schema, &target.name);
-    let Some(existing) = ddl::existing(transaction, schema, &target.name).await? else {
+    let table = catalog::address(schema, &target.name);
+    let Some(existing) = catalog::existing(transaction, schema, &target.name).await? else {
         run(transaction, target, "create", &ddl::create(schema, target)?).await?;
         return fill(transaction, &table, target, &mut rows).await;
     };
-    let additions = ddl::complete(schema, target, &existing)?;
-    if ddl::standing(transaction, schema, &target.name).await? != super::Standing::Filled {
-        add_columns(transaction, target, &additions).await?;
+    let migration = migrate::plan(schema, target, &existing, written)?;
+    migrate::run(transaction, &migration.widen).await?;
+    if catalog::standing(transaction, schema, &target.name).await? != super::Standing::Filled {
+        migrate::run(transaction, &migration.reshape).await?;
         return fill(transaction, &table, target, &mut rows).await;
     }
     run(transaction, target, "stage rows for", &ddl::create_stage(STAGE, target)?).await?;
@@ -42,8 +45,7 @@ pub async fn replace(
             .await?;
     }
     run(transaction, target, "analyze rows for", &format!("analyze {}", quote(STAGE))).await?;
-    // As late as this: it shuts readers out until the end of the transaction.
-    add_columns(transaction, target, &additions).await?;
+    migrate::run(transaction, &migration.reshape).await?;
     let mut changes = Changes { rows: total, ..Changes::default() };
     let statements = Statements::new(&table, target, &existing);
     changes.deleted = run(transaction, target, "delete rows of", &statements.delete()).await?;
@@ -63,13 +65,6 @@ async fn fill(transaction: &Transaction<'_>, table: &str, target: &Target, rows:
 
 async fn run(transaction: &Transaction<'_>, target: &Target, verb: &str, sql: &str) -> Result<u64> {
     transaction.execute(sql, &[]).await.attempt(|| format!("{verb} `{}`", target.name))
-}
-
-async fn add_columns(transaction: &Transaction<'_>, target: &Target, additions: &[String]) -> Result<()> {
-    for addition in additions {
-        run(transaction, target, "add a column to", addition).await?;
-    }
-    Ok(())
 }
 
 /// The three statements that turn the table `t` into the stage `s`.
@@ -105,12 +100,14 @@ impl<'a> Statements<'a> {
             return format!("delete from {table} t where not exists (select from {stage} s where {same})");
         }
         let columns = list(self.columns.iter().copied());
+        // Names of our own for the columns: one of theirs may be `place`.
+        let own = (0..self.columns.len()).map(|index| format!("c{index}")).collect::<Vec<_>>().join(", ");
         format!(
             "with numbered as (select place, \
-             row_number() over (partition by {columns}, place is null) as copy, \
-             count(*) filter (where place is null) over (partition by {columns}) as wanted \
-             from (select ctid as place, {columns} from {table} union all select null::tid, {columns} from {stage}) b) \
-             delete from {table} t using numbered n where t.ctid = n.place and n.copy > n.wanted"
+             row_number() over (partition by {own}, place is null) as copy, \
+             count(*) filter (where place is null) over (partition by {own}) as wanted \
+             from (select ctid, {columns} from {table} union all select null::tid, {columns} from {stage}) \
+             b (place, {own})) delete from {table} t using numbered n where t.ctid = n.place and n.copy > n.wanted"
         )
     }
 

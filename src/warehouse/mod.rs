@@ -8,8 +8,11 @@
 //! visible together or not at all. Tables stay the same objects from load to load, so that views, grants
 //! and foreign keys of others survive; no reader ever sees an empty or half-filled table.
 //!
+//! What becomes of a table whose model has changed its columns stands in the head of `migrate`.
+//!
 //! To add a database: one file that implements both traits, and one arm in [`connect`].
 
+mod catalog;
 mod connect;
 mod copy;
 mod ddl;
@@ -17,6 +20,8 @@ mod encode;
 mod failure;
 mod ledger;
 mod merge;
+mod migrate;
+mod names;
 mod numeric;
 mod postgres;
 mod query;
@@ -27,6 +32,7 @@ pub(crate) mod throwaway;
 mod tls;
 mod totals;
 
+pub use catalog::column_differences;
 pub use ledger::Entry;
 pub use target::{Column, ForeignKey, Target};
 pub use totals::{Totals, totals};
@@ -48,7 +54,7 @@ use std::path::Path;
 pub struct WarehouseConfig {
     pub url: String,
     pub password: Option<String>,
-    /// Postgres schema that receives the Gold tables.
+    /// Postgres schema that receives the Gold tables; any name Postgres can hold and does not keep for itself.
     pub schema: String,
 }
 
@@ -64,6 +70,7 @@ pub type Batches = BoxStream<'static, Result<RecordBatch>>;
 
 /// Opens the database that `config` names.
 pub async fn connect(config: &WarehouseConfig) -> Result<Box<dyn Warehouse>> {
+    names::check_schema(&config.schema)?;
     match config.url.split("://").next() {
         Some("postgres" | "postgresql") => Ok(Box::new(postgres::Postgres::connect(config).await?)),
         _ => Err(Error::config("the warehouse address is no PostgreSQL address")
@@ -97,7 +104,8 @@ pub trait Warehouse: Send + Sync {
     /// One row per loaded table, by name, of every lake and schema; empty when nothing was ever loaded.
     async fn ledger(&mut self) -> Result<Vec<Entry>>;
 
-    /// Runs one statement that returns rows, read only; the whole result is held in memory as text.
+    /// Runs one statement that returns rows, read only, with the Gold schema first in its search path; the
+    /// whole result is held in memory as text.
     async fn query(&mut self, sql: &str) -> Result<Answer>;
 }
 
@@ -115,8 +123,12 @@ pub trait Load: Send {
     /// What stands where `target` belongs.
     async fn standing(&mut self, target: &Target) -> Result<Standing>;
 
+    /// Refuses targets that the standing tables cannot be brought to, and widens the columns that need it.
+    /// Comes before the first [`Load::replace`] of the load.
+    async fn prepare(&mut self, targets: &[Target]) -> Result<()>;
+
     /// Makes the table hold exactly `rows`, whose columns are the target's in its order. Creates the
-    /// table, or adds missing columns to it; only rows that differ are touched.
+    /// table, or adds and drops columns of it; only rows that differ are touched.
     async fn replace(&mut self, target: &Target, rows: Batches) -> Result<Changes>;
 
     /// Checks pending references, then declares the keys, NOT NULLs and references that are still missing.

@@ -3,8 +3,8 @@
 use super::connect::Address;
 use super::failure::{Attempt, fault, refused};
 use super::{
-    Answer, Batches, Changes, Entry, Load, Outcome, Standing, Target, Warehouse, WarehouseConfig, ddl, ledger, merge,
-    query,
+    Answer, Batches, Changes, Entry, Load, Outcome, Standing, Target, Warehouse, WarehouseConfig, catalog, ddl, ledger,
+    merge, migrate, query,
 };
 use crate::error::{Error, Result};
 use crate::ident::quote;
@@ -29,7 +29,7 @@ pub struct Postgres {
 impl Postgres {
     pub async fn connect(config: &WarehouseConfig) -> Result<Postgres> {
         let address = Address::parse(config)?;
-        let client = address.connect().await?;
+        let client = open(&address, &config.schema).await?;
         Ok(Postgres { address, schema: config.schema.clone(), client })
     }
 
@@ -39,6 +39,18 @@ impl Postgres {
         }
         Ok(&mut self.client)
     }
+}
+
+/// Connects, with the Gold schema first in the search path: plain names mean its tables, in scripts and
+/// queries alike, whatever the role's own path is.
+async fn open(address: &Address, schema: &str) -> Result<Client> {
+    let client = address.connect().await?;
+    client.batch_execute(&format!("set {}", search_path(schema))).await.attempt(|| "set the search path")?;
+    Ok(client)
+}
+
+fn search_path(schema: &str) -> String {
+    format!("search_path to {}, public", quote(schema))
 }
 
 #[async_trait]
@@ -59,7 +71,7 @@ impl Warehouse for Postgres {
     }
 
     async fn reconnect(&mut self) -> Result<()> {
-        self.client = self.address.connect().await?;
+        self.client = open(&self.address, &self.schema).await?;
         Ok(())
     }
 
@@ -83,6 +95,14 @@ impl PostgresLoad<'_> {
             self.transaction.batch_execute(statement).await.attempt(&what)?;
         }
         Ok(())
+    }
+
+    /// The columns that loads wrote into the table before.
+    async fn written(&self, target: &Target) -> Result<Vec<String>> {
+        let ledger = ledger::read(self.transaction.client()).await?;
+        let entry =
+            ledger.into_iter().find(|entry| entry.place() == Some((self.schema.as_str(), target.name.as_str())));
+        Ok(entry.map(|entry| entry.columns).unwrap_or_default())
     }
 
     async fn id(&self) -> Result<String> {
@@ -113,11 +133,24 @@ impl Load for PostgresLoad<'_> {
     }
 
     async fn standing(&mut self, target: &Target) -> Result<Standing> {
-        ddl::standing(&self.transaction, &self.schema, &target.name).await
+        catalog::standing(&self.transaction, &self.schema, &target.name).await
+    }
+
+    async fn prepare(&mut self, targets: &[Target]) -> Result<()> {
+        for target in targets {
+            target.check()?;
+            if let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? {
+                let written = self.written(target).await?;
+                let migration = migrate::plan(&self.schema, target, &existing, &written)?;
+                migrate::run(&self.transaction, &migration.widen).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn replace(&mut self, target: &Target, rows: Batches) -> Result<Changes> {
-        let changes = merge::replace(&self.transaction, &self.schema, target, rows).await?;
+        let written = self.written(target).await?;
+        let changes = merge::replace(&self.transaction, &self.schema, target, &written, rows).await?;
         self.run(&ddl::comments(&self.schema, target), || format!("describe `{}`", target.name)).await?;
         Ok(changes)
     }
@@ -127,7 +160,7 @@ impl Load for PostgresLoad<'_> {
         let check = "set constraints all immediate";
         self.transaction.batch_execute(check).await.attempt(|| "check the references between the tables")?;
         for target in targets {
-            let Some(existing) = ddl::existing(&self.transaction, &self.schema, &target.name).await? else {
+            let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? else {
                 return Err(Error::internal(format!("`{}` is gone within its own load", target.name)));
             };
             let keys = ddl::keys(&self.schema, target, &existing);
@@ -150,7 +183,7 @@ impl Load for PostgresLoad<'_> {
     async fn run_script(&mut self, path: &Path, sql: &str, digest: &str) -> Result<()> {
         let name = path.display().to_string();
         let before = self.id().await?;
-        let path = format!("set local search_path to {}, public", quote(&self.schema));
+        let path = format!("set local {}", search_path(&self.schema)); // an earlier script may have moved it
         self.transaction.batch_execute(&path).await.attempt(|| "set the search path of a script")?;
         self.transaction.batch_execute(sql).await.map_err(|error| fault(error, sql, Some(&name)))?;
         if self.id().await? != before {

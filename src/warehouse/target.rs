@@ -1,12 +1,13 @@
 //! A table as the warehouse should hold it: names, types, keys and descriptions, whatever database it is.
 
+use super::names;
 use super::sql_type::sql_type;
 use crate::error::{Error, Kind, Result};
 use arrow::datatypes::DataType;
 use sha2::{Digest, Sha256};
 
-/// Longest name Postgres keeps; it cuts longer ones, and two of them could become one.
-const NAME_BYTES: usize = 63;
+/// Postgres' own limit.
+const MOST_COLUMNS: usize = 1600;
 
 /// One table to be loaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,16 +41,24 @@ pub struct ForeignKey {
 }
 
 impl Target {
-    /// Refuses what the database could not hold: names too long, columns of a type without a counterpart.
+    /// Refuses what the database could not hold: names it would cut, columns of a type without a
+    /// counterpart, more columns than a table may have.
     pub fn check(&self) -> Result<()> {
+        names::check_table(&self.name)?;
+        if self.columns.len() > MOST_COLUMNS {
+            let (name, count) = (&self.name, self.columns.len());
+            return Err(Error::config(format!("`{name}` has {count} columns, Postgres holds {MOST_COLUMNS}"))
+                .hint("select fewer columns in the model, or split it into two"));
+        }
         for column in &self.columns {
             self.sql_type(column)?;
-            if column.name.len() > NAME_BYTES || column.name.contains('\0') {
-                let message = format!("column `{}` of `{}` has a name Postgres cannot hold", column.name, self.name);
-                return Err(Error::config(message).hint(format!("rename it in the model, {NAME_BYTES} bytes at most")));
-            }
+            names::check_column(&self.name, &column.name)?;
         }
         Ok(())
+    }
+
+    pub fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|own| own.name == column)
     }
 
     /// Name of the database type of one of this table's columns.

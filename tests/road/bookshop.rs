@@ -80,15 +80,23 @@ fn the_four_verbs_one_after_the_other_reach_the_golden_figures() {
     );
 }
 
+/// In a schema that has to be quoted, and in a database whose ledger speaks of another project first.
 #[test]
 fn the_demo_shows_a_table_from_postgres_and_has_nothing_to_do_the_second_time() {
-    let project = Project::bookshop();
+    let mut project = Project::bookshop();
+    project.env("LAKE__WAREHOUSE__SCHEMA", "the \"shop\"; книга");
+    let others =
+        "insert into lake.ledger values ('a.a', 'x', 'x', 1, 1, 'x', 1, gen_random_uuid()) on conflict do nothing";
+    project.write("sql/warehouse/others.sql", others);
     let first = project.lake(&["demo"]).ok();
     for expected in ["fact_sale", "19,873", "lake up"] {
         assert!(first.stdout.contains(expected), "`{expected}` is missing in:\n{}", first.stdout);
     }
+    std::fs::remove_file(project.path().join("sql/demo.sql")).unwrap();
     let second = project.lake(&["demo"]).ok();
     assert!(second.stdout.contains("nothing to do"), "{}", second.stdout);
+    let own = "select * from \"bridge_book_author\" limit 5";
+    assert!(second.stdout.contains(own), "without a query of its own:\n{}", second.stdout);
 }
 
 /// The data in the repository is what the generator writes.

@@ -1,13 +1,16 @@
 //! The flow on a lake in a temporary folder and a PostgreSQL of the test's own.
 
+use super::commit::{settle, unknown};
 use super::*;
 use crate::check::{Check, Rule, Severity};
 use crate::engine::EngineConfig;
+use crate::error::{Error, Kind};
 use crate::flow::verify::star;
+use crate::ident::{Layer, TableName};
 use crate::model::{Materialization, Model};
-use crate::table::manifest::{Manifest, ManifestTable};
+use crate::table::manifest::{self, Manifest, ManifestTable};
 use crate::table::{Commit, LakeConfig, Mode};
-use crate::warehouse::{WarehouseConfig, connect, throwaway};
+use crate::warehouse::{Entry, WarehouseConfig, connect, throwaway};
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
@@ -287,5 +290,59 @@ async fn a_stop_ends_a_load_between_batches() {
     let (options, progress, warehouse) = (Options::default(), Progress::silent(), warehouse.as_mut());
     let ended = load(&setting.project, &setting.lake, &setting.engine, warehouse, &options, &progress, &stop);
     assert_eq!(ended.await.unwrap_err().kind(), Kind::Interrupted(15));
+    assert_eq!(setting.ask("select to_regclass('gold.dim_book')::text").await, "NULL");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_left_the_model_leaves_the_warehouse() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    setting.load(false).await.unwrap();
+    std::fs::remove_dir_all(setting._folder.path().join("lake/gold/dim_book")).unwrap();
+    let (ids, genres): (ArrayRef, ArrayRef) =
+        (Arc::new(Int64Array::from(vec![1])), Arc::new(StringArray::from(vec!["poetry"])));
+    setting.write("dim_book", vec![("id", ids), ("genre", genres)]).await;
+    setting.publish(&["dim_book", "fact_sale"]).await;
+    setting.load(false).await.unwrap();
+    assert_eq!(setting.ask("select to_jsonb(b)::text from gold.dim_book b").await, r#"{"id": 1, "genre": "poetry"}"#);
+    assert_eq!(setting.load(false).await.unwrap().tables[0].status, Status::Unchanged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_without_columns_is_completed() {
+    let Some(mut setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    let forget = "update lake.ledger set columns = null";
+    setting.project.warehouse_sql = vec![("sql/warehouse/a.sql".into(), forget.into())];
+    setting.load(false).await.unwrap();
+    setting.project.warehouse_sql.clear();
+    setting.load(false).await.unwrap();
+    let known = "select string_agg(columns::text, ' ' order by table_name) from lake.ledger";
+    assert_eq!(setting.ask(known).await, "{id,title} {book}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_of_any_name_is_loaded_and_proven() {
+    let Some(mut setting) = setting().await else { return };
+    setting.config.schema = "the \"shop\"; drop table книга.x".into();
+    setting.promote(&[(1, "a")], &[1]).await;
+    setting.load(false).await.unwrap();
+    let report = setting.load(false).await.unwrap();
+    assert!(report.tables.iter().all(|table| table.status == Status::Unchanged));
+    let mut warehouse = connect(&setting.config).await.unwrap();
+    let proofs = star::prove(&setting.lake, &setting.engine, warehouse.as_mut()).await.unwrap();
+    assert!(proofs.len() == 2 && proofs.iter().all(|proof| proof.differences.is_empty()), "{proofs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_too_wide_for_postgres_is_refused_before_anything_is_done() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    let names: Vec<String> = (0..1601).map(|index| format!("c{index}")).collect();
+    let value: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    setting.write("wide", names.iter().map(|name| (name.as_str(), Arc::clone(&value))).collect()).await;
+    setting.publish(&["dim_book", "fact_sale", "wide"]).await;
+    let error = setting.load(false).await.unwrap_err();
+    assert_eq!(error.to_string(), "`wide` has 1601 columns, Postgres holds 1600");
     assert_eq!(setting.ask("select to_regclass('gold.dim_book')::text").await, "NULL");
 }

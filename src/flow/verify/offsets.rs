@@ -5,7 +5,7 @@
 use super::EXAMPLES;
 use crate::engine::Engine;
 use crate::error::{Context, Kind, Result};
-use crate::flow::bronze::{Stream, position_app};
+use crate::flow::bronze::{OFFSET, PARTITION, QUARANTINED, Stream, TOPIC, position_app};
 use crate::ident::quote;
 use crate::partition::Partition;
 use crate::table::{CommitInfo, Table};
@@ -119,8 +119,8 @@ async fn compare_table(
 ) -> Result<()> {
     let session = engine.session();
     session.register(&stream.table, table.provider().await?)?;
-    let (name, quarantined) = (stream.table.quoted(), quote("_quarantined"));
-    let [topic, partition, offset] = ["_topic", "_partition", "_offset"].map(quote);
+    let (name, quarantined) = (stream.table.quoted(), quote(QUARANTINED));
+    let [topic, partition, offset] = [TOPIC, PARTITION, OFFSET].map(quote);
     let (good, rejects) =
         (count(&session, &name, &format!("not {quarantined}")).await?, count(&session, &name, &quarantined).await?);
     for (what, stands, said) in [("rows", good, proof.rows), ("rejects", rejects, proof.rejects)] {

@@ -6,7 +6,7 @@
 use super::EXAMPLES;
 use crate::engine::{self, Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
-use crate::flow::bronze::Stream;
+use crate::flow::bronze::{QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC};
 use crate::ident::{literal, quote};
 use crate::source::{self, Input, SourceConfig};
 use crate::table::Table;
@@ -147,7 +147,7 @@ async fn count(input: Input, config: SourceConfig) -> Result<u64> {
 /// Which rows of a file the table holds. A file sent again as new counts by its newest sending.
 async fn find(session: &Session, stream: &Stream, id: &str) -> Result<Vec<Found>> {
     let (table, id) = (stream.table.quoted(), newest_sending(session, stream, id).await?);
-    let [source, row, topic, quarantined] = ["_source", "_source_row", "_topic", "_quarantined"].map(quote);
+    let [source, row, topic, quarantined] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED].map(quote);
     let sql = format!(
         "select {row}, {quarantined} from {table} where {source} = {} and {topic} = {}",
         literal(&id),
@@ -158,7 +158,7 @@ async fn find(session: &Session, stream: &Stream, id: &str) -> Result<Vec<Found>
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|error| engine::failed(error, format!("read `{}`", stream.table)))?;
         let quarantined = arrow::compute::cast(batch.column(1), &DataType::Boolean);
-        let quarantined = quarantined.context(Kind::Internal, || "read `_quarantined`")?;
+        let quarantined = quarantined.context(Kind::Internal, || format!("read `{QUARANTINED}`"))?;
         for (row, quarantined) in batch.column(0).as_primitive::<Int64Type>().iter().zip(quarantined.as_boolean()) {
             let index = row.and_then(|row| usize::try_from(row).ok()?.checked_sub(1));
             let Some(index) = index else {
@@ -177,7 +177,7 @@ async fn find(session: &Session, stream: &Stream, id: &str) -> Result<Vec<Found>
 /// `id`, or the highest of `id#2`, `id#3`, ... that the table knows.
 async fn newest_sending(session: &Session, stream: &Stream, id: &str) -> Result<String> {
     let prefix = literal(&format!("{id}#"));
-    let [source, topic] = ["_source", "_topic"].map(quote);
+    let [source, topic] = [SOURCE, TOPIC].map(quote);
     let sql = format!(
         "select distinct {source} from {} where starts_with({source}, {prefix}) and {topic} = {}",
         stream.table.quoted(),

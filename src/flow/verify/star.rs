@@ -33,7 +33,7 @@ pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) 
     let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
     for (table, at) in published {
         let Some(name) = table.strip_prefix("gold.") else { continue };
-        if !ledger.iter().any(|entry| bare_name(entry) == Some(name)) {
+        if !ledger.iter().any(|entry| entry.place().is_some_and(|(_, own)| own == name)) {
             let differences = vec!["it was never loaded into the warehouse".to_string()];
             proofs.push(Star { table, version: at.version, differences, ..Star::default() });
         }
@@ -41,15 +41,10 @@ pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) 
     Ok(proofs)
 }
 
-/// The table's name without its schema; no table of the lake has a point in its name.
-fn bare_name(entry: &Entry) -> Option<&str> {
-    entry.table.rsplit_once('.').map(|(_, name)| name)
-}
-
 async fn compare(entry: &Entry, lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) -> Result<Star> {
     let mut proof =
         Star { table: entry.table.clone(), version: entry.delta_version, rows: entry.rows, ..Star::default() };
-    let Some((schema, name)) = entry.table.rsplit_once('.') else {
+    let Some((schema, name)) = entry.place() else {
         return Err(Error::input(format!("`{}` in the ledger is no table", entry.table)));
     };
     let gold = TableName::new(Layer::Gold, name)?;
@@ -68,6 +63,11 @@ async fn compare(entry: &Entry, lake: &Lake, engine: &Engine, warehouse: &mut dy
         }
         table => table?,
     };
+    let columns = warehouse::column_differences(warehouse, entry, &table.schema()).await?;
+    if !columns.is_empty() {
+        proof.differences.extend(columns);
+        return Ok(proof);
+    }
     let session = engine.session();
     session.register(&gold, table.provider().await?)?;
     let here = warehouse::totals(&table.schema(), &gold.quoted());

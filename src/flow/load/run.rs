@@ -1,0 +1,45 @@
+//! What a load brings: the Gold tables of the newest run, each at the version the run names.
+
+use super::contract;
+use super::identity::lake_id;
+use crate::error::{Error, Result};
+use crate::ident::{Layer, TableName};
+use crate::model::Project;
+use crate::table::{Lake, Table, manifest};
+use crate::warehouse::Target;
+use std::collections::BTreeMap;
+
+/// The newest run: its Gold tables at its versions, as the warehouse should hold them.
+pub struct Run {
+    pub number: u64,
+    pub lake_id: String,
+    pub tables: BTreeMap<TableName, Table>,
+    pub targets: BTreeMap<TableName, Target>,
+}
+
+impl Run {
+    pub async fn open(project: &Project, lake: &Lake) -> Result<Run> {
+        let Some(manifest) = manifest::latest(lake).await? else {
+            return Err(Error::config("there is no run to load: no promote has finished yet")
+                .hint("run `lake promote all` first"));
+        };
+        let mut tables = BTreeMap::new();
+        for (name, made) in &manifest.tables {
+            let name = TableName::parse(name)?;
+            if name.layer() != Layer::Gold {
+                continue;
+            }
+            let table = lake.table(&name).await?.ok_or_else(|| {
+                Error::input(format!("run {} names `{name}`, which is not in the lake", manifest.run))
+                    .hint("run `lake promote all` to make it again")
+            })?;
+            tables.insert(name, table.at(made.version).await?);
+        }
+        let schemas = tables.iter().map(|(name, table)| (name.clone(), table.schema().as_ref().clone())).collect();
+        let targets = contract::targets(project, &schemas);
+        for target in targets.values() {
+            target.check()?;
+        }
+        Ok(Run { number: manifest.run, lake_id: lake_id(lake).await?, tables, targets })
+    }
+}

@@ -1,0 +1,31 @@
+//! What the project declares and the lake does not have: of it nothing can be proven, which is no proof.
+//!
+//! A stream with declared files has the proof of its rows instead, which misses them all.
+
+use crate::error::Result;
+use crate::flow::bronze::Stream;
+use crate::model::Model;
+use crate::table::{Lake, manifest};
+use serde::Serialize;
+
+/// A declared table that is not there.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Absent {
+    pub table: String,
+    /// Why; never empty.
+    pub differences: Vec<String>,
+}
+
+/// The table of a stream that nothing was read of.
+pub fn stream(stream: &Stream) -> Absent {
+    let why = format!("nothing of topic `{}` was read into it, so nothing of it is proven", stream.topic);
+    Absent { table: stream.table.to_string(), differences: vec![why] }
+}
+
+/// One for each model that no run has published.
+pub async fn models(models: &[Model], lake: &Lake) -> Result<Vec<Absent>> {
+    let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
+    let names = models.iter().map(|model| model.table.to_string());
+    let why = || vec!["no run has published it, so nothing of it is proven".to_string()];
+    Ok(names.filter(|name| !published.contains_key(name)).map(|table| Absent { table, differences: why() }).collect())
+}
