@@ -105,6 +105,31 @@ pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// Columns Bronze gives every table of its own; no column of a stream can be called like one, in any case.
+pub const BRONZE_COLUMNS: [&str; 13] = [
+    "_topic",
+    "_partition",
+    "_offset",
+    "_timestamp",
+    "_key",
+    "_headers",
+    "_source",
+    "_source_row",
+    "_ingested_at",
+    "_rescued",
+    "_reason",
+    "_raw",
+    "_quarantined",
+];
+
+/// Columns PostgreSQL gives every table (documentation, "System Columns").
+const POSTGRES_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+
+/// Whether PostgreSQL keeps the column name for itself.
+pub fn is_postgres_column(name: &str) -> bool {
+    POSTGRES_COLUMNS.contains(&name)
+}
+
 /// Whether every reader of Delta tables accepts the column name: the characters refused here need Delta's
 /// column mapping (Delta protocol, "Column Mapping"), which Spark demands and not every reader knows.
 pub fn is_portable_column(name: &str) -> bool {

@@ -3,8 +3,10 @@
 use super::sql::Fault;
 use crate::error::{Error, Kind};
 use crate::ident::nearest;
+use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 /// Our error for a failed query: Input when a value is at fault (a cast, a division, an overflow),
@@ -43,9 +45,19 @@ fn verdict(error: &DataFusionError) -> (Kind, Option<&'static str>) {
         ResourcesExhausted(_) => (Kind::Unavailable, Some("give the engine more memory, or fewer threads")),
         IoError(_) => (Kind::Unavailable, Some("check the space left for temporary files and for the lake")),
         ObjectStore(_) => (Kind::Unavailable, Some("check that the lake's store can be reached, then run again")),
+        ParquetError(inner) if spoils_a_condition(inner) => (Kind::Input, None),
         ParquetError(_) => (Kind::Unavailable, Some("check that no file of the lake was deleted or damaged")),
         Plan(_) | SchemaError(..) | SQL(..) | NotImplemented(_) | Configuration(_) => (Kind::Config, None),
         _ => (Kind::Internal, None),
+    }
+}
+
+/// A condition that is evaluated while a file is read fails on a value, not on the file.
+fn spoils_a_condition(error: &ParquetError) -> bool {
+    match error {
+        ParquetError::ArrowError(_) => true,
+        ParquetError::External(inner) => inner.is::<ArrowError>(),
+        _ => false,
     }
 }
 

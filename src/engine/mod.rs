@@ -1,7 +1,7 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take, and the names of
-//! types. Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! types, and the functions of our own that read text (`parse`). Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
@@ -11,6 +11,7 @@ pub mod types;
 
 mod deep;
 mod fault;
+mod parse;
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,7 @@ impl Engine {
             }
         }
         context.register_catalog(CATALOG, Arc::new(catalog));
+        parse::functions().for_each(|function| context.register_udf(function));
         Session { context, layers, unqualified }
     }
 }

@@ -163,3 +163,42 @@ async fn an_empty_result_keeps_its_columns() {
     let rows: Vec<_> = stream.try_collect().await.unwrap();
     assert!(rows.iter().all(|batch: &RecordBatch| batch.column(0).is_empty()));
 }
+
+#[tokio::test]
+async fn text_is_parsed_exactly_or_named_with_its_column() {
+    let texts: ArrayRef = Arc::new(StringViewArray::from(vec![Some(" 31.12.2024 10:00 "), Some(" "), None]));
+    let sums: ArrayRef = Arc::new(StringViewArray::from(vec![Some("1.234,50"), Some("-7"), None]));
+    let batch = RecordBatch::try_from_iter([("at", texts), ("sum", sums)]).unwrap();
+    let session = engine().session();
+    session.register_batches("rows", batch.schema(), vec![batch]).unwrap();
+    let sql = "select parse_timestamp(\"at\", '%d.%m.%Y %H:%M') a, parse_date('29.02.2024', '%d.%m.%Y') b,
+               parse_decimal(\"sum\", 10, 2, '.,') c from rows";
+    let us = TimeUnit::Microsecond;
+    let expected = [DataType::Timestamp(us, None), DataType::Date32, DataType::Decimal128(10, 2)];
+    assert_eq!(types_of(&session.schema_of(sql).await.unwrap()), expected);
+    let rows = session.query(sql).await.unwrap();
+    assert_eq!(types_of(&rows[0].schema()), expected);
+    // date -u -d '2024-12-31 10:00' +%s
+    let moments: Vec<_> = rows[0].column(0).as_primitive::<TimestampMicrosecondType>().iter().collect();
+    assert_eq!(moments, [Some(1_735_639_200_000_000), None, None]);
+    let sums: Vec<_> = rows[0].column(2).as_primitive::<arrow::datatypes::Decimal128Type>().iter().collect();
+    assert_eq!(sums, [Some(123_450), Some(-700), None]);
+    let table = [
+        ("parse_timestamp(\"at\", '%m/%d/%Y')", "column `at`: `31.12.2024 10:00` is not a time written as %m/%d/%Y"),
+        ("parse_date('1.1.24', '%d.%m.%Y')", "`1.1.24` is not a date written as %d.%m.%Y, as its year has not four"),
+        ("parse_date('30.02.2024', '%d.%m.%Y')", "`30.02.2024` is not a date"),
+        ("parse_decimal(\"sum\", 10, 1)", "column `sum`: `1.234,50` is not decimal128(10, 1)"),
+    ];
+    for (call, message) in table {
+        let error = session.query(&format!("select {call} from rows")).await.unwrap_err();
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        assert_eq!(error.kind(), Kind::Input, "{call}: {error} {cause}");
+        assert!(cause.contains(message), "{call}: {error} {cause}");
+    }
+    for wrong in
+        ["parse_date(\"at\")", "parse_date(1, '%Y')", "parse_decimal(\"at\", 39, 2)", "parse_decimal(\"at\", 2)"]
+    {
+        let error = session.schema_of(&format!("select {wrong} from rows")).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config, "{wrong}: {error}");
+    }
+}

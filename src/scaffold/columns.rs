@@ -15,36 +15,55 @@ pub(super) struct Column {
     pub source: source::Column,
 }
 
-/// Gives every source column a plain name, unique in the table.
-pub(super) fn named(columns: &[source::Column]) -> Vec<Column> {
-    let mut taken = HashSet::new();
-    let named = columns.iter().enumerate().map(|(index, column)| {
-        let wanted = ident::name_from(&column.name).unwrap_or_else(|| format!("column_{}", index + 1));
-        let name = free_name(&wanted, &mut taken);
-        Column { bronze: bronze_name(&column.name, &name, columns), name, source: castable(column.clone()) }
-    });
-    named.collect()
+/// The columns of a table, and what the user should know about their names.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub columns: Vec<Column>,
+    pub notes: Vec<String>,
 }
 
-/// Times that are not written as ISO 8601 stay text: with a session time zone set, DataFusion 55's `to_timestamp`
-/// functions answer another type than they announce, and a plain cast reads ISO 8601 only.
-fn castable(mut column: source::Column) -> source::Column {
-    if let Kind::Timestamp { format: Some(format), .. } = &column.kind {
-        column.remark = Some(format!("times written as {format}, kept as text"));
-        column.kind = Kind::Text;
+/// Gives every source column a plain name, unique in the table, and finds it in Bronze. What can have no column in
+/// Bronze stays in `_rescued`.
+pub(super) fn named(columns: &[source::Column]) -> Named {
+    let headers: HashSet<String> = columns.iter().map(|column| column.name.to_lowercase()).collect();
+    let (mut taken, mut in_bronze, mut named) = (HashSet::new(), HashSet::new(), Named::default());
+    for (index, column) in columns.iter().enumerate() {
+        let header = &column.name;
+        let Some(bronze) = bronze_name(header, &headers, &in_bronze) else {
+            named.notes.push(format!("`{header}` is left in `_rescued`: Bronze can have no column of that name"));
+            continue;
+        };
+        if ident::BRONZE_COLUMNS.contains(&header.to_lowercase().as_str()) {
+            named.notes.push(format!("`{header}` is called `{bronze}`: Bronze has a column `{header}` of its own"));
+        }
+        in_bronze.insert(bronze.to_lowercase());
+        let name = free_name(&plain_name(header, index), &mut taken);
+        named.columns.push(Column { name, bronze, source: column.clone() });
     }
-    column
+    named
+}
+
+fn plain_name(header: &str, index: usize) -> String {
+    match ident::name_from(header) {
+        None => format!("column_{}", index + 1),
+        Some(name) if ident::is_postgres_column(&name) => format!("{name}_"),
+        Some(name) => name,
+    }
 }
 
 /// A record's field fills the column of its own name, else the one [`ident::name_from`] makes of it; a header that
-/// could be mistaken for another one that way keeps its text.
-fn bronze_name(header: &str, plain: &str, columns: &[source::Column]) -> String {
-    let made = ident::name_from(header);
-    let taken = columns.iter().any(|other| other.name == plain);
-    match !ident::is_portable_column(header) && made.as_deref() == Some(plain) && !taken {
-        true => plain.to_string(),
-        false => header.to_string(),
+/// could be mistaken for another one that way keeps its text. `None`: there can be no column for it.
+fn bronze_name(header: &str, headers: &HashSet<String>, in_bronze: &HashSet<String>) -> Option<String> {
+    let lower = header.to_lowercase();
+    let is_own = |name: &str| ident::BRONZE_COLUMNS.contains(&name);
+    let is_usable = !header.is_empty() && !is_own(&lower) && !in_bronze.contains(&lower);
+    if is_usable && ident::is_portable_column(header) {
+        return Some(header.to_string());
     }
+    let made = ident::name_from(header)
+        .filter(|made| !headers.contains(made) && !in_bronze.contains(made) && !is_own(made))
+        .filter(|_| is_usable || is_own(&lower));
+    made.or_else(|| is_usable.then(|| header.to_string()))
 }
 
 /// `wanted`, or with `_2`, `_3`, ... when it is taken; kept within 63 characters.
@@ -66,22 +85,49 @@ impl Column {
         if self.source.record_type != "text" {
             return column;
         }
-        let text = format!("nullif(trim({column}), '')");
-        let with_point = |comma: bool| if comma { format!("replace({text}, ',', '.')") } else { text.clone() };
-        let sql_type = self.source.kind.sql_type();
-        match &self.source.kind {
-            Kind::Text => text,
-            Kind::Boolean | Kind::Bigint | Kind::Date { format: None } => format!("cast({text} as {sql_type})"),
-            Kind::WholeDecimal => format!("cast(regexp_replace({text}, '[.]0$', '') as {sql_type})"),
-            Kind::Decimal { comma, .. } | Kind::Double { comma } => {
-                format!("cast({} as {sql_type})", with_point(*comma))
-            }
-            Kind::Date { format: Some(format) } => format!("to_date({text}, {})", ident::literal(format)),
-            // `named` leaves no other format.
-            Kind::Timestamp { has_zone: false, .. } => format!("cast({text} as timestamp)"),
-            Kind::Timestamp { has_zone: true, .. } => {
-                format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
-            }
+        reading(&column, &self.source.kind)
+    }
+
+    /// Why the column stayed text, with the expressions to choose from. One line.
+    pub fn remark(&self) -> Option<String> {
+        let remark = self.source.remark.as_ref()?;
+        let column = ident::quote(&self.bronze);
+        let expressions: Vec<String> = self
+            .source
+            .readings
+            .iter()
+            .map(|found| match &found.sign {
+                Some(sign) => reading(&format!("replace({column}, {}, '')", ident::literal(sign)), &found.kind),
+                None => reading(&column, &found.kind),
+            })
+            .collect();
+        let choice = if expressions.is_empty() { String::new() } else { format!(": {}", expressions.join(" or ")) };
+        Some(format!("{remark}{choice}").replace(['\r', '\n'], " "))
+    }
+}
+
+/// The expression that makes a value of a text.
+fn reading(column: &str, kind: &Kind) -> String {
+    let text = format!("nullif(trim({column}), '')");
+    let sql_type = kind.sql_type();
+    match kind {
+        Kind::Text => text,
+        Kind::Boolean | Kind::Bigint | Kind::Date { format: None } | Kind::Double { comma: false } => {
+            format!("cast({text} as {sql_type})")
+        }
+        Kind::WholeDecimal => format!("cast(regexp_replace({text}, '[.]0$', '') as {sql_type})"),
+        Kind::Double { comma: true } => format!("cast(replace({text}, ',', '.') as {sql_type})"),
+        Kind::Decimal { precision, scale, marks: "." } => format!("parse_decimal({column}, {precision}, {scale})"),
+        Kind::Decimal { precision, scale, marks } => {
+            format!("parse_decimal({column}, {precision}, {scale}, {})", ident::literal(marks))
+        }
+        Kind::Date { format: Some(format) } => format!("parse_date({column}, {})", ident::literal(format)),
+        Kind::Timestamp { format: Some(format), .. } => {
+            format!("parse_timestamp({column}, {})", ident::literal(format))
+        }
+        Kind::Timestamp { format: None, has_zone: false } => format!("cast({text} as timestamp)"),
+        Kind::Timestamp { format: None, has_zone: true } => {
+            format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
         }
     }
 }
@@ -89,34 +135,65 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Reading;
 
     fn column(name: &str, kind: Kind) -> source::Column {
-        source::Column { name: name.into(), kind, record_type: "text".into(), nullable: true, remark: None }
+        let (name, record_type) = (name.into(), "text".into());
+        source::Column { name, kind, record_type, nullable: true, remark: None, readings: Vec::new() }
     }
 
     #[test]
     fn names_are_plain_and_unique() {
-        let headers = ["Author(s)", "author s", "книга", "Author_S_2", "order"];
+        let headers = ["Author(s)", "author s", "книга", "Author_S_2", "order", "xmin"];
         let columns: Vec<source::Column> = headers.iter().map(|name| column(name, Kind::Text)).collect();
-        let names: Vec<String> = named(&columns).into_iter().map(|column| column.name).collect();
-        assert_eq!(names, ["author_s", "author_s_2", "column_3", "author_s_2_2", "order"]);
+        let names: Vec<String> = named(&columns).columns.into_iter().map(|column| column.name).collect();
+        assert_eq!(names, ["author_s", "author_s_2", "column_3", "author_s_2_2", "order", "xmin_"]);
         let mut taken = HashSet::from(["x".repeat(63)]);
         assert_eq!(free_name(&"x".repeat(63), &mut taken), format!("{}_2", "x".repeat(61)));
     }
 
     #[test]
+    fn a_column_of_bronze_itself_is_not_declared_again() {
+        let table: [(&[&str], &[&str], usize); 6] = [
+            (&["_offset", "_id"], &["offset", "_id"], 1),
+            (&["_Offset", "offset"], &["offset"], 1),
+            (&["ID", "id"], &["ID"], 1),
+            (&["", "a"], &["a"], 1),
+            (&["Price (€)", "Price ($)"], &["price", "Price ($)"], 0),
+            (&["author s", "author_s"], &["author s", "author_s"], 0),
+        ];
+        for (headers, expected, notes) in table {
+            let columns: Vec<source::Column> = headers.iter().map(|name| column(name, Kind::Text)).collect();
+            let named = named(&columns);
+            let bronze: Vec<&str> = named.columns.iter().map(|column| column.bronze.as_str()).collect();
+            assert_eq!((bronze.as_slice(), named.notes.len()), (expected, notes), "{headers:?}");
+        }
+        assert_eq!(ident::BRONZE_COLUMNS, crate::flow::bronze::SYSTEM_COLUMNS);
+    }
+
+    #[test]
     fn casts_are_written_out() {
-        let decimal = |comma| Kind::Decimal { precision: 18, scale: 2, comma };
+        let decimal = |marks| Kind::Decimal { precision: 18, scale: 2, marks };
         let table = [
-            (Kind::Text, r#"nullif(trim("A""b"""), '')"#),
-            (Kind::Bigint, r#"cast(nullif(trim("A""b"""), '') as bigint)"#),
-            (decimal(false), r#"cast(nullif(trim("A""b"""), '') as decimal(18,2))"#),
-            (decimal(true), r#"cast(replace(nullif(trim("A""b"""), ''), ',', '.') as decimal(18,2))"#),
-            (Kind::Date { format: Some("%d.%m.%Y".into()) }, r#"to_date(nullif(trim("A""b"""), ''), '%d.%m.%Y')"#),
+            (Kind::Text, r#"nullif(trim("A""b"), '')"#),
+            (Kind::Bigint, r#"cast(nullif(trim("A""b"), '') as bigint)"#),
+            (decimal("."), r#"parse_decimal("A""b", 18, 2)"#),
+            (decimal(".,"), r#"parse_decimal("A""b", 18, 2, '.,')"#),
+            (Kind::Date { format: Some("%d.%m.%Y".into()) }, r#"parse_date("A""b", '%d.%m.%Y')"#),
         ];
         for (kind, expected) in table {
-            let columns = named(&[column("A\"b\"", kind)]);
-            assert_eq!(columns[0].expression(), expected);
+            assert_eq!(named(&[column("A\"b", kind)]).columns[0].expression(), expected);
         }
+    }
+
+    #[test]
+    fn a_doubtful_column_shows_its_casts() {
+        let date = |format: &str| Reading { kind: Kind::Date { format: Some(format.into()) }, sign: None };
+        let mut day = column("d", Kind::Text);
+        day.remark = Some("in\ndoubt".into());
+        day.readings = vec![date("%d/%m"), date("%m/%d"), Reading { kind: Kind::Bigint, sign: Some("%".into()) }];
+        let expected = "in doubt: parse_date(\"d\", '%d/%m') or parse_date(\"d\", '%m/%d') or \
+                        cast(nullif(trim(replace(\"d\", '%', '')), '') as bigint)";
+        assert_eq!(named(&[day]).columns[0].remark().as_deref(), Some(expected));
     }
 }

@@ -33,10 +33,20 @@ pub struct Created {
 #[derive(Debug, Clone, Serialize)]
 pub struct CreatedTable {
     pub name: String,
-    pub columns: usize,
+    pub columns: Vec<CreatedColumn>,
     /// Good rows seen in the files.
     pub rows: u64,
     pub bad_rows: u64,
+}
+
+/// A column of the `silver` and `gold` table.
+#[derive(Debug, Clone, Serialize)]
+pub struct CreatedColumn {
+    pub name: String,
+    /// As a contract writes it.
+    pub data_type: String,
+    /// Why it is text, and which expressions would make more of it.
+    pub remark: Option<String>,
 }
 
 /// Writes a project into `dir`, which is made if need be. Each of `from` (a file, a folder or a glob,
@@ -106,10 +116,15 @@ fn copy_data(dir: &Path, table: &Table, created: &mut Created) -> Result<()> {
 fn summary(table: &Table) -> CreatedTable {
     CreatedTable {
         name: table.name.clone(),
-        columns: table.columns.len(),
+        columns: table.columns.iter().map(created).collect(),
         rows: table.preview.rows,
         bad_rows: table.preview.bad_rows,
     }
+}
+
+fn created(column: &columns::Column) -> CreatedColumn {
+    let (name, data_type) = (column.name.clone(), column.source.kind.sql_type());
+    CreatedColumn { name, data_type, remark: column.remark() }
 }
 
 fn make_parent(path: &Path) -> Result<()> {

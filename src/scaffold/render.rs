@@ -77,7 +77,12 @@ fn produce_entry(table: &Table) -> String {
         lines.push(format!("delimiter = {}", mark(config.delimiter)));
         let no_quotes = if config.quote == Some('\0') { "   # cells are never quoted" } else { "" };
         lines.push(format!("quote = {}{no_quotes}", mark(config.quote)));
-        lines.push(format!("encoding = {}", quoted(config.encoding.as_deref().unwrap_or("utf-8"))));
+        let encoding = config.encoding.as_deref().unwrap_or("utf-8");
+        let guessed = if encoding.starts_with("utf-") { "" } else { "   # a guess, as the bytes are not UTF-8" };
+        lines.push(format!("encoding = {}{guessed}", quoted(encoding)));
+        if let Some(count @ 1..) = config.skip_lines {
+            lines.push(format!("skip_lines = {count}   # lines before the header"));
+        }
         lines.push(format!("header = {}", config.header.unwrap_or(true)));
         lines.push("# null_values = [\"NULL\"]        # texts that mean null, beside the empty cell".to_string());
     }
@@ -123,8 +128,9 @@ sources:
 fn silver_sql(table: &Table) -> String {
     let mut text = format!(
         "-- Cleaned and typed. A value that does not fit its type stops the promotion with a message; mend the\n\
-         -- cast here when that happens. Decimals with more places than declared are rounded.\n\
-         select\n{}\nfrom bronze.{}\n",
+         -- cast here when that happens.\n\
+         {}select\n{}\nfrom bronze.{}\n",
+        table.naming.iter().map(|note| format!("-- {}\n", note.replace(['\r', '\n'], " "))).collect::<String>(),
         select_list(&table.columns),
         table.name
     );
@@ -140,7 +146,7 @@ fn select_list(columns: &[Column]) -> String {
     let last = columns.len().saturating_sub(1);
     let lines = columns.iter().enumerate().map(|(index, column)| {
         let comma = if index == last { "" } else { "," };
-        let remark = column.source.remark.as_ref().map_or(String::new(), |remark| format!("  -- {remark}"));
+        let remark = column.remark().map_or(String::new(), |remark| format!("  -- {remark}"));
         format!("  {} as {}{comma}{remark}", column.expression(), ident::quote(&column.name))
     });
     lines.collect::<Vec<_>>().join("\n")
@@ -167,19 +173,19 @@ fn schema_yml(tables: &[Table], layer: &str) -> String {
         text.push_str(&format!("    description: {}\n", quoted(&format!("{layer} table of {}", table.origin))));
         text.push_str("    columns:\n");
         for column in &table.columns {
-            text.push_str(&column_yml(column, table.preview.complete));
+            text.push_str(&column_yml(column, table.preview.complete && table.is_tested()));
         }
     }
     text
 }
 
-fn column_yml(column: &Column, complete: bool) -> String {
+fn column_yml(column: &Column, tested: bool) -> String {
     let mut text = format!("      - name: {}\n", quoted(&column.name));
     text.push_str(&format!("        data_type: {}\n", column.source.kind.sql_type()));
     if column.name != column.source.name {
         text.push_str(&format!("        description: {}\n", quoted(&format!("`{}` of the file", column.source.name))));
     }
-    if complete && !column.source.nullable {
+    if tested && !column.source.nullable {
         text.push_str("        tests:\n          - not_null\n");
     }
     text

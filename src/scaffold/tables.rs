@@ -1,6 +1,6 @@
 //! Which files make which table, what it is called, and where its files will lie.
 
-use super::columns::{self, Column, free_name};
+use super::columns::{self, Column, Named, free_name};
 use crate::error::{Error, Result};
 use crate::ident;
 use crate::source::{self, Format, Input, Preview, SourceConfig};
@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// Files up to this many bytes a table are copied into the project, larger ones stay where they are.
 const COPY_LIMIT: u64 = 256 * 1024 * 1024;
+
+/// PostgreSQL's limit (documentation, "PostgreSQL Limits").
+const POSTGRES_COLUMNS: usize = 1_600;
+/// A test of each column of a wider table would take longer than all else.
+const TESTED_COLUMNS: usize = 200;
 
 /// A table to be.
 #[derive(Debug)]
@@ -22,6 +27,8 @@ pub(super) struct Table {
     pub files: Vec<String>,
     /// From where to where, the target relative to the project with `/`.
     pub copies: Vec<(PathBuf, String)>,
+    /// What is to be said about column names.
+    pub naming: Vec<String>,
 }
 
 impl Table {
@@ -41,6 +48,26 @@ impl Table {
         }
         if !preview.complete {
             notes.push(format!("`{name}`: types were taken from the first {} rows", preview.rows + preview.bad_rows));
+        }
+        if let Some(lines @ 1..) = preview.config.skip_lines {
+            notes.push(format!("`{name}`: {lines} lines before the header are passed over, `skip_lines` in lake.toml"));
+        }
+        notes.extend(self.naming.iter().map(|note| format!("`{name}`: {note}")));
+        if !preview.left_out.is_empty() {
+            let left_out = preview.left_out.join(", ");
+            notes.push(format!("`{name}`: left out, without a name or a value: {left_out}"));
+        }
+        if self.columns.len() > POSTGRES_COLUMNS {
+            notes.push(format!(
+                "`{name}`: {} columns are more than the {POSTGRES_COLUMNS} of a PostgreSQL table; `lake load-warehouse` \
+                 refuses gold.{name} until its model selects fewer",
+                self.columns.len()
+            ));
+        }
+        if !self.is_tested() {
+            notes.push(format!(
+                "`{name}`: `not_null` tests are left out, as there are more than {TESTED_COLUMNS} columns"
+            ));
         }
         if self.copies.is_empty() && self.files.iter().any(|file| Path::new(file).is_absolute()) {
             notes.push(format!("`{name}`: the data is large and stays at {}", self.files.join(", ")));
@@ -153,9 +180,9 @@ fn table(dir: &Path, group: Group, name: String, targets: &mut HashSet<String>) 
             format!("none of the {} rows of `{}` can be read, the first: {fault}", preview.bad_rows, group.origin);
         return Err(Error::input(message).hint("mend the file; every row needs as many cells as the first"));
     }
-    let columns = columns::named(&preview.columns);
+    let Named { columns, notes: naming } = columns::named(&preview.columns);
     let (files, copies) = placed(dir, &group, &name, targets)?;
-    Ok(Table { name, preview: group.preview, columns, origin: group.origin, files, copies })
+    Ok(Table { name, preview: group.preview, columns, origin: group.origin, files, copies, naming })
 }
 
 /// `files` of lake.toml, and what is to be copied where.
@@ -214,6 +241,11 @@ fn several(inputs: &[Input], name: &str) -> Placed {
 }
 
 impl Table {
+    /// Whether its columns get a `not_null` test where they may.
+    pub fn is_tested(&self) -> bool {
+        self.columns.len() <= TESTED_COLUMNS
+    }
+
     pub fn is_csv(&self) -> bool {
         self.preview.format == Format::Csv
     }

@@ -44,7 +44,7 @@ fn a_project_without_data_gets_an_example() {
     assert!(created.notes.is_empty(), "{:?}", created.notes);
     assert_eq!(count(&shop, &sources(&shop)[0]), (6, 0));
     let silver = read(&shop, "models/silver/example.sql");
-    assert!(silver.contains(r#"cast(nullif(trim("price"), '') as decimal(18,2)) as "price""#), "{silver}");
+    assert!(silver.contains(r#"parse_decimal("price", 18, 2) as "price""#), "{silver}");
     assert!(read(&shop, ".gitignore").contains(".lake/"));
 }
 
@@ -58,8 +58,8 @@ fn a_file_is_copied_and_its_layout_written_down() {
     assert_eq!(config.files, ["data/My Sales.csv"]);
     assert_eq!(count(&shop, config), (2, 0));
     let silver = read(&shop, "models/silver/my_sales.sql");
-    assert!(silver.contains(r#"to_date(nullif(trim("Datum"), ''), '%d.%m.%Y') as "datum","#), "{silver}");
-    assert!(silver.contains("replace(nullif(trim(\"Betrag\"), ''), ',', '.') as decimal(18,2)"), "{silver}");
+    assert!(silver.contains(r#"parse_date("Datum", '%d.%m.%Y') as "datum","#), "{silver}");
+    assert!(silver.contains("parse_decimal(\"Betrag\", 18, 2, ',')"), "{silver}");
     let gold = read(&shop, "models/gold/schema.yml");
     let betrag = &gold[gold.find("betrag").unwrap()..];
     assert!(gold.contains("data_type: date") && gold.matches("not_null\n").count() == 1, "{gold}");
@@ -164,4 +164,27 @@ fn rows_that_will_be_set_aside_are_told() {
     let created = init(&shop, &[folder.path().join("any.csv")], None).unwrap();
     assert!(created.notes[0].contains("1 of 2 rows will be set aside"), "{:?}", created.notes);
     assert!(created.notes[0].contains("any.csv:3: 1 cells where the header has 2"), "{:?}", created.notes);
+}
+
+#[test]
+fn guesses_about_the_layout_are_written_down() {
+    let (folder, shop) = folder(&[("any.csv", "# by x\n# on y\nid,name,\n1,a,\n")]);
+    std::fs::write(folder.path().join("old.csv"), b"name\nJos\xe9\n").unwrap();
+    let created = init(&shop, &[folder.path().join("any.csv"), folder.path().join("old.csv")], None).unwrap();
+    let toml = read(&shop, "lake.toml");
+    assert!(toml.contains("skip_lines = 2   # lines"), "{toml}");
+    assert!(toml.contains("encoding = \"windows-1252\"   # a guess"), "{toml}");
+    assert_eq!(count(&shop, &sources(&shop)[0]), (1, 0));
+    for note in ["2 lines before the header", "a value: column_3", "looks like windows-1252"] {
+        assert!(created.notes.iter().any(|found| found.contains(note)), "{note}: {:?}", created.notes);
+    }
+}
+
+#[test]
+fn a_table_too_wide_for_postgres_is_told_at_once() {
+    let header: Vec<String> = (0..1_601).map(|column| format!("c{column}")).collect();
+    let (folder, shop) = folder(&[("wide.csv", &format!("{}\n{}\n", header.join(","), vec!["1"; 1_601].join(",")))]);
+    let created = init(&shop, &[folder.path().join("wide.csv")], None).unwrap();
+    assert!(created.notes[0].contains("1601 columns are more than the 1600"), "{:?}", created.notes);
+    assert!(!read(&shop, "models/gold/schema.yml").contains("- not_null"));
 }

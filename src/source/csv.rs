@@ -62,7 +62,10 @@ pub(super) fn columns(input: &Input, config: &SourceConfig) -> Result<Option<Vec
 
 fn open_records(input: &Input, dialect: &Dialect, limit: usize) -> Result<Records> {
     let file = open_file(&input.path)?;
-    Records::new(Box::new(file), &input.id, (dialect.encoding, dialect.bom), dialect.marks, limit)
+    let encoding = (dialect.encoding, dialect.bom);
+    let mut records = Records::new(Box::new(file), &input.id, encoding, dialect.marks, limit)?;
+    records.skip_lines(dialect.skip_lines)?;
+    Ok(records)
 }
 
 /// Reads the first row. One that cannot be parsed is an error, as no other row means anything without it;

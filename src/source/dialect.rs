@@ -23,11 +23,14 @@ pub(super) struct Dialect {
     pub marks: Marks,
     /// `None`: not declared, which means there is one.
     pub header: Option<bool>,
+    /// Lines before the first row that are none.
+    pub skip_lines: u64,
 }
 
 /// The layout that holds for a file when it is produced.
 pub(super) fn of_input(input: &Input, config: &SourceConfig) -> Result<Dialect> {
-    let head = Head::read(input, HEAD)?;
+    let mut head = Head::read(input, HEAD)?;
+    head.skip_lines = config.skip_lines.unwrap_or(0);
     let (encoding, bom) = encoding::of_file(&head.bytes, config.encoding.as_deref())?;
     let quote = quote_of(config);
     let delimiter = match config.delimiter {
@@ -35,7 +38,8 @@ pub(super) fn of_input(input: &Input, config: &SourceConfig) -> Result<Dialect> 
         None => head.delimiter(input, (encoding, bom), quote)?,
     };
     check_marks(delimiter, quote)?;
-    Ok(Dialect { encoding, bom, marks: Marks { delimiter, quote }, header: config.header })
+    let (marks, header) = (Marks { delimiter, quote }, config.header);
+    Ok(Dialect { encoding, bom, marks, header, skip_lines: head.skip_lines })
 }
 
 /// `config` with every layout setting it leaves open filled in from the head of the file.
@@ -46,8 +50,13 @@ pub(super) fn guess(input: &Input, config: &SourceConfig) -> Result<SourceConfig
         guessed.encoding = Some(encoding::guess(&head.bytes).name().to_lowercase());
     }
     let (encoding, bom) = encoding::of_file(&head.bytes, guessed.encoding.as_deref())?;
-    let head = Head { whole: head.whole && head.bytes.len() as u64 <= HEAD, ..head }.cut(HEAD as usize);
+    let mut head = Head { whole: head.whole && head.bytes.len() as u64 <= HEAD, ..head }.cut(HEAD as usize);
+    head.skip_lines = config.skip_lines.unwrap_or_else(|| head.comment_lines(bom));
     let marks = head.guess_marks(input, (encoding, bom), config)?;
+    if config.skip_lines.is_none() && head.skip_lines > 0 {
+        head.keep_commented_header((encoding, bom), marks)?;
+        guessed.skip_lines = Some(head.skip_lines);
+    }
     guessed.delimiter = Some(marks.delimiter);
     guessed.quote = Some(marks.quote.unwrap_or('\0'));
     if guessed.header.is_none() {
@@ -85,6 +94,8 @@ struct Head {
     bytes: Vec<u8>,
     /// The file ends within them.
     whole: bool,
+    /// Lines passed over before the first row.
+    skip_lines: u64,
 }
 
 impl Head {
@@ -94,7 +105,7 @@ impl Head {
         file.take(limit + 1).read_to_end(&mut bytes).context(Kind::Input, || format!("read `{}`", input.id))?;
         super::files::refuse_compressed(&input.id, &bytes)?;
         let whole = bytes.len() as u64 <= limit;
-        Ok(Head { bytes, whole }.cut(limit as usize))
+        Ok(Head { bytes, whole, skip_lines: 0 }.cut(limit as usize))
     }
 
     fn cut(mut self, limit: usize) -> Head {
@@ -102,10 +113,35 @@ impl Head {
         self
     }
 
+    /// Lines at the start that begin with `#`; none when nothing else follows.
+    fn comment_lines(&self, bom: usize) -> u64 {
+        let lines = || self.bytes[bom..].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let comments = lines().take_while(|line| line.starts_with(b"#")).count();
+        if lines().nth(comments).is_none() {
+            return 0;
+        }
+        // Blank lines between them count too.
+        let all = self.bytes[bom..].split(|byte| *byte == b'\n');
+        all.take_while(|line| line.starts_with(b"#") || line.trim_ascii().is_empty()).count() as u64
+            * u64::from(comments > 0)
+    }
+
+    /// The last comment is the header when it has as many cells as the row after it.
+    fn keep_commented_header(&mut self, encoding: (&'static Encoding, usize), marks: Marks) -> Result<()> {
+        self.skip_lines -= 1;
+        let rows = self.sample(encoding, marks)?;
+        let width = |row: usize| rows.get(row).and_then(|row: &Row| row.cells.as_ref().map(Vec::len));
+        if width(0) != width(1) || width(0).is_none_or(|width| width < 2) {
+            self.skip_lines += 1;
+        }
+        Ok(())
+    }
+
     /// Rows of the head. The last is left out where the file goes on.
     fn sample(&self, encoding: (&'static Encoding, usize), marks: Marks) -> Result<Vec<Row>> {
         let input = Box::new(Cursor::new(self.bytes.clone()));
         let mut records = Records::new(input, "head", encoding, marks, HEAD as usize)?;
+        records.skip_lines(self.skip_lines)?;
         let mut cells = Cells::default();
         let mut rows = Vec::new();
         while let Some(row) = records.next(&mut cells)? {
@@ -208,6 +244,21 @@ mod tests {
         for (content, delimiter, quote) in table {
             let guessed = guess_of(content.as_bytes());
             assert_eq!((guessed.delimiter, guessed.quote), (Some(delimiter), Some(quote)), "{content:?}");
+        }
+    }
+
+    #[test]
+    fn comments_before_the_header_are_passed_over() {
+        let table = [
+            ("a,b\n1,2\n", None, ','),
+            ("# made by x, on y\n\n#z\na;b\n1;2\n", Some(3), ';'),
+            ("#id,name\n1,x\n", Some(0), ','),
+            ("# made by x\n#id\tname\n1\tx\n", Some(1), '\t'),
+            ("#1,a\n#2,b\n", None, ','),
+        ];
+        for (content, skipped, delimiter) in table {
+            let guessed = guess_of(content.as_bytes());
+            assert_eq!((guessed.skip_lines, guessed.delimiter), (skipped, Some(delimiter)), "{content:?}");
         }
     }
 

@@ -6,9 +6,11 @@
 
 mod moments;
 mod numbers;
+mod signs;
 
 use moments::Moments;
 use numbers::Numbers;
+use signs::Signs;
 
 /// What a column holds, and how its texts are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +21,11 @@ pub enum Kind {
     Bigint,
     /// Whole numbers some of which are written with `.0`, as programs do that know no null integer.
     WholeDecimal,
-    /// `comma`: written with a decimal comma.
+    /// `marks`: the decimal mark, after the mark between thousands where there is one, as in `.,`.
     Decimal {
         precision: u8,
         scale: u8,
-        comma: bool,
+        marks: &'static str,
     },
     /// Some values have an exponent.
     Double {
@@ -55,6 +57,38 @@ impl Kind {
     }
 }
 
+/// A way to read a column that stays text until somebody decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    pub kind: Kind,
+    /// What stands beside every number: a currency or a per cent sign.
+    pub sign: Option<String>,
+}
+
+/// What a column turns out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub kind: Kind,
+    /// Why it is no better one, where that is worth a word.
+    pub remark: Option<String>,
+    pub readings: Vec<Reading>,
+}
+
+impl Finding {
+    fn sure(kind: Kind) -> Finding {
+        Finding { kind, remark: None, readings: Vec::new() }
+    }
+
+    fn text(remark: impl Into<String>) -> Finding {
+        Finding { kind: Kind::Text, remark: Some(remark.into()), readings: Vec::new() }
+    }
+
+    fn doubtful(remark: impl Into<String>, kinds: impl IntoIterator<Item = Kind>) -> Finding {
+        let readings = kinds.into_iter().map(|kind| Reading { kind, sign: None }).collect();
+        Finding { readings, ..Finding::text(remark) }
+    }
+}
+
 /// What is known about the values of one column.
 #[derive(Debug, Clone)]
 pub(super) struct Profile {
@@ -63,13 +97,16 @@ pub(super) struct Profile {
     is_boolean: bool,
     numbers: Numbers,
     moments: Moments,
+    signs: Signs,
+    /// The first value that broke the type of all before it.
+    odd: Option<String>,
 }
 
 impl Profile {
     /// `delimiter` of the file: whether a comma can be a decimal comma depends on it.
     pub fn new(delimiter: char) -> Profile {
-        let (numbers, moments) = (Numbers::new(delimiter), Moments::new());
-        Profile { nulls: 0, values: 0, is_boolean: true, numbers, moments }
+        let (numbers, moments, signs) = (Numbers::new(delimiter), Moments::new(), Signs::new(delimiter));
+        Profile { nulls: 0, values: 0, is_boolean: true, numbers, moments, signs, odd: None }
     }
 
     /// Takes in a cell's text; a blank one counts as null. Blanks around it do not matter.
@@ -79,22 +116,30 @@ impl Profile {
             self.nulls += 1;
             return;
         }
+        let was_typed = self.is_typed();
         self.values += 1;
         self.is_boolean = self.is_boolean && is_boolean(text);
         self.numbers.observe(text);
         self.moments.observe(text);
+        self.signs.observe(text);
+        if was_typed && !self.is_typed() && self.odd.is_none() {
+            self.odd = Some(text.chars().take(40).collect());
+        }
     }
 
-    /// The type, and why it is no better one where that is worth a word.
-    pub fn kind(&self) -> (Kind, Option<String>) {
+    /// The type, and why it is no better one.
+    pub fn finding(&self) -> Finding {
         if self.values == 0 {
-            return (Kind::Text, Some("no value seen".to_string()));
+            return Finding::text("no value seen");
         }
         if self.is_boolean {
-            return (Kind::Boolean, None);
+            return Finding::sure(Kind::Boolean);
         }
-        let found = self.numbers.kind(self.nulls > 0).or_else(|| self.moments.kind());
-        found.unwrap_or((Kind::Text, None))
+        let found = self.numbers.finding(self.nulls > 0).or_else(|| self.moments.finding());
+        found.or_else(|| self.signs.finding()).unwrap_or_else(|| match &self.odd {
+            Some(odd) => Finding::text(format!("{odd:?} is not what the values before it are")),
+            None => Finding::sure(Kind::Text),
+        })
     }
 
     /// Every value seen is a number, a date or a time.
@@ -137,16 +182,16 @@ mod tests {
     fn kind(delimiter: char, values: &[&str]) -> Kind {
         let mut profile = Profile::new(delimiter);
         values.iter().for_each(|value| profile.observe(value));
-        profile.kind().0
+        profile.finding().kind
     }
 
     fn decimal(precision: u8, scale: u8, comma: bool) -> Kind {
-        Kind::Decimal { precision, scale, comma }
+        Kind::Decimal { precision, scale, marks: if comma { "," } else { "." } }
     }
 
     #[test]
     fn types_lose_nothing() {
-        let table: [(&[&str], Kind); 25] = [
+        let table: [(&[&str], Kind); 28] = [
             (&["1e400"], Kind::Text),
             (&["1", "-20", ""], Kind::Bigint),
             (&["0", "7"], Kind::Bigint),
@@ -161,7 +206,10 @@ mod tests {
             (&["17850.0", ""], Kind::WholeDecimal),
             (&["17850.5", ""], decimal(18, 2, false)),
             (&["9.78043902348e+12", "7"], Kind::Double { comma: false }),
-            (&["1,234.50"], Kind::Text),
+            (&["1,234.50", "7"], Kind::Decimal { precision: 18, scale: 2, marks: ",." }),
+            (&["1,234", "7"], Kind::Text),
+            (&["1,234,567"], Kind::Decimal { precision: 18, scale: 0, marks: ",." }),
+            (&["1,23,4.5"], Kind::Text),
             (&["1,5"], Kind::Text),
             (&["5."], Kind::Text),
             (&["NaN"], Kind::Text),
@@ -180,9 +228,12 @@ mod tests {
 
     #[test]
     fn decimal_commas_need_another_delimiter_and_a_proof() {
-        let table: [(&[&str], Kind); 6] = [
+        let table: [(&[&str], Kind); 9] = [
             (&["13,6", "48,9", "2"], decimal(18, 2, true)),
             (&["0,757"], decimal(18, 3, true)),
+            (&["1.234,56", "0,5", "-7"], Kind::Decimal { precision: 18, scale: 2, marks: ".," }),
+            (&["1.234,56", "1,234.56"], Kind::Text),
+            (&["1.23,4"], Kind::Text),
             (&["1,234", "2,345"], Kind::Text),
             (&["1.234", "2.345"], Kind::Text),
             (&["1.5", "1,5"], Kind::Text),
@@ -218,6 +269,31 @@ mod tests {
         ];
         for (values, expected) in table {
             assert_eq!(kind(',', values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_stays_text_in_doubt_says_how_to_read_it() {
+        let marks = |marks| Kind::Decimal { precision: 18, scale: 2, marks };
+        let date = |format: &str| Kind::Date { format: Some(format.to_string()) };
+        type Case<'a> = (&'a [&'a str], &'a str, &'a [(Option<&'a str>, Kind)]);
+        let table: [Case<'_>; 7] = [
+            (&["3/4/2024", "3/5/2024"], "day and month", &[(None, date("%m/%d/%Y")), (None, date("%d/%m/%Y"))]),
+            (&["€ 1.234,56", "-€2,00"], "`€` beside", &[(Some("€"), marks(".,"))]),
+            (&["$1,234.50", "$7"], "`$` beside", &[(Some("$"), marks(",."))]),
+            (&["12 %", "7%"], "`%` beside", &[(Some("%"), Kind::Bigint)]),
+            (&["1,50 EUR"], "`EUR` beside", &[(Some("EUR"), marks(","))]),
+            (&["1", "2", "n/a"], "\"n/a\" is not", &[]),
+            (&["€ 1", "$ 2"], "", &[]),
+        ];
+        for (values, remark, readings) in table {
+            let mut profile = Profile::new(';');
+            values.iter().for_each(|value| profile.observe(value));
+            let finding = profile.finding();
+            let found: Vec<_> =
+                finding.readings.iter().map(|found| (found.sign.as_deref(), found.kind.clone())).collect();
+            assert_eq!((finding.kind, found.as_slice()), (Kind::Text, readings), "{values:?}");
+            assert!(finding.remark.unwrap_or_default().contains(remark), "{values:?}");
         }
     }
 

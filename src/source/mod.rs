@@ -29,7 +29,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 pub use files::{format_of, inputs};
-pub use infer::Kind;
+pub use infer::{Kind, Reading};
 pub use preview::{Column, Preview, preview, survey};
 
 /// Largest row sent when `max_record_bytes` is not set: 900 KiB, so that key and headers still fit into
@@ -59,6 +59,8 @@ pub struct SourceConfig {
     pub encoding: Option<String>,
     /// False: the first line is data and columns are named column_1, column_2, ...
     pub header: Option<bool>,
+    /// Lines passed over before the header, or before the data when there is no header; 0 when absent.
+    pub skip_lines: Option<u64>,
     /// Cell texts that mean null, beside the empty cell.
     pub null_values: Vec<String>,
     /// Rows per second.

@@ -2,7 +2,7 @@
 //!
 //! Guesses layout settings that are not declared and reads all rows, at most [`SAMPLE_ROWS`]. Sends nothing.
 
-use super::infer::{Kind, Profile};
+use super::infer::{Finding, Kind, Profile, Reading};
 use super::{Format, Input, MAX_COLUMNS, SourceConfig, csv, dialect, files, jsonl};
 use crate::error::{Error, Result};
 use serde_json::value::RawValue;
@@ -26,6 +26,8 @@ pub struct Preview {
     pub first_fault: Option<String>,
     /// Good rows without any value.
     pub empty_rows: u64,
+    /// Columns left out: without a name or a value, at the end of the header.
+    pub left_out: Vec<String>,
     /// All rows were seen, not only the first [`SAMPLE_ROWS`].
     pub complete: bool,
 }
@@ -43,6 +45,8 @@ pub struct Column {
     pub nullable: bool,
     /// Why the type is no better one.
     pub remark: Option<String>,
+    /// Ways to read what stays text in doubt.
+    pub readings: Vec<Reading>,
 }
 
 /// Looks at one file.
@@ -65,8 +69,11 @@ pub fn survey(inputs: &[Input], config: &SourceConfig) -> Result<Preview> {
             Format::Jsonl => survey.read_jsonl(input)?,
         }
     }
-    let columns = survey.columns.into_iter().filter_map(Seen::into_column).collect();
-    Ok(Preview { columns, ..survey.preview })
+    let (seen, empty): (Vec<Seen>, Vec<Seen>) =
+        survey.columns.into_iter().partition(|column| !column.unnamed || column.profile.values > 0);
+    let columns = seen.into_iter().map(Seen::into_column).collect();
+    let left_out = empty.into_iter().map(|column| column.name).collect();
+    Ok(Preview { columns, left_out, ..survey.preview })
 }
 
 /// A column under observation.
@@ -107,6 +114,7 @@ impl Survey {
             bad_rows: 0,
             first_fault: None,
             empty_rows: 0,
+            left_out: Vec::new(),
             complete: true,
         };
         Survey { preview, columns: Vec::new(), by_name: HashMap::new(), delimiter }
@@ -210,14 +218,11 @@ impl Seen {
         }
     }
 
-    fn into_column(self) -> Option<Column> {
-        if self.unnamed && self.profile.values == 0 {
-            return None;
-        }
-        let (kind, remark) = self.profile.kind();
+    fn into_column(self) -> Column {
+        let Finding { kind, remark, readings } = self.profile.finding();
         let nullable = self.profile.nulls + self.nulls > 0 || self.profile.values == 0;
         let Some(shapes) = self.json else {
-            return Some(Column { name: self.name, kind, record_type: "text".to_string(), nullable, remark });
+            return Column { name: self.name, kind, record_type: "text".to_string(), nullable, remark, readings };
         };
         let (kind, record_type) = match (shapes, kind) {
             (Shapes { strings: true, numbers: false, booleans: false, nested: false }, kind) => match kind {
@@ -230,6 +235,6 @@ impl Seen {
             }
             _ => (Kind::Text, "text".to_string()),
         };
-        Some(Column { name: self.name, kind, record_type, nullable, remark })
+        Column { name: self.name, kind, record_type, nullable, remark, readings }
     }
 }

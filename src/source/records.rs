@@ -45,6 +45,16 @@ impl Records {
         Ok(Records { lines, encoding, marks, limit })
     }
 
+    /// Passes over lines before the first row; they count for the digests only.
+    pub fn skip_lines(&mut self, count: u64) -> Result<()> {
+        for _ in 0..count {
+            if self.lines.next()?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The next row that is not a blank line.
     pub fn next(&mut self, cells: &mut Cells) -> Result<Option<RawRow>> {
         let first = loop {

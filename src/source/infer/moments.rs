@@ -1,7 +1,7 @@
 //! Dates and times in a column: the one notation that reads all of them.
 
 use super::super::event_time;
-use super::Kind;
+use super::{Finding, Kind};
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 
 const DATES: [&str; 8] =
@@ -60,22 +60,27 @@ impl Moments {
         self.is_iso_date || self.is_iso_moment || !self.dates.is_empty() || !self.times.is_empty()
     }
 
-    pub fn kind(&self) -> Option<(Kind, Option<String>)> {
+    pub fn finding(&self) -> Option<Finding> {
+        let date = |format: &String| Kind::Date { format: Some(format.clone()) };
+        let time = |format: &String| Kind::Timestamp { format: Some(format.clone()), has_zone: false };
         if self.is_iso_date {
-            return Some((Kind::Date { format: None }, None));
+            return Some(Finding::sure(Kind::Date { format: None }));
         }
         if self.is_iso_moment {
             return Some(match (self.zoned, self.unzoned) {
-                (_, 0) => (Kind::Timestamp { format: None, has_zone: true }, None),
-                (0, _) => (Kind::Timestamp { format: None, has_zone: false }, None),
-                _ => (Kind::Text, Some("times with and without an offset".to_string())),
+                (_, 0) => Finding::sure(Kind::Timestamp { format: None, has_zone: true }),
+                (0, _) => Finding::sure(Kind::Timestamp { format: None, has_zone: false }),
+                _ => Finding::text("times with and without an offset"),
             });
         }
         match (self.dates.as_slice(), self.times.as_slice()) {
             ([], []) => None,
-            ([format], []) => Some((Kind::Date { format: Some(format.clone()) }, None)),
-            ([], [format]) => Some((Kind::Timestamp { format: Some(format.clone()), has_zone: false }, None)),
-            _ => Some((Kind::Text, Some("day and month cannot be told apart".to_string()))),
+            ([format], []) => Some(Finding::sure(date(format))),
+            ([], [format]) => Some(Finding::sure(time(format))),
+            (dates, times) => {
+                let kinds = dates.iter().map(date).chain(times.iter().map(time));
+                Some(Finding::doubtful("day and month cannot be told apart", kinds))
+            }
         }
     }
 }
