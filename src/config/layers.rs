@@ -1,15 +1,14 @@
 //! The layers, flattened: dotted key -> value and the place it stands in. A later layer overwrites.
 
+use super::setting::{PREFIX, Place, Setting, Value, line_of};
 use super::settings::Settings;
 use super::{FILE, produce};
 use crate::error::{Context, Kind, Result};
 use crate::source::SourceConfig;
 use std::collections::BTreeMap;
-use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const PREFIX: &str = "LAKE__";
 /// Below this key a variable's `_` is librdkafka's `.`: `LAKE__KAFKA__PROPERTIES__SASL_PASSWORD`.
 const DOTTED: &str = "kafka.properties.";
 
@@ -18,62 +17,6 @@ pub struct Flag {
     pub key: &'static str,
     pub value: String,
     pub name: &'static str,
-}
-
-/// Where a setting stands, as messages show it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Place {
-    File { line: usize },
-    Variable(String),
-    Flag(&'static str),
-}
-
-impl Place {
-    pub fn file(line: usize) -> Place {
-        Place::File { line }
-    }
-
-    /// How `key` would be written in this place.
-    pub fn spelling(&self, key: &str) -> String {
-        match self {
-            Place::Variable(_) => format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()),
-            Place::File { .. } | Place::Flag(_) => key.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::File { line } => write!(f, "{FILE}:{line}"),
-            Place::Variable(name) => f.write_str(name),
-            Place::Flag(name) => f.write_str(name),
-        }
-    }
-}
-
-/// A value as written. Scalars are kept as text: a variable or a flag has nothing else.
-#[derive(Clone)]
-pub enum Value {
-    Text(String),
-    /// `{ env = "NAME" }`
-    FromVariable(String),
-    /// `{ file = "path" }`
-    FromFile(String),
-    List,
-    EmptyTable,
-}
-
-impl Value {
-    pub fn is_empty_table(&self) -> bool {
-        matches!(self, Value::EmptyTable)
-    }
-}
-
-#[derive(Clone)]
-pub struct Setting {
-    pub place: Place,
-    pub value: Value,
 }
 
 /// Fills `settings` from `lake.toml`, the variables and the flags; yields the declared sources.
@@ -91,11 +34,6 @@ pub fn read(settings: &mut Settings, flags: &[Flag]) -> Result<Vec<SourceConfig>
             .set(flag.key.into(), Setting { place: Place::Flag(flag.name), value: Value::Text(flag.value.clone()) });
     }
     Ok(sources)
-}
-
-/// 1-based line of a byte offset.
-pub fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn file_layer(settings: &mut Settings, text: &str) -> Vec<SourceConfig> {

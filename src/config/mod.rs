@@ -11,6 +11,7 @@ mod names;
 mod produce;
 mod project;
 mod secret;
+mod setting;
 mod settings;
 mod units;
 

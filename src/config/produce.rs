@@ -1,6 +1,6 @@
 //! `[[produce]]`: the declared sources.
 
-use super::layers::Place;
+use super::setting::{Place, line_of};
 use super::settings::Settings;
 use super::{FILE, fields};
 use crate::source::SourceConfig;
@@ -11,14 +11,14 @@ use toml::de::{DeTable, DeValue};
 
 /// Reads the entries; what is wrong goes to `settings` as faults.
 pub fn read(settings: &mut Settings, text: &str, entries: Spanned<DeValue<'_>>) -> Vec<SourceConfig> {
-    let line = super::layers::line_of(text, entries.span().start);
+    let line = line_of(text, entries.span().start);
     let DeValue::Array(entries) = entries.into_inner() else {
         settings.fault_at(Place::file(line), "`produce` is no list".into(), Some("write [[produce]]".into()));
         return Vec::new();
     };
     let mut sources: Vec<SourceConfig> = Vec::new();
     for entry in entries {
-        let line = super::layers::line_of(text, entry.span().start);
+        let line = line_of(text, entry.span().start);
         let Some(source) = one(settings, text, entry) else { continue };
         if let Some(fault) = incomplete(&source, &sources) {
             settings.fault_at(Place::file(line), fault, None);
@@ -36,7 +36,7 @@ fn one(settings: &mut Settings, text: &str, mut entry: Spanned<DeValue<'_>>) -> 
     match SourceConfig::deserialize(entry.into_deserializer()) {
         Ok(source) => Some(source),
         Err(error) => {
-            let line = super::layers::line_of(text, error.span().map_or(start, |span| span.start));
+            let line = line_of(text, error.span().map_or(start, |span| span.start));
             settings.fault_at(Place::file(line), format!("[[produce]]: {}", error.message()), None);
             None
         }
@@ -50,7 +50,7 @@ fn drop_unknown(settings: &mut Settings, text: &str, table: &mut DeTable<'_>) {
         std::mem::take(table).into_iter().partition(|(key, _)| known.contains(&key.get_ref().as_ref()));
     table.extend(kept);
     for (key, _) in unknown {
-        let place = Place::file(super::layers::line_of(text, key.span().start));
+        let place = Place::file(line_of(text, key.span().start));
         let remedy = super::names::known_names(key.get_ref(), known.iter().copied());
         settings.fault_at(place, format!("unknown key `{}` in [[produce]]", key.get_ref()), Some(remedy));
     }

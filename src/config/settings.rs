@@ -1,7 +1,7 @@
 //! Asking for settings by key and collecting what is wrong with them.
 
-use super::layers::{Place, Setting, Value};
 use super::names::known_names;
+use super::setting::{Place, Setting, Value};
 use crate::error::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! librdkafka's failures in our words: whose fault, which object, what to do.
 
-use super::watch::{Reported, Watch};
+use super::watch::{Reported, Watch, is_refusal};
 use super::{KafkaConfig, is_secret};
 use crate::error::{Cause, Error, Kind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -93,20 +93,6 @@ fn refusal(config: &KafkaConfig, attempt: &str, cause: impl Into<Cause>) -> Erro
     Error::config(format!("{attempt}: the kafka broker at `{}` refuses these credentials", config.brokers))
         .hint("check sasl.mechanism, sasl.username, sasl.password and security.protocol in the kafka properties")
         .caused_by(cause)
-}
-
-/// A failure that no waiting mends: the login.
-pub(super) fn is_refusal(failure: &KafkaError) -> bool {
-    matches!(
-        failure.rdkafka_error_code(),
-        Some(
-            Code::Authentication
-                | Code::SaslAuthenticationFailed
-                | Code::UnsupportedSASLMechanism
-                | Code::IllegalSASLState
-                | Code::SSL
-        )
-    )
 }
 
 /// A failure that a broker starting up, or electing a leader, mends by itself.

@@ -1,11 +1,10 @@
 //! What a librdkafka client says beside its answers: log lines go to `tracing`, connection faults are kept so
 //! that a later time-out can be explained by them.
 
-use super::fault;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::sync::{Mutex, PoisonError};
 
 /// A fault of the connection, not of one request.
@@ -29,18 +28,32 @@ impl Watch {
 
     /// The fault that no waiting will mend, when there was one.
     pub fn refused(&self) -> Option<Reported> {
-        self.last().filter(|reported| fault::is_refusal(&reported.failure))
+        self.last().filter(|reported| is_refusal(&reported.failure))
     }
 
     pub fn report(&self, failure: KafkaError, reason: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // "all brokers are down" says less than the reason that came before it.
         let vague = reason.ends_with("brokers are down") && last.is_some();
-        let settled = last.as_ref().is_some_and(|reported| fault::is_refusal(&reported.failure));
+        let settled = last.as_ref().is_some_and(|reported| is_refusal(&reported.failure));
         if !vague && !settled {
             *last = Some(Reported { failure, reason: reason.to_string() });
         }
     }
+}
+
+/// A failure that no waiting mends: the login.
+pub(super) fn is_refusal(failure: &KafkaError) -> bool {
+    matches!(
+        failure.rdkafka_error_code(),
+        Some(
+            Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::UnsupportedSASLMechanism
+                | Code::IllegalSASLState
+                | Code::SSL
+        )
+    )
 }
 
 /// Every librdkafka fault that matters reaches the user as an error, so its own lines rank below ours.
