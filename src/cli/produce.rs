@@ -65,8 +65,9 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         as_new: args.as_new,
         ack_timeout: connections.config.kafka.ack_timeout,
     };
-    let report = produce(connections, &sources, &options).await?;
-    Answer::new("", &report)
+    let mut report = produce(connections, &sources, &options).await?;
+    let failure = report.failure.take();
+    Ok(Answer::new("", &report)?.failing(failure))
 }
 
 /// The flow with the project's connections; `run` and `demo` use it too.

@@ -23,11 +23,14 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     if sql.trim().is_empty() {
         return Err(Error::config("the query is empty").hint("for example: lake query \"select 1\""));
     }
-    let found = match args.warehouse {
-        true => query::warehouse(connections.warehouse().await?.as_mut(), &sql).await?,
-        false => query::lake(&connections.lake().await?, &connections.engine()?, &sql).await?,
+    let found = if args.warehouse {
+        let mut warehouse = connections.warehouse().await?;
+        connections.stop.before(query::warehouse(warehouse.as_mut(), &sql)).await?
+    } else {
+        let (lake, engine) = (connections.lake().await?, connections.engine()?);
+        connections.stop.before(query::lake(&lake, &engine, &sql)).await?
     };
-    rows::print(found, connections.format, &connections.stop).await?;
+    rows::print(found, connections.format, &connections.screen, &connections.stop).await?;
     Ok(Answer::written())
 }
 

@@ -1,6 +1,7 @@
 //! Rows of a query as a table, CSV or JSON. Decimals and timestamps are text, digit for digit.
 
 use super::output::{Format, written};
+use super::screen::Screen;
 use crate::error::{Context, Kind, Result};
 use crate::flow::Stop;
 use crate::flow::query::Rows;
@@ -16,7 +17,8 @@ use std::io::{BufWriter, Write};
 const MOST_FRAMED: usize = 10_000;
 
 /// Prints the rows on stdout: a table of the first [`MOST_FRAMED`] at the end, CSV and JSON all and as they come.
-pub async fn print(mut rows: Rows, format: Format, stop: &Stop) -> Result<()> {
+/// That a table was cut is said on `screen`.
+pub async fn print(mut rows: Rows, format: Format, screen: &Screen, stop: &Stop) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if format == Format::Csv {
         let names: Vec<String> = rows.schema.fields().iter().map(|field| csv_cell(field.name())).collect();
@@ -24,7 +26,7 @@ pub async fn print(mut rows: Rows, format: Format, stop: &Stop) -> Result<()> {
     }
     let mut kept = vec![RecordBatch::new_empty(rows.schema.clone())];
     let mut first = true;
-    let mut framed = 0;
+    let (mut framed, mut is_cut) = (0, false);
     loop {
         let next = tokio::select! {
             next = rows.batches.next() => next,
@@ -34,7 +36,7 @@ pub async fn print(mut rows: Rows, format: Format, stop: &Stop) -> Result<()> {
         match format {
             Format::Text if framed + batch.num_rows() > MOST_FRAMED => {
                 kept.push(batch.slice(0, MOST_FRAMED - framed));
-                written(writeln!(out, "only the first {MOST_FRAMED} rows; `--output csv` prints all"))?;
+                is_cut = true;
                 break;
             }
             Format::Text => {
@@ -55,7 +57,11 @@ pub async fn print(mut rows: Rows, format: Format, stop: &Stop) -> Result<()> {
         Format::Json => written(writeln!(out, "{}", if first { "[]" } else { "]" }))?,
         Format::Csv => {}
     }
-    written(out.flush())
+    written(out.flush())?;
+    if is_cut {
+        screen.line(&format!("only the first {MOST_FRAMED} rows; `--output csv` prints all"));
+    }
+    Ok(())
 }
 
 /// A framed table; the number of rows stands below it.

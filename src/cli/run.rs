@@ -13,7 +13,7 @@ use serde::Serialize;
 #[derive(clap::Args)]
 pub struct Args {
     /// One round over what there is now, instead of a round each interval. Without it a service that does not
-    /// answer is waited for; any other failure ends the run
+    /// answer is waited for; any other failure ends the run when its round is done
     #[arg(long)]
     once: bool,
 }
@@ -64,10 +64,38 @@ fn passes(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unavailable | Kind::Conflict)
 }
 
-/// The four verbs in a row, each to the end of what there is when it starts. A model that fails ends the
-/// round before the load.
+/// The four verbs in a row, each to the end of what there is when it starts. A source that cannot be sent keeps
+/// back nothing of the others; a model that fails ends the round before the load.
 pub async fn round(connections: &mut Connections) -> Result<(Round, Option<Error>)> {
-    let produce = produce_declared(connections).await?;
+    let mut produce = produce_declared(connections).await?;
+    let unsent = produce.as_mut().and_then(|report| report.failure.take());
+    match (onward(connections, produce).await, unsent) {
+        (Ok((round, None)), unsent) => Ok((round, unsent)),
+        (Ok((round, Some(failure))), Some(unsent)) => Ok((round, Some(both(unsent, &failure)))),
+        (Err(error), Some(unsent)) if is_fault(&error) => Err(both(unsent, &error)),
+        (outcome, _) => outcome,
+    }
+}
+
+/// A fault of data or settings, as against a service or a signal.
+fn is_fault(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Input | Kind::Config | Kind::CheckFailed)
+}
+
+/// What was not sent, and what went wrong after it, most likely because it is missing there.
+fn both(unsent: Error, later: &Error) -> Error {
+    let both = Error::new(unsent.kind(), format!("{unsent}\n{later}"));
+    match unsent.hint_text().or(later.hint_text()).map(str::to_string) {
+        Some(hint) => both.hint(hint).caused_by(unsent),
+        None => both.caused_by(unsent),
+    }
+}
+
+/// What follows `produce`.
+async fn onward(
+    connections: &mut Connections,
+    produce: Option<flow::produce::Report>,
+) -> Result<(Round, Option<Error>)> {
     let streams = connections.streams(&[])?;
     let options = connections.bronze_options(true);
     let bronze = bronze::bronze(connections, &streams, &options).await?;

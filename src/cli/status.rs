@@ -23,7 +23,8 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
             false => None,
         },
     };
-    let report = status::status(parts).await?;
+    let mut report = status::status(parts).await?;
+    report.tell_outcomes(&project, &connections.config.project).await?;
     Answer::new(text(&report), &report)
 }
 
@@ -63,11 +64,26 @@ fn models(report: &Report) -> String {
             known(model.version),
             number(model.rows),
             model.tests.to_string(),
+            outcomes(model),
             model.last_run.clone().unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = report.models.iter().map(row).collect();
-    if rows.is_empty() { String::new() } else { columns(&["model", "version", "rows", "tests", "last run"], &rows) }
+    let head = ["model", "version", "rows", "tests", "last outcomes", "last run"];
+    if rows.is_empty() { String::new() } else { columns(&head, &rows) }
+}
+
+/// `2 passed, 1 FAILED at 2026-..`; tests that never ran are counted too.
+fn outcomes(model: &status::ModelStatus) -> String {
+    let status::Outcomes { passed, warned, failed, at } = &model.outcomes;
+    let never = model.tests.saturating_sub(passed + warned + failed);
+    let counts = [(*passed, "passed"), (*warned, "warned"), (*failed, "FAILED"), (never, "never run")];
+    let told = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let told = told.collect::<Vec<_>>().join(", ");
+    match at {
+        Some(at) => format!("{told} at {at}"),
+        None => told,
+    }
 }
 
 fn loads(report: &Report) -> String {

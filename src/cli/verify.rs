@@ -11,21 +11,24 @@ use crate::flow::verify::{self, Proof, Report};
 pub struct Args {}
 
 pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
+    let project = connections.project()?;
+    if connections.config.sources.is_empty() && project.sources.is_empty() && project.models.is_empty() {
+        connections.progress.note("verify: the project declares no source, no stream and no model; nothing to prove");
+        return Answer::new("", &Report { proofs: Vec::new() });
+    }
     let streams = connections.streams(&[])?;
     let (lake, engine) = (connections.lake().await?, connections.engine()?);
     let mut warehouse = connections.warehouse().await?;
     let config = &connections.config;
-    let report = verify::verify(
-        &config.project,
-        &config.sources,
-        &streams,
-        &lake,
-        &engine,
-        warehouse.as_mut(),
-        &connections.progress,
-        &connections.stop,
-    )
-    .await?;
+    let declared = verify::Declared {
+        root: &config.project,
+        sources: &config.sources,
+        streams: &streams,
+        models: &project.models,
+    };
+    let (progress, stop) = (&connections.progress, &connections.stop);
+    let proving = verify::verify(declared, &lake, &engine, warehouse.as_mut(), progress, stop);
+    let report = stop.before(proving).await?;
     Ok(Answer::new(text(&report), &report)?.failing(report.failure()))
 }
 
@@ -50,6 +53,7 @@ fn subject(proof: &Proof) -> String {
         Proof::Rows(rows) => format!("files of {} -> {}", rows.sources.join(", "), rows.table),
         Proof::Offsets(offsets) => format!("offsets of {}", offsets.table),
         Proof::Star(star) => format!("gold -> {}", star.table),
+        Proof::Absent(absent) => absent.table.clone(),
     }
 }
 
@@ -79,5 +83,6 @@ fn figures(proof: &Proof) -> String {
         Proof::Star(star) => {
             format!("{} rows, {} figures at version {}", grouped(star.rows), star.figures, star.version)
         }
+        Proof::Absent(_) => "it is not there".into(),
     }
 }

@@ -1,7 +1,10 @@
 //! Runs data tests: counts the rows that break a rule and keeps the first of them for people to see.
 //!
 //! Kept rows lie as CSV below `target/failures`, one file per test, replaced at each run and removed when the
-//! test passes. What a failure means for a table is decided by the flow that asked.
+//! test passes. What a failure means for a table is decided by the flow that asked. `results` notes how the tests
+//! ended.
+
+pub mod results;
 
 use crate::check::{Check, Severity};
 use crate::engine::{self, Session, sql};
@@ -14,7 +17,7 @@ use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +26,7 @@ use std::time::Instant;
 const KEPT_ROWS: usize = 1_000;
 const FAILURES: &str = "target/failures";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TestStatus {
     Pass,

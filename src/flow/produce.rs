@@ -5,11 +5,13 @@
 //! ([`resume`]), and the rows not yet there are sent in file order. Position and identity of a row travel in
 //! its headers, so there is no state beside the topic. Bronze recognises a row sent twice.
 //!
-//! Sources are sent one after the other, in the order given. Never reads a table, never decides what a row
-//! means: a row the source could not parse is sent as its raw bytes with the reason in a header.
+//! Sources are sent one after the other, in the order given; one that cannot be sent does not keep back the
+//! others. Never reads a table, never decides what a row means: a row the source could not parse is sent as its
+//! raw bytes with the reason in a header.
 
 mod pace;
 mod resume;
+mod torn;
 
 use super::{Progress, Stop};
 use crate::error::{Context, Error, Kind, Result};
@@ -17,8 +19,9 @@ use crate::failpoint;
 use crate::kafka::{Consumer, KafkaConfig, Producer, admin, tail};
 use crate::source::{self, Source, SourceConfig};
 use pace::Pace;
-use resume::{Plan, Verified, verify};
+use resume::{Change, Plan, Verified, verify};
 use serde::Serialize;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -47,10 +50,14 @@ impl Default for Options {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct Report {
+    /// Those sent to their end.
     pub sources: Vec<SourceReport>,
     pub elapsed_seconds: f64,
+    /// Of several sources, those at fault, in one error of kind `Input`.
+    #[serde(skip)]
+    pub failure: Option<Error>,
 }
 
 /// What became of one source. `rows = sent + already`, and `acknowledged = sent` unless the run failed.
@@ -69,10 +76,11 @@ pub struct SourceReport {
     pub acknowledged: u64,
 }
 
-/// Sends what is new in each source to its topic.
+/// Sends what is new in each source to its topic. A source at fault (a file that is missing or cannot be read,
+/// rows that were changed after they were sent) is left and the others are sent; alone it is the error.
 ///
-/// Errors: `Input` when a file cannot be read or rows already sent were changed; `Unavailable` when the
-/// broker is lost, with the rows acknowledged; `Interrupted` after a stop, everything sent being acknowledged.
+/// Errors, which end it for all: `Unavailable` when the broker is lost, with the rows acknowledged; `Interrupted` after a
+/// stop, everything sent being acknowledged.
 pub async fn produce(
     kafka: &KafkaConfig,
     sources: &[SourceConfig],
@@ -83,6 +91,7 @@ pub async fn produce(
 ) -> Result<Report> {
     let started = Instant::now();
     let mut reports = Vec::with_capacity(sources.len());
+    let mut failures = Vec::new();
     for source in sources {
         let job = Job {
             kafka: kafka.clone(),
@@ -93,15 +102,37 @@ pub async fn produce(
             stop: stop.clone(),
         };
         let finished = tokio::task::spawn_blocking(move || job.run()).await;
-        reports.push(finished.context(Kind::Internal, || format!("produce `{}`", source.name))??);
+        match finished.context(Kind::Internal, || format!("produce `{}`", source.name))? {
+            Ok(report) => reports.push(report),
+            Err(error) if sources.len() > 1 && matches!(error.kind(), Kind::Input | Kind::Config) => {
+                progress.note(format!("`{}` is not sent to its end: {error}", source.name));
+                failures.push((source.name.clone(), error));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(Report { sources: reports, elapsed_seconds: started.elapsed().as_secs_f64() })
+    let (elapsed_seconds, failure) = (started.elapsed().as_secs_f64(), at_fault(failures, sources.len()));
+    Ok(Report { sources: reports, elapsed_seconds, failure })
+}
+
+/// The one error that stands for all sources at fault, with the hint and causes of the first.
+fn at_fault(failures: Vec<(String, Error)>, sources: usize) -> Option<Error> {
+    let lines: Vec<String> = failures.iter().map(|(name, error)| format!("`{name}`: {error}")).collect();
+    let (_, first) = failures.into_iter().next()?;
+    let all =
+        Error::input(format!("{} of {sources} sources were not sent to their end\n{}", lines.len(), lines.join("\n")));
+    Some(match first.hint_text().map(str::to_string) {
+        Some(hint) => all.hint(hint).caused_by(first),
+        None => all.caused_by(first),
+    })
 }
 
 /// One file and how to read it from its start.
 struct File<'a> {
     id: String,
     open: Box<dyn Fn() -> Result<Box<dyn Source>> + 'a>,
+    /// Its bytes, for a second look at a row that is not what was sent.
+    bytes: Box<dyn Fn() -> Result<Box<dyn Read>> + 'a>,
 }
 
 /// Everything one source's run needs; owned, because it runs on a thread for blocking work.
@@ -117,9 +148,16 @@ struct Job {
 impl Job {
     fn run(&self) -> Result<SourceReport> {
         let inputs = source::inputs(&self.source, &self.project)?;
-        let files = inputs
-            .iter()
-            .map(|input| File { id: input.id.clone(), open: Box::new(|| source::open(input, &self.source)) });
+        let files = inputs.iter().map(|input| File {
+            id: input.id.clone(),
+            open: Box::new(|| source::open(input, &self.source)),
+            bytes: Box::new(|| {
+                let opened = std::fs::File::open(&input.path);
+                opened
+                    .map(|file| Box::new(file) as Box<dyn Read>)
+                    .context(Kind::Input, || format!("open `{}`", input.id))
+            }),
+        });
         self.send(&files.collect::<Vec<_>>())
     }
 
@@ -177,6 +215,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn send_file(&mut self, file: &File<'_>, mut plan: Plan) -> Result<()> {
         let mut rows = (file.open)()?;
+        let mut former = None;
         match verify(rows.as_mut(), &plan, &|| self.job.stop.check())? {
             Verified::Same { rows: read, complete: true } if !self.job.options.again => {
                 self.report.rows += read;
@@ -184,14 +223,23 @@ impl Run<'_> {
             }
             Verified::Same { .. } => rows = (file.open)()?,
             Verified::Changed(_) if self.job.options.as_new => {
+                former = Some((plan.source(), plan.highest()));
                 plan = plan.next_generation();
                 self.job.progress.note(format!("`{}` was changed and is sent as `{}`", file.id, plan.source()));
                 rows = (file.open)()?;
             }
-            Verified::Changed(change) => return Err(change.error(&file.id)),
+            Verified::Changed(change) => return Err(explain(change, file)?.error(&file.id)),
         }
+        let before = self.report.sent;
         let sent = self.send_rows(rows.as_mut(), &plan);
         self.meter.flush();
+        if let Some((source, stay)) = former {
+            let (now, new) = (self.report.sent - before, plan.source());
+            self.job.progress.note(format!(
+                "warning: {stay} rows sent earlier as `{source}` stay beside the {now} sent now as `{new}`, so a row \
+                 that is in both is in Bronze twice"
+            ));
+        }
         match sent {
             Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => self.say_last_words(error),
             sent => sent.and_then(|()| self.producer.flush()),
@@ -248,6 +296,15 @@ impl Run<'_> {
         }
         Err(stopped)
     }
+}
+
+/// Tells a last row that was sent before its line was complete from one that was edited.
+fn explain(change: Change, file: &File<'_>) -> Result<Change> {
+    let Change::Edited { row, last: Some(last) } = change else { return Ok(change) };
+    Ok(match torn::grew((file.bytes)()?, &last)? {
+        true => Change::Torn { row },
+        false => Change::Edited { row, last: None },
+    })
 }
 
 /// A lost broker is reported with what had arrived until then.

@@ -3,6 +3,8 @@
 //! Asks and changes nothing. A part that is down costs only its own figures and is named in the report.
 
 use super::bronze::{Stream, position_app};
+use super::checks::TestStatus;
+use super::checks::results::{self, Outcome};
 use super::load;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
@@ -15,6 +17,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What is asked. A part that could not be had comes as the error that says why.
 pub struct Parts<'a> {
@@ -75,10 +78,34 @@ pub struct ModelStatus {
     pub version: Option<i64>,
     pub run: Option<u64>,
     pub rows: Option<u64>,
-    /// Data tests declared on it.
+    /// Data tests declared on it, `sql/checks` included.
     pub tests: usize,
+    /// How those that ever ran from this project's folder last ended; see [`Report::tell_outcomes`].
+    pub outcomes: Outcomes,
     /// RFC 3339.
     pub last_run: Option<String>,
+}
+
+/// Last outcomes of tests, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Outcomes {
+    pub passed: usize,
+    pub warned: usize,
+    pub failed: usize,
+    /// When the newest of them ran, RFC 3339.
+    pub at: Option<String>,
+}
+
+impl Outcomes {
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome.status {
+            TestStatus::Pass => self.passed += 1,
+            TestStatus::Warn => self.warned += 1,
+            TestStatus::Fail => self.failed += 1,
+            TestStatus::Skipped => return,
+        }
+        self.at = self.at.take().max(Some(outcome.at.clone()));
+    }
 }
 
 /// A part that did not answer.
@@ -115,6 +142,19 @@ pub async fn status(parts: Parts<'_>) -> Result<Report> {
 }
 
 impl Report {
+    /// Adds how the tests last ended, as noted in the project's folder.
+    pub async fn tell_outcomes(&mut self, project: &model::Project, root: &Path) -> Result<()> {
+        let known = results::outcomes(root).await?;
+        for model in &mut self.models {
+            for check in project.checks().filter(|check| check.table.to_string() == model.model) {
+                if let Some(outcome) = known.get(&check.name) {
+                    model.outcomes.count(outcome);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The value of a part that answered; one that did not is noted once.
     fn up<T>(&mut self, part: &'static str, outcome: Result<T>) -> Option<T> {
         match outcome {
@@ -205,7 +245,8 @@ async fn models(project: &model::Project, lake: &Lake) -> Result<Vec<ModelStatus
     let mut found = Vec::new();
     for model in &project.models {
         let name = model.table.to_string();
-        let mut status = ModelStatus { model: name.clone(), tests: model.checks.len(), ..ModelStatus::default() };
+        let tests = project.checks().filter(|check| check.table == model.table).count();
+        let mut status = ModelStatus { model: name.clone(), tests, ..ModelStatus::default() };
         let published = newest.as_ref().and_then(|run| Some((run, run.tables.get(&name)?)));
         if let Some((run, published)) = published {
             (status.version, status.run) = (Some(published.version), Some(run.run));
@@ -236,6 +277,21 @@ mod tests {
         for (position, marks, lag) in table {
             assert_eq!(partition_status(0, position, marks).lag, lag, "{position:?}");
         }
+    }
+
+    #[test]
+    fn outcomes_are_counted_and_the_newest_time_is_kept() {
+        let mut outcomes = Outcomes::default();
+        let table = [
+            (TestStatus::Pass, "2026-01-02T00:00:00Z"),
+            (TestStatus::Fail, "2026-01-03T00:00:00Z"),
+            (TestStatus::Pass, "2026-01-01T00:00:00Z"),
+        ];
+        for (status, at) in table {
+            outcomes.count(&Outcome { status, at: at.into() });
+        }
+        let at = Some("2026-01-03T00:00:00Z".to_string());
+        assert_eq!(outcomes, Outcomes { passed: 2, warned: 0, failed: 1, at });
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `lake test`: the project's data tests on what stands. Changes nothing in the lake; the first failing rows are
-//! kept below `target/failures`, as in a promote.
+//! kept below `target/failures` and the results in `target/run_results.json`, as in a promote.
 
 use crate::check::Check;
 use crate::engine::{Engine, Session};
@@ -12,6 +12,7 @@ use crate::model::Project;
 use crate::table::{Lake, manifest};
 use serde::Serialize;
 use std::path::Path;
+use std::time::Instant;
 
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -37,6 +38,7 @@ pub async fn test(
     progress: &Progress,
     stop: &Stop,
 ) -> Result<(Report, Option<Error>)> {
+    let started = Instant::now();
     let selection = select::parse(&options.select)?;
     let checks = selected_checks(project, &selection)?;
     let newest = manifest::latest(lake).await?;
@@ -54,10 +56,11 @@ pub async fn test(
     progress.started("test", Some(checks.len() as u64));
     for check in checks {
         stop.check()?;
-        report.tests.push(run_or_skip(&session, &pins, project, check, root).await?);
+        report.tests.push(stop.before(run_or_skip(&session, &pins, project, check, root)).await?);
         progress.advanced("test", 1, 0);
     }
     progress.finished("test", checks::summary(&report.tests));
+    checks::results::write(root, Vec::new(), &report.tests, started.elapsed()).await?;
     let failure = checks::failure(&report.tests);
     Ok((report, failure))
 }

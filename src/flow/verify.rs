@@ -1,10 +1,12 @@
 //! `lake verify`: proofs that nothing was lost or doubled on the way.
 //!
-//! Three kinds, each in a file of its own, each from what the parts hold now and nothing else:
+//! Four kinds, each in a file of its own, each from what the parts hold now and nothing else:
 //! [`rows`], every row of each declared file is in Bronze or its quarantine exactly once; [`offsets`], the
 //! commits of each Bronze table add up without gap or overlap; [`star`], what the ledger says was loaded is
-//! equal in Gold and in the warehouse. Reads only. To add a proof: a file, a variant of [`Proof`].
+//! equal in Gold and in the warehouse; [`absent`], which never holds: a declared table that is not there.
+//! Reads only. To add a proof: a file, a variant of [`Proof`].
 
+pub mod absent;
 pub mod offsets;
 pub mod rows;
 pub mod star;
@@ -13,6 +15,7 @@ use super::bronze::Stream;
 use super::{Progress, Stop};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
+use crate::model::Model;
 use crate::source::SourceConfig;
 use crate::table::Lake;
 use crate::warehouse::Warehouse;
@@ -31,6 +34,7 @@ pub enum Proof {
     Rows(rows::Rows),
     Offsets(offsets::Offsets),
     Star(star::Star),
+    Absent(absent::Absent),
 }
 
 impl Proof {
@@ -39,6 +43,7 @@ impl Proof {
             Proof::Rows(proof) => &proof.differences,
             Proof::Offsets(proof) => &proof.differences,
             Proof::Star(proof) => &proof.differences,
+            Proof::Absent(proof) => &proof.differences,
         }
     }
 }
@@ -57,13 +62,20 @@ impl Report {
     }
 }
 
-/// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse.
-/// A difference is part of the report; an error is a part that could not be read.
-#[expect(clippy::too_many_arguments, reason = "every part of the road, once")]
+/// What the project says there should be.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared<'a> {
+    /// The project's folder.
+    pub root: &'a Path,
+    pub sources: &'a [SourceConfig],
+    pub streams: &'a [Stream],
+    pub models: &'a [Model],
+}
+
+/// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse, and that
+/// every declared table is there. A difference is part of the report; an error is a part that could not be read.
 pub async fn verify(
-    project: &Path,
-    sources: &[SourceConfig],
-    streams: &[Stream],
+    declared: Declared<'_>,
     lake: &Lake,
     engine: &Engine,
     warehouse: &mut dyn Warehouse,
@@ -71,7 +83,7 @@ pub async fn verify(
     stop: &Stop,
 ) -> Result<Report> {
     let mut proofs = Vec::new();
-    for stream in streams {
+    for stream in declared.streams {
         stop.check()?;
         let stage = format!("verify {}", stream.table);
         progress.started(&stage, None);
@@ -82,13 +94,18 @@ pub async fn verify(
             None => None,
         };
         let filtered = offsets.as_ref().map_or(0, |offsets| offsets.filtered);
-        let sent: Vec<&SourceConfig> = sources.iter().filter(|source| source.topic() == stream.topic).collect();
+        let sent: Vec<&SourceConfig> =
+            declared.sources.iter().filter(|source| source.topic() == stream.topic).collect();
         if !sent.is_empty() {
-            proofs.push(Proof::Rows(rows::prove(project, &sent, stream, table.as_ref(), filtered, engine).await?));
+            let rows = rows::prove(declared.root, &sent, stream, table.as_ref(), filtered, engine).await?;
+            proofs.push(Proof::Rows(rows));
+        } else if table.is_none() {
+            proofs.push(Proof::Absent(absent::stream(stream)));
         }
         proofs.extend(offsets.map(Proof::Offsets));
         progress.finished(&stage, summary(&proofs[before..]));
     }
+    proofs.extend(absent::models(declared.models, lake).await?.into_iter().map(Proof::Absent));
     stop.check()?;
     progress.started("verify warehouse", None);
     let before = proofs.len();
@@ -100,6 +117,7 @@ pub async fn verify(
 fn summary(proofs: &[Proof]) -> String {
     let differences: usize = proofs.iter().map(|proof| proof.differences().len()).sum();
     match differences {
+        0 if proofs.is_empty() => "nothing to prove".to_string(),
         0 => format!("{} proofs hold", proofs.len()),
         _ => format!("{} proofs, {differences} differences", proofs.len()),
     }

@@ -51,8 +51,11 @@ impl Names {
         self.only(name, by, self.tables.iter().filter(fits).collect())
     }
 
-    /// dbt's `ref('name')`: a model.
+    /// dbt's `ref('name')`: a model; `ref('layer.name')` means `ref('layer', 'name')`.
     pub fn reference(&self, name: &str, by: Option<&TableName>) -> Result<TableName, String> {
+        if let Some((layer, name)) = name.split_once('.') {
+            return self.qualified(layer, name);
+        }
         let models = self.tables.iter().filter(|table| table.layer() != Layer::Bronze && table.name() == name);
         self.only(name, by, models.collect())
     }
@@ -114,7 +117,7 @@ mod tests {
     fn names_mean_one_table_or_are_refused_with_the_choices() {
         let names = names();
         let gold_books = TableName::parse("gold.books").unwrap();
-        let table: [(Result<TableName, String>, &str); 11] = [
+        let table: [(Result<TableName, String>, &str); 13] = [
             (names.qualified("bronze", "books__quarantine"), "bronze.books"),
             (names.qualified("silver", "bookz"), "unknown table `silver.bookz`, did you mean `silver.books`?"),
             (names.qualified("sliver", "books"), "unknown layer `sliver`, did you mean `silver`?"),
@@ -129,6 +132,8 @@ mod tests {
                 "`books` is ambiguous, write `bronze.books` or `silver.books`",
             ),
             (names.reference("books", Some(&gold_books)), "silver.books"),
+            (names.reference("gold.books", None), "gold.books"),
+            (names.reference("gold.bookz", None), "unknown table `gold.bookz`, did you mean `gold.books`?"),
             (names.reference("dim_dat", None), "unknown table `dim_dat`, did you mean `dim_date`?"),
             (names.source("shop", "sales"), "bronze.sales"),
             (names.source("shop", "sale"), "unknown source `shop.sale`, did you mean `shop.sales`?"),

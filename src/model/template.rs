@@ -198,6 +198,7 @@ mod tests {
             ("select 1", "select 1"),
             ("from {{ ref('books') }}", r#"from "silver"."books""#),
             ("from {{ ref('silver', 'books') }}", r#"from "silver"."books""#),
+            ("from {{ ref('silver.books') }}", r#"from "silver"."books""#),
             ("from {{ source('shop', 'books') }}", r#"from "bronze"."books""#),
             ("from {{ source('bronze', 'books') }}", r#"from "bronze"."books""#),
             ("{{ var('from') }} {{ var('to', 2025) }}", "2024 2025"),

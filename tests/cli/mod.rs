@@ -6,4 +6,5 @@ mod query;
 mod secrets;
 mod settings;
 mod signals;
+mod status;
 mod verify;

@@ -56,15 +56,14 @@ fn a_query_only_reads() {
 }
 
 #[test]
-fn status_shows_what_stands() {
-    let project = project();
-    let status = project.lake(&["status", "--output", "json"]).ok().json();
-    let stream = &status["streams"][0];
-    assert_eq!(stream["table"], "bronze.books");
-    assert_eq!((stream["rows"].as_u64(), stream["rejects"].as_u64()), (Some(2), Some(1)));
-    assert_eq!((&stream["partitions"][0]["position"], &stream["partitions"][0]["lag"]), (&3.into(), &0.into()));
-    let status = project.lake(&["status"]).ok().stdout;
-    assert!(status.contains("0:3/3"), "{status}");
-    let status = project.lake(&["status", "--brokers", "127.0.0.1:1"]).ok().stdout;
-    assert!(status.contains("broker is down: ") && status.contains("bronze.books"), "{status}");
+fn a_table_is_cut_with_a_remark_beside_it() {
+    let project = Project::empty();
+    let sql = |rows: u32| format!("select value as n from generate_series(1, {rows})");
+    let output = project.lake(&["query", &sql(10_001)]).ok();
+    assert!(output.stdout.ends_with("(10000 rows)\n") && !output.stdout.contains("only"), "it goes to stdout");
+    assert_eq!(output.stderr, "only the first 10000 rows; `--output csv` prints all\n");
+    let output = project.lake(&["query", &sql(10_000)]).ok();
+    assert!(output.stdout.ends_with("(10000 rows)\n") && output.stderr.is_empty(), "{}", output.stderr);
+    let output = project.lake(&["query", &sql(10_001), "--output", "csv"]).ok();
+    assert_eq!((output.stdout.lines().count(), output.stderr.as_str()), (10_002, ""));
 }

@@ -38,3 +38,30 @@ fn a_run_proves_itself_and_a_row_too_many_does_not() {
     assert_eq!(output["proofs"][2]["differences"][0], "`gold.books` is not in the lake");
     assert_eq!(output["error"]["kind"], "check_failed");
 }
+
+#[test]
+fn what_was_never_built_is_not_proven() {
+    let project = Project::empty();
+    let csv = project.write("in/books.csv", "id,title\n1,a\n2,b\n");
+    project.lake(&["init", "--from", csv.to_str().unwrap()]).ok();
+    project.lake(&["produce"]).ok();
+    project.lake(&["bronze", "--once"]).ok();
+    let output = project.lake(&["verify"]).fails_with(1);
+    let line = "gold.books: no run has published it, so nothing of it is proven";
+    assert!(output.stdout.contains(line), "{}", output.stdout);
+    assert!(output.stderr.contains("hint: bring everything up to date with `lake run --once`"), "{}", output.stderr);
+
+    let project = Project::empty();
+    project.write("models/sources.yml", "sources:\n  - name: x\n    tables: [{name: events}]\n");
+    let output = project.lake(&["verify"]).fails_with(1);
+    let line = "bronze.events: nothing of topic `events` was read into it, so nothing of it is proven";
+    assert!(output.stdout.contains(line), "{}", output.stdout);
+}
+
+#[test]
+fn a_project_that_declares_nothing_has_nothing_to_prove() {
+    let project = Project::empty();
+    project.write("lake.toml", "");
+    let output = project.lake(&["verify"]).ok();
+    assert!(output.stderr.contains("nothing to prove"), "{}", output.stderr);
+}

@@ -100,3 +100,35 @@ fn services_that_do_not_answer_are_named_with_a_hint() {
     let failed = project.lake(&["promote", "all"]).fails_with(69);
     assert!(failed.stderr.contains("s3://lake/x") && !failed.stderr.contains("canary-secret"), "{}", failed.stderr);
 }
+
+#[test]
+fn a_source_at_fault_keeps_back_none_of_the_others() {
+    let project = shop("1,a,5\n", "      - {name: id}\n");
+    let source = |name: &str, files: &str| format!("[[produce]]\nname = \"{name}\"\nfiles = [\"{files}\"]\n");
+    project.write("lake.toml", source("many", "many/*.csv") + &source("any", "data/any.csv"));
+    project.write("many/1.csv", "a,b\n1,2\n");
+    project.lake(&["run", "--once"]).ok();
+    let count = |table: &str| {
+        let sql = format!("select count(*) as n from {table}");
+        project.lake(&["query", "--output", "csv", &sql]).ok().stdout
+    };
+
+    project.write("many/2.csv", "a,c\n3,4\n");
+    project.write("data/any.csv", "id,shop,amount\n1,a,5\n2,b,6\n");
+    let failed = project.lake(&["run", "--once"]).fails_with(1);
+    let error = "error: 1 of 2 sources were not sent to their end\n`many`: ";
+    assert!(failed.stderr.contains(error) && failed.stderr.contains("many/2.csv"), "{}", failed.stderr);
+    assert_eq!((count("gold.fact_any"), count("bronze.many")), ("n\n2\n".into(), "n\n1\n".into()));
+
+    // Continuous too: the round is done, then the run ends.
+    project.write("data/any.csv", "id,shop,amount\n1,a,5\n2,b,6\n3,c,7\n");
+    let failed = project.lake(&["run"]).fails_with(1);
+    assert!(failed.stderr.contains(error), "{}", failed.stderr);
+    assert_eq!(count("gold.fact_any"), "n\n3\n");
+
+    std::fs::remove_dir_all(project.path().join("many")).unwrap();
+    project.write("data/any.csv", "id,shop,amount\n1,a,5\n2,b,6\n3,c,7\n4,d,8\n");
+    let failed = project.lake(&["run", "--once"]).fails_with(1);
+    assert!(failed.stderr.contains(error), "{}", failed.stderr);
+    assert_eq!(count("gold.fact_any"), "n\n4\n");
+}

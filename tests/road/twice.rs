@@ -49,9 +49,31 @@ fn edited_rows_are_refused_until_they_are_declared_a_new_source() {
     project.write("data/any.csv", "id,amount\n1,99.99\n2,\n3,7.25\n");
     let refused = project.lake(&["produce"]).fails_with(1);
     assert!(refused.stderr.contains("data/any.csv") && refused.stderr.contains("--as-new"), "{}", refused.stderr);
-    project.lake(&["produce", "--as-new"]).ok();
+    let sent = project.lake(&["produce", "--as-new"]).ok();
+    let warning = "warning: 3 rows sent earlier as `data/any.csv` stay beside the 3 sent now as `data/any.csv#2`";
+    assert!(sent.stderr.contains(warning), "{}", sent.stderr);
     project.lake(&["bronze", "--once"]).ok();
     assert_eq!(count(&project, "bronze.any"), "n\n6\n");
+}
+
+#[test]
+fn a_last_line_that_was_incomplete_when_it_was_sent_is_told_from_an_edit() {
+    let project = shop();
+    project.write("data/any.csv", "id,amount\n1,10.50\n2,7");
+    project.lake(&["produce"]).ok();
+    // A line end alone is no change, nor is a row below it.
+    project.write("data/any.csv", "id,amount\n1,10.50\n2,7\n3,1");
+    assert_eq!(project.lake(&["produce", "--output", "json"]).ok().json()["sources"][0]["sent"], 1);
+    project.write("data/any.csv", "id,amount\n1,10.50\n2,7\n3,1.25\n4,2.00\n");
+    let refused = project.lake(&["produce"]).fails_with(1);
+    let message = "error: row 3 of `data/any.csv` was sent while its line was incomplete, and has grown since\n";
+    assert!(refused.stderr.contains(message) && refused.stderr.contains("--as-new"), "{}", refused.stderr);
+    // The remedy it names.
+    project.write("data/any.csv", "id,amount\n1,10.50\n2,7\n3,1\n3,1.25\n4,2.00\n");
+    assert_eq!(project.lake(&["produce", "--output", "json"]).ok().json()["sources"][0]["sent"], 2);
+    project.write("data/any.csv", "id,amount\n1,99.50\n2,7\n3,1\n3,1.25\n4,2.00\n");
+    let refused = project.lake(&["produce"]).fails_with(1);
+    assert!(refused.stderr.contains("were changed, at or before row 5"), "{}", refused.stderr);
 }
 
 #[test]

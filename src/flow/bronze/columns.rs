@@ -8,9 +8,12 @@ use crate::table::schema::{self, storable_type};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
 
-pub(super) const TOPIC: &str = "_topic";
-pub(super) const PARTITION: &str = "_partition";
-pub(super) const OFFSET: &str = "_offset";
+pub const TOPIC: &str = "_topic";
+pub const PARTITION: &str = "_partition";
+pub const OFFSET: &str = "_offset";
+/// Identity of the source a record came from, and its row there; null for records no `lake produce` sent.
+pub const SOURCE: &str = "_source";
+pub const SOURCE_ROW: &str = "_source_row";
 pub(super) const REASON: &str = "_reason";
 pub(super) const RAW: &str = "_raw";
 /// The Delta partition column that keeps good rows and rejects in files of their own.
@@ -24,8 +27,8 @@ pub const SYSTEM_COLUMNS: [&str; 13] = [
     "_timestamp",
     "_key",
     "_headers",
-    "_source",
-    "_source_row",
+    SOURCE,
+    SOURCE_ROW,
     "_ingested_at",
     RESCUED,
     REASON,
@@ -39,7 +42,7 @@ pub const HIDDEN_COLUMNS: [&str; 3] = [REASON, RAW, QUARANTINED];
 fn system_type(name: &str) -> DataType {
     match name {
         PARTITION => DataType::Int32,
-        OFFSET | "_source_row" => DataType::Int64,
+        OFFSET | SOURCE_ROW => DataType::Int64,
         "_timestamp" | "_ingested_at" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         "_key" | RAW => DataType::Binary,
         QUARANTINED => DataType::Boolean,

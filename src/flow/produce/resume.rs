@@ -1,6 +1,7 @@
 //! Where a run goes on: which rows of a file the topic holds, whether the file still says the same in them,
 //! and which partition each row belongs to. Pure but for reading the file.
 
+use super::torn::LastRow;
 use crate::error::{Error, Result};
 use crate::kafka::lane;
 use crate::kafka::tail::{Last, Tail};
@@ -70,7 +71,7 @@ impl Plan {
     }
 
     /// The highest row the topic holds; 0 when it holds none.
-    fn highest(&self) -> u64 {
+    pub fn highest(&self) -> u64 {
         self.last.values().map(|last| last.position.row).max().unwrap_or(0)
     }
 }
@@ -87,8 +88,14 @@ pub(super) enum Verified {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Something up to this row is not what was sent.
+    /// Something up to this row is not what was sent. `last`: it is the last row sent, and might only have
+    /// grown.
     Edited {
+        row: u64,
+        last: Option<LastRow>,
+    },
+    /// The row's line was incomplete when it was sent; everything before it is as it was.
+    Torn {
         row: u64,
     },
     Shorter {
@@ -103,10 +110,17 @@ impl Change {
     pub fn error(&self, file: &str) -> Error {
         let remedy = "or send it as another source with `--as-new`";
         match self {
-            Change::Edited { row } => {
+            Change::Edited { row, .. } => {
                 Error::input(format!("rows already sent of `{file}` were changed, at or before row {row}"))
                     .hint(format!("restore them, {remedy}"))
             }
+            Change::Torn { row } => Error::input(format!(
+                "row {row} of `{file}` was sent while its line was incomplete, and has grown since"
+            ))
+            .hint(format!(
+                "end the line where it ended then and write the whole row below it, {remedy}; whoever writes \
+                         the file must add whole lines"
+            )),
             Change::Shorter { rows, sent } => {
                 Error::input(format!("rows already sent of `{file}` are gone: it has {rows} rows, {sent} were sent"))
                     .hint(format!("restore them, {remedy}"))
@@ -123,6 +137,7 @@ pub(super) fn verify(rows: &mut dyn Source, plan: &Plan, keep_on: &dyn Fn() -> R
     let marks: BTreeMap<u64, &Last> = plan.last.values().map(|last| (last.position.row, last)).collect();
     let sent = plan.highest();
     let (mut read, mut complete) = (0, true);
+    let mut before = None;
     while read < sent {
         keep_on()?;
         let Some(record) = rows.next()? else {
@@ -130,11 +145,14 @@ pub(super) fn verify(rows: &mut dyn Source, plan: &Plan, keep_on: &dyn Fn() -> R
         };
         read = record.position.row;
         complete &= plan.holds(plan.partition(record.key.as_deref()), read);
+        let digest = record.position.digest;
+        let preceding = before.replace(digest);
         let Some(last) = marks.get(&read) else {
             continue;
         };
-        if last.position.digest != record.position.digest {
-            return Ok(Verified::Changed(Change::Edited { row: read }));
+        if last.position.digest != digest {
+            let last_row = LastRow { preceding, sent: last.position.digest, now: digest };
+            return Ok(Verified::Changed(Change::Edited { row: read, last: (read == sent).then_some(last_row) }));
         }
         if plan.lanes > 1 && last.key != record.key {
             return Ok(Verified::Changed(Change::Rekeyed));

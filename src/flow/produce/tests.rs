@@ -63,8 +63,7 @@ impl Bench {
 
     fn send(&self, rows: &[String]) -> Result<SourceReport> {
         let lines = Lines { rows: rows.to_vec(), keyed: !self.job.source.key.is_empty(), at: 0 };
-        let open = move || Ok(Box::new(lines.clone()) as Box<dyn Source>);
-        self.job.send(&[File { id: "f".into(), open: Box::new(open) }])
+        self.job.send(&[file("f", lines)])
     }
 
     fn records(&self) -> Vec<Message> {
@@ -83,6 +82,13 @@ impl Bench {
         };
         self.records().iter().map(header).collect()
     }
+}
+
+/// No digest of [`Lines`] is one of these bytes.
+fn file(id: &str, lines: Lines) -> File<'static> {
+    let open = move || Ok(Box::new(lines.clone()) as Box<dyn Source>);
+    let bytes = || Ok(Box::new(std::io::empty()) as Box<dyn Read>);
+    File { id: id.to_string(), open: Box::new(open), bytes: Box::new(bytes) }
 }
 
 fn text(bytes: Option<&[u8]>) -> String {
@@ -136,6 +142,26 @@ fn rows_changed_after_they_were_sent_are_refused_unless_sent_as_new() {
     assert_eq!(counts(&bench.send(&rows(&["a", "x", "y"])).unwrap()), [3, 1, 2, 0, 1]);
     assert_eq!(bench.texts(), ["a", "b", "a", "x", "y"]);
     assert_eq!(bench.sources(), ["f", "f", "f#2", "f#2", "f#2"]);
+}
+
+#[test]
+fn sent_as_new_says_what_stays_beside_it() {
+    let mut bench = Bench::new(1, &[]);
+    bench.send(&rows(&["a", "b"])).unwrap();
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let heard = notes.clone();
+    bench.job.progress = Progress::new(move |event| {
+        if let Event::Note(text) = event {
+            heard.lock().unwrap().push(text);
+        }
+    });
+    bench.job.options.as_new = true;
+    for _ in 0..2 {
+        bench.send(&rows(&["a", "x", "c"])).unwrap();
+    }
+    let expected = "warning: 2 rows sent earlier as `f` stay beside the 3 sent now as `f#2`, so a row that is in both \
+                    is in Bronze twice";
+    assert_eq!(*notes.lock().unwrap(), ["`f` was changed and is sent as `f#2`", expected]);
 }
 
 #[test]
@@ -195,11 +221,7 @@ fn a_changed_key_is_refused() {
 #[test]
 fn several_files_share_a_topic() {
     let bench = Bench::new(1, &[]);
-    let file = |id: &str, texts: &[&str]| {
-        let lines = Lines { rows: rows(texts), keyed: false, at: 0 };
-        let open = move || Ok(Box::new(lines.clone()) as Box<dyn Source>);
-        File { id: id.to_string(), open: Box::new(open) }
-    };
+    let file = |id: &str, texts: &[&str]| file(id, Lines { rows: rows(texts), keyed: false, at: 0 });
     bench.job.send(&[file("a", &["1", "2"]), file("b", &["3"])]).unwrap();
     let report = bench.job.send(&[file("a", &["1", "2", "4"]), file("b", &["3"]), file("c", &["5"])]).unwrap();
     assert_eq!((report.files, counts(&report)), (3, [5, 2, 3, 0, 2]));

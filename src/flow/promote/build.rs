@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::contract::{self, Layout};
+use super::culprit;
 use super::plan::{Build, Plan, Step, app};
 use crate::engine::{self, Session, sql};
 use crate::error::{Context, Error, Kind, Result};
@@ -35,7 +36,7 @@ impl Run<'_> {
             && plan.standing.contains_key(&model.table)
             && !step.full_refresh;
         let session = self.session_for(model, adds).await?;
-        let layout = plan_query(&session, model, adds).await?;
+        let layout = self.stop.before(plan_query(&session, model, adds)).await?;
         let mut table = match self.pins.get(&model.table) {
             Some(table) => table.clone(),
             None => self.lake.create(&model.table, layout.schema.clone(), &[]).await?,
@@ -87,7 +88,17 @@ impl Run<'_> {
         table: &Table,
     ) -> Result<Staged> {
         let attempt = || format!("build `{}` from {}", model.table, model.file.display());
-        let mut rows = session.stream(model.statement(adds)).await?;
+        let statement = model.statement(adds);
+        let explained = |failed| {
+            let columns = layout.schema.fields().iter().map(|field| field.name().as_str());
+            culprit::named(failed, session, statement, columns, self.stop)
+        };
+        let mut rows = match self.stop.before(session.stream(statement)).await {
+            Err(error) if error.kind() == Kind::Input => {
+                return Err(explained(Error::input(attempt()).caused_by(error)).await);
+            }
+            rows => rows?,
+        };
         let mut stage = table.stage(layout.schema.clone()).await?;
         let name = model.table.to_string();
         let failure = loop {
@@ -98,7 +109,7 @@ impl Run<'_> {
             };
             let batch = match next {
                 None => return stage.finish().await,
-                Some(Err(error)) => break engine::failed(error, attempt()),
+                Some(Err(error)) => break explained(engine::failed(error, attempt())).await,
                 Some(Ok(batch)) => batch,
             };
             let arranged = match layout.is_as_planned() {
@@ -148,7 +159,7 @@ impl Run<'_> {
             let others = tables.iter().filter(|table| Some(*table) != replaced);
             let report = match checks::missing(others, &self.pins) {
                 Some(why) => TestReport::skipped(check, why),
-                None => checks::run(&session, self.project, check, self.root).await?,
+                None => self.stop.before(checks::run(&session, self.project, check, self.root)).await?,
             };
             if let (TestStatus::Warn, Some(message)) = (report.status, &report.message) {
                 self.progress.note(format!("test `{}` warns: {message}", report.name));

@@ -8,11 +8,13 @@
 //! with nothing new does nothing.
 //!
 //! - `plan` says what must be built and which tests guard which commit;
-//! - `contract` compares a model's columns with its declaration, `build` makes one table;
+//! - `contract` compares a model's columns with its declaration, `build` makes one table, `culprit` says which
+//!   column a failed query failed in;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
 mod build;
 mod contract;
+mod culprit;
 mod plan;
 mod publish;
 mod results;
@@ -206,24 +208,44 @@ impl Run<'_> {
     /// for each of them.
     fn failure(&mut self) -> Option<Error> {
         let tests = checks::failure(&self.report.tests);
+        let unpublished = self.unpublished();
         if self.errors.is_empty() {
-            let tables: Vec<String> = self.broken.iter().map(|table| format!("`{table}`")).collect();
-            let hint = format!("not published, readers keep the old version: {}", tables.join(", "));
-            return tests.map(|failed| failed.hint(hint));
+            return tests.map(|failed| failed.hint(unpublished));
         }
         let mut lines: Vec<String> = self.errors.iter().map(|(table, error)| line(table, error)).collect();
         lines.extend(tests.map(|failed| failed.to_string()));
         let (_, first) = self.errors.remove(0);
+        let hint = match first.hint_text() {
+            Some(hint) => format!("{hint}; {unpublished}"),
+            None => unpublished,
+        };
         if lines.len() == 1 {
-            return Some(first);
+            return Some(first.hint(hint));
         }
         let failed = self.report.models.iter().filter(|model| model.status == ModelStatus::Failed).count();
         let models = if failed == 1 { "1 model".to_string() } else { format!("{failed} models") };
         let all = Error::new(first.kind(), format!("{models} failed\n{}", lines.join("\n")));
-        Some(match first.hint_text().map(str::to_string) {
-            Some(hint) => all.hint(hint).caused_by(first),
-            None => all.caused_by(first),
-        })
+        Some(all.hint(hint).caused_by(first))
+    }
+
+    /// Which tables readers do not get from this run, and why: those at fault, those that read them, and those
+    /// that were built all the same.
+    fn unpublished(&self) -> String {
+        let named = |status| {
+            let models = self.report.models.iter().filter(move |model| model.status == status);
+            models.map(|model| format!("`{}`", model.table)).collect::<Vec<_>>()
+        };
+        let blocked = self.report.models.iter().filter(|model| model.status == ModelStatus::Blocked);
+        let blocked = blocked.map(|model| format!("`{}` ({})", model.table, model.reason));
+        let broken: Vec<String> = named(ModelStatus::Failed).into_iter().chain(blocked).collect();
+        let text = format!("not published, readers keep the old version: {}", broken.join(", "));
+        match named(ModelStatus::Built) {
+            built if built.is_empty() => text,
+            built => format!(
+                "{text}; held back with them, though built: {} (the tables of a run are published together)",
+                built.join(", ")
+            ),
+        }
     }
 
     fn tests_of_status(&self, status: TestStatus, names: &[String]) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Promotes small projects in a lake in a temporary folder.
 
+mod failures;
 mod shop;
 
 use super::*;
@@ -285,18 +286,6 @@ async fn planning_faults_show_the_models_own_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_failure_does_not_stop_the_others() {
-    let shop =
-        Shop::open(&[GOLD, ("models/silver/broken.sql", "select arrow_cast(title, 'Int64') as n from bronze.books")])
-            .await;
-    let (report, failure) = shop.fails().await;
-    assert_eq!(failure.kind(), Kind::Input);
-    assert_eq!(failure.to_string(), "build `silver.broken` from models/silver/broken.sql");
-    assert_eq!(report.models.iter().filter(|model| model.status == ModelStatus::Built).count(), 3);
-    assert_eq!(report.run, None);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn inputs_that_do_not_exist_are_named_with_the_remedy() {
     let shop = Shop::open(&[GOLD, ("models/more.yml", "sources:\n  - name: x\n    tables: [{name: events}]\n")]).await;
     let error = shop.promote(&[Layer::Gold]).await.unwrap_err();
@@ -483,21 +472,4 @@ async fn a_table_that_was_never_built_passes_no_test() {
     assert!(found.contains(&("unique_books_id", TestStatus::Pass, None)), "{found:?}");
     let never_built = Some("`silver.sales` was never built");
     assert!(found.contains(&("not_null_sales_book", TestStatus::Skipped, never_built)), "{found:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn several_failures_are_told_together() {
-    let failing = "select arrow_cast(title, 'Int64') as n from bronze.books";
-    let shop = Shop::open(&[
-        ("models/silver/a.sql", failing),
-        ("models/silver/b.sql", failing),
-        ("models/s.yml", "models:\n  - name: sales\n    columns: [{name: book, tests: [not_null]}]\n"),
-    ])
-    .await;
-    let (_, failure) = shop.fails().await;
-    let text = failure.to_string();
-    assert!(text.starts_with("3 models failed\n`silver.a`: build `silver.a` from"), "{text}");
-    assert!(text.contains("\n`silver.b`: ") && text.contains("\ndata test `not_null_sales_book`: 1 row"), "{text}");
-    assert_eq!(std::error::Error::source(&failure).unwrap().to_string(), "build `silver.a` from models/silver/a.sql");
-    assert!(failure.causes().is_empty(), "said already: {:?}", failure.causes());
 }

@@ -1,0 +1,88 @@
+//! `target/run_results.json`: the results of the last promote or test in dbt's shape, for the tools that read it,
+//! and in a field of our own how each test ended when it last ran.
+//!
+//! A test that fails keeps its table from being committed, so no commit and no manifest can tell of it; this file
+//! can. It lies beside the project, not in the lake: what it tells is what was run from here.
+
+use super::{TestReport, TestStatus};
+use crate::error::{Context, Kind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+const FILE: &str = "target/run_results.json";
+/// The dbt schema whose fields are used.
+const SCHEMA: &str = "https://schemas.getdbt.com/dbt/run-results/v6.json";
+/// Our own field: outcomes by name of the test, kept over runs in which a test has no turn.
+const OUTCOMES: &str = "lake_last_outcomes";
+
+/// How a test ended when it last ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Never skipped.
+    pub status: TestStatus,
+    /// RFC 3339.
+    pub at: String,
+}
+
+/// The last outcome of each test, by its name; none when nothing was run here yet.
+pub async fn outcomes(root: &Path) -> Result<BTreeMap<String, Outcome>> {
+    let doing = || format!("read `{FILE}`");
+    let text = match tokio::fs::read(root.join(FILE)).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        text => text.context(Kind::Unavailable, doing)?,
+    };
+    let document: Value = serde_json::from_slice(&text).context(Kind::Input, doing)?;
+    match document.get(OUTCOMES) {
+        Some(outcomes) => Deserialize::deserialize(outcomes).context(Kind::Input, doing),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// Writes the results of a run, replacing those of the one before. `models` are dbt's entries of models.
+pub(in crate::flow) async fn write(
+    root: &Path,
+    models: Vec<Value>,
+    tests: &[TestReport],
+    elapsed: Duration,
+) -> Result<()> {
+    let doing = || format!("write `{FILE}`");
+    let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    // A file that cannot be read is replaced: it tells of the past only.
+    let mut outcomes = outcomes(root).await.unwrap_or_default();
+    for test in tests.iter().filter(|test| test.status != TestStatus::Skipped) {
+        outcomes.insert(test.name.clone(), Outcome { status: test.status, at: now.clone() });
+    }
+    let results = models.into_iter().chain(tests.iter().map(entry));
+    let document = json!({
+        "metadata": {
+            "dbt_schema_version": SCHEMA,
+            "generated_at": now,
+            "invocation_id": uuid::Uuid::new_v4().to_string(),
+            "generator": concat!("lake ", env!("CARGO_PKG_VERSION")),
+        },
+        "results": results.collect::<Vec<Value>>(),
+        "elapsed_time": elapsed.as_secs_f64(),
+        "args": {},
+        OUTCOMES: outcomes,
+    });
+    let bytes = serde_json::to_vec_pretty(&document).context(Kind::Internal, doing)?;
+    tokio::fs::create_dir_all(root.join("target")).await.context(Kind::Unavailable, doing)?;
+    tokio::fs::write(root.join(FILE), bytes).await.context(Kind::Unavailable, doing)
+}
+
+fn entry(test: &TestReport) -> Value {
+    json!({
+        "unique_id": format!("test.lake.{}", test.name),
+        "status": test.status,
+        "execution_time": test.seconds,
+        "message": test.message,
+        "failures": test.failures,
+        "relation_name": test.table,
+        "adapter_response": {},
+        "timing": [],
+        "thread_id": "main",
+    })
+}
