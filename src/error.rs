@@ -107,6 +107,29 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// One error that stands for several: the headline, each of them on a line of its own, the hint of the first that
+    /// has one, the first as the cause.
+    pub fn of_several(kind: Kind, headline: impl Into<String>, errors: Vec<Error>) -> Error {
+        let lines = errors.iter().map(Error::in_one_line);
+        let text = std::iter::once(headline.into()).chain(lines).collect::<Vec<_>>().join("\n");
+        let hint = errors.iter().find_map(|error| error.hint.clone());
+        let cause = errors.into_iter().next().map(Cause::from);
+        Error { kind, message: text, hint, cause }
+    }
+
+    /// Puts the name of what failed in front, where several things are told of together.
+    #[must_use]
+    pub fn about(mut self, name: impl fmt::Display) -> Self {
+        self.message = format!("`{name}`: {}", self.message);
+        self
+    }
+
+    /// The message and what caused it, joined by colons.
+    pub fn in_one_line(&self) -> String {
+        let causes = self.causes();
+        std::iter::once(self.message.clone()).chain(causes).collect::<Vec<_>>().join(": ")
+    }
+
     /// Messages of the causes, outermost first; one that only repeats what was said already is left out.
     pub fn causes(&self) -> Vec<String> {
         let mut said = self.message.clone();
@@ -136,6 +159,27 @@ impl StdError for Error {
     }
 }
 
+/// A line of a text with a caret under one of its characters; `column` counts from 1. Of a long line what stands
+/// around the caret.
+pub fn excerpt(line: usize, column: usize, text: &str) -> String {
+    const WIDTH: usize = 160;
+    let (number, at) = (line.to_string(), column.saturating_sub(1));
+    let length = text.chars().count();
+    let start = if length > WIDTH { at.saturating_sub(WIDTH / 2).min(length - WIDTH) } else { 0 };
+    let mut shown: String = text.chars().skip(start).take(WIDTH).collect();
+    // Tabs stay tabs, so that the caret stands under its character at any tab width.
+    let before = text.chars().skip(start).take(at - start.min(at));
+    let mut indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    if start > 0 {
+        shown.insert_str(0, "... ");
+        indent.insert_str(0, "    ");
+    }
+    if start + WIDTH < length {
+        shown.push_str(" ...");
+    }
+    format!("{number} | {shown}\n{} | {indent}^", " ".repeat(number.len()))
+}
+
 /// Turns any foreign error into ours; the message is built only on failure.
 pub trait Context<T> {
     fn context<M: Into<String>>(self, kind: Kind, message: impl FnOnce() -> M) -> Result<T>;
@@ -150,6 +194,19 @@ impl<T, E: Into<Cause>> Context<T> for Result<T, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        assert_eq!(excerpt(7, 3, "ab\tx"), "7 | ab\tx\n  |   ^");
+        let long = format!("{}HERE{}", "x".repeat(5_000), "y".repeat(5_000));
+        for (column, first) in [(1, 'x'), (5_001, 'H'), (10_004, 'y')] {
+            let shown = excerpt(12, column, &long);
+            let (text, caret) = shown.split_once('\n').unwrap();
+            assert!(text.len() < 200, "{shown}");
+            assert_eq!(text.chars().nth(caret.chars().count() - 1), Some(first), "{shown}");
+        }
+        assert_eq!(excerpt(1, 9, "short"), "1 | short\n  |      ^", "past the end");
+    }
 
     #[test]
     fn exit_codes_are_the_documented_ones() {
@@ -176,5 +233,17 @@ mod tests {
         assert_eq!(error.source().unwrap().to_string(), "disk on fire");
         let outer = Error::unavailable("publish: write `bronze.books`").caused_by(error);
         assert_eq!(outer.causes(), ["disk on fire"]);
+        assert_eq!(outer.in_one_line(), "publish: write `bronze.books`: disk on fire");
+    }
+
+    #[test]
+    fn several_errors_are_told_line_by_line_and_no_cause_twice() {
+        let cause = |text: &str| std::io::Error::other(text.to_string());
+        let first = Error::input("bad row").caused_by(cause("no number")).about("a");
+        let other = Error::config("no file").caused_by(cause("not found")).hint("write it").about("b");
+        let all = Error::of_several(Kind::Input, "2 of 3 failed", vec![first, other]);
+        assert_eq!(all.to_string(), "2 of 3 failed\n`a`: bad row: no number\n`b`: no file: not found");
+        assert_eq!((all.kind(), all.hint_text(), all.causes()), (Kind::Input, Some("write it"), vec![]));
+        assert_eq!(all.in_one_line(), all.to_string());
     }
 }

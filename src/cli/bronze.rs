@@ -33,7 +33,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     Answer::new("", &report)
 }
 
-/// The flow with the project's connections; `run` and `demo` use it too.
+/// The flow with the project's connections; `run` uses it too.
 pub async fn bronze(connections: &mut Connections, streams: &[Stream], options: &Options) -> Result<Report> {
     let kafka = connections.kafka()?;
     let (lake, engine) = (connections.lake().await?, connections.engine()?);

@@ -1,5 +1,7 @@
 //! Text in columns that line up.
 
+pub use crate::flow::count::grouped;
+
 /// `head` above `rows`, two spaces between columns, columns of numbers to the right. Ends in a line end.
 pub fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |text: &str| text.chars().count();
@@ -23,20 +25,6 @@ pub fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// 1234567 -> `1,234,567`
-pub fn grouped(number: impl Into<i128>) -> String {
-    let number = number.into();
-    let digits = number.unsigned_abs().to_string();
-    let mut text = if number < 0 { "-".to_string() } else { String::new() };
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn is_number(cell: &str) -> bool {
     !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.' | '-'))
 }
@@ -49,12 +37,5 @@ mod tests {
     fn columns_line_up() {
         let rows = [vec!["книга".to_string(), "12".into()], vec!["a".into(), "1,234".into()]];
         assert_eq!(columns(&["name", "rows"], &rows), "name    rows\nкнига     12\na      1,234\n");
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-1_234_567, "-1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

@@ -4,7 +4,7 @@
 use super::output::Format;
 use super::screen::Screen;
 use crate::config::{Config, Secret};
-use crate::embedded::{Parts, Search};
+use crate::embedded::{self, Parts, Search};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::flow::bronze::{Options, Start, Stream};
@@ -92,12 +92,12 @@ impl Connections {
 
     /// Where the password of the embedded PostgreSQL stands.
     pub fn password_file(&self) -> std::path::PathBuf {
-        self.config.dot_lake().join("postgres.password")
+        embedded::password_file(&self.config.dot_lake())
     }
 
     pub fn project(&self) -> Result<Project> {
-        let undeclared = streams::undeclared_tables(&self.config.sources)?;
-        Project::load(&self.config.project, &self.config.vars, &undeclared)
+        let topics: Vec<&str> = self.config.sources.iter().map(|source| source.topic()).collect();
+        Project::load(&self.config.project, &self.config.vars, &topics)
     }
 
     /// The streams of these Bronze tables, of all when none is named.

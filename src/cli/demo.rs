@@ -56,15 +56,20 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
         closing(&addresses, nothing_to_do),
     ]
     .join("\n");
-    let result = if connections.format == Format::Json { rows::texts(&result)? } else { Vec::new() };
+    let result = match connections.format {
+        Format::Json => result.iter().map(flow::rows::texts).collect::<Result<Vec<_>>>()?.concat(),
+        Format::Text | Format::Csv => Vec::new(),
+    };
     let report = Report { round, tests, nothing_to_do, result, addresses };
     Ok(Answer::new(text, &report)?.failing(failure))
 }
 
-/// Rows and versions of each table, layer by layer.
+/// Rows of each table, layer by layer.
 async fn layers(connections: &mut Connections) -> Result<String> {
     let (project, streams, engine) = (connections.project()?, connections.streams(&[])?, connections.engine()?);
+    let root = connections.config.project.clone();
     let parts = flow::status::Parts {
+        root: &root,
         project: &project,
         streams: &streams,
         engine: &engine,
@@ -82,7 +87,7 @@ async fn layers(connections: &mut Connections) -> Result<String> {
         table.push(vec![model.model.clone(), known(model.rows), String::new()]);
     }
     for load in &status.loads {
-        table.push(vec![format!("{} in PostgreSQL", load.table), grouped(load.rows), String::new()]);
+        table.push(vec![format!("{} in PostgreSQL", load.entry.table), grouped(load.entry.rows), String::new()]);
     }
     Ok(columns(&["table", "rows", "quarantined"], &table))
 }
@@ -110,7 +115,8 @@ fn own_query(path: &Path) -> Result<Option<String>> {
 async fn first_rows(lake: &Lake, warehouse: &mut dyn Warehouse) -> Result<String> {
     let loaded = flow::load::loaded(lake, warehouse).await?;
     let Some((_, table)) = loaded.first().and_then(Entry::place) else {
-        return Err(Error::check_failed("nothing was loaded: the project has no Gold table"));
+        return Err(Error::config("nothing was loaded: the project has no Gold model")
+            .hint("write a SELECT into models/gold/NAME.sql"));
     };
     Ok(format!("select * from {} limit 5", quote(table)))
 }

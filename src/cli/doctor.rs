@@ -19,8 +19,8 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
         schema: connections.config.warehouse.schema.clone(),
         dot_lake: connections.config.dot_lake(),
     };
-    let report = doctor::doctor(parts).await;
-    Ok(Answer::new(text(&report), &report)?.failing(report.failure()))
+    let (report, failure) = doctor::doctor(parts).await;
+    Ok(Answer::new(text(&report), &report)?.failing(failure))
 }
 
 fn text(report: &Report) -> String {

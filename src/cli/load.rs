@@ -19,7 +19,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     Answer::new("", &report)
 }
 
-/// The flow with the project's connections; `run` and `demo` use it too.
+/// The flow with the project's connections; `run` uses it too.
 pub async fn load(connections: &mut Connections, options: &Options) -> Result<Report> {
     let project = connections.project()?;
     let (lake, engine) = (connections.lake().await?, connections.engine()?);

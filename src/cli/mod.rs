@@ -240,7 +240,8 @@ fn conclude(ending: Ending, format: Format, colour: bool, screen: &Screen) -> Ex
     };
     let code = tell(failure.as_ref(), colour, screen);
     if let Some(unclosed) = unclosed {
-        screen.write(warning(&unclosed).as_bytes());
+        // A second failure, told on one line below the first.
+        screen.write(format!("warning: {}\n", unclosed.in_one_line()).as_bytes());
     }
     code
 }
@@ -257,10 +258,4 @@ fn tell(failure: Option<&Error>, colour: bool, screen: &Screen) -> ExitCode {
             ExitCode::from(kind.exit_code())
         }
     }
-}
-
-/// A second failure, told on one line below the first.
-fn warning(error: &Error) -> String {
-    let causes: String = error.causes().iter().map(|cause| format!(": {cause}")).collect();
-    format!("warning: {error}{causes}\n")
 }

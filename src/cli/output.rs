@@ -12,7 +12,7 @@ pub enum Format {
     #[default]
     #[value(alias = "table")]
     Text,
-    /// One JSON line at the end; `query` prints an array of rows.
+    /// One JSON line at the end; `query` prints one object a row, one row a line. A failure is the last line.
     Json,
     /// `query` only.
     Csv,

@@ -60,22 +60,17 @@ pub struct Args {
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let sources = args.sources(&connections.config.sources, &here()?)?;
-    let options = flow::produce::Options {
-        again: args.again,
-        as_new: args.as_new,
-        ack_timeout: connections.config.kafka.ack_timeout,
-    };
-    let mut report = produce(connections, &sources, &options).await?;
-    let failure = report.failure.take();
+    let options = flow::produce::Options { again: args.again, as_new: args.as_new, ..connections.produce_options() };
+    let (report, failure) = produce(connections, &sources, &options).await?;
     Ok(Answer::new("", &report)?.failing(failure))
 }
 
-/// The flow with the project's connections; `run` and `demo` use it too.
+/// The flow with the project's connections; `run` uses it too.
 pub async fn produce(
     connections: &mut Connections,
     sources: &[SourceConfig],
     options: &flow::produce::Options,
-) -> Result<flow::produce::Report> {
+) -> Result<(flow::produce::Report, Option<Error>)> {
     let kafka = connections.kafka()?;
     let project = connections.config.project.clone();
     flow::produce::produce(&kafka, sources, &project, options, &connections.progress, &connections.stop).await
@@ -125,7 +120,7 @@ fn named(name: &str, declared: &[SourceConfig]) -> Result<SourceConfig> {
     let found = declared.iter().find(|source| source.name == name).cloned();
     found.ok_or_else(|| {
         let known = declared.iter().map(|source| source.name.as_str());
-        Error::config(format!("no source `{name}` in lake.toml")).hint(crate::config::known_names(name, known))
+        Error::config(format!("no source `{name}` in lake.toml")).hint(ident::known_names(name, known))
     })
 }
 

@@ -44,7 +44,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     Ok(Answer::new("", &report)?.failing(failure))
 }
 
-/// Everything that changed; what `run` and `demo` do.
+/// Everything that changed; what `run` does.
 pub fn all() -> Options {
     Options { layers: Target::All.layers(), select: Vec::new(), full_refresh: false }
 }

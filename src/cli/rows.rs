@@ -1,11 +1,12 @@
-//! Rows of a query as a table, CSV or JSON. Decimals and timestamps are text, digit for digit.
+//! Rows of a query as a table, CSV or JSON lines. Decimals and timestamps are text, digit for digit.
 
 use super::output::{Format, written};
 use super::screen::Screen;
 use crate::error::{Context, Kind, Result};
 use crate::flow::Stop;
 use crate::flow::query::Rows;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use crate::flow::rows::{csv, csv_head};
+use arrow::array::{Array, AsArray, RecordBatch, StructArray};
 use arrow::datatypes::DataType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
@@ -21,11 +22,9 @@ const MOST_FRAMED: usize = 10_000;
 pub async fn print(mut rows: Rows, format: Format, screen: &Screen, stop: &Stop) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if format == Format::Csv {
-        let names: Vec<String> = rows.schema.fields().iter().map(|field| csv_cell(field.name())).collect();
-        written(writeln!(out, "{}", names.join(",")))?;
+        written(out.write_all(csv_head(&rows.schema).as_bytes()))?;
     }
     let mut kept = vec![RecordBatch::new_empty(rows.schema.clone())];
-    let mut first = true;
     let (mut framed, mut is_cut) = (0, false);
     loop {
         let next = tokio::select! {
@@ -46,16 +45,13 @@ pub async fn print(mut rows: Rows, format: Format, screen: &Screen, stop: &Stop)
             Format::Csv => written(out.write_all(csv(&batch)?.as_bytes()))?,
             Format::Json => {
                 for row in json(&batch)? {
-                    let before = if std::mem::take(&mut first) { "[" } else { ",\n " };
-                    written(write!(out, "{before}{row}"))?;
+                    written(writeln!(out, "{row}"))?;
                 }
             }
         }
     }
-    match format {
-        Format::Text => written(writeln!(out, "{}", table(&kept)?))?,
-        Format::Json => written(writeln!(out, "{}", if first { "[]" } else { "]" }))?,
-        Format::Csv => {}
+    if format == Format::Text {
+        written(writeln!(out, "{}", table(&kept)?))?;
     }
     written(out.flush())?;
     if is_cut {
@@ -70,50 +66,6 @@ pub fn table(batches: &[RecordBatch]) -> Result<String> {
     let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let framed = framed.context(Kind::Internal, || "format the result")?;
     Ok(format!("{framed}\n({count} row{})", if count == 1 { "" } else { "s" }))
-}
-
-/// Every value as text, row by row.
-pub fn texts(batches: &[RecordBatch]) -> Result<Vec<Vec<Option<String>>>> {
-    let options = FormatOptions::default();
-    let mut rows = Vec::new();
-    for batch in batches {
-        let cells = formatters(batch.columns().iter(), &options)?;
-        let text = |row, (cell, column): (&ArrayFormatter<'_>, &ArrayRef)| {
-            (!column.is_null(row)).then(|| cell.value(row).to_string())
-        };
-        rows.extend(
-            (0..batch.num_rows()).map(|row| cells.iter().zip(batch.columns()).map(|pair| text(row, pair)).collect()),
-        );
-    }
-    Ok(rows)
-}
-
-fn csv(batch: &RecordBatch) -> Result<String> {
-    let options = FormatOptions::default();
-    let cells = formatters(batch.columns().iter(), &options)?;
-    let mut text = String::new();
-    for row in 0..batch.num_rows() {
-        let line: Vec<String> = cells
-            .iter()
-            .zip(batch.columns())
-            .map(
-                |(cell, column)| {
-                    if column.is_null(row) { String::new() } else { csv_cell(&cell.value(row).to_string()) }
-                },
-            )
-            .collect();
-        text.push_str(&line.join(","));
-        text.push('\n');
-    }
-    Ok(text)
-}
-
-/// Quoted where RFC 4180 asks for it, and when empty, so that NULL stays apart from the empty text.
-fn csv_cell(text: &str) -> String {
-    if text.is_empty() || text.contains(['"', ',', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text.to_string()
 }
 
 fn json(batch: &RecordBatch) -> Result<Vec<Value>> {
@@ -152,19 +104,10 @@ fn json_value(array: &dyn Array, row: usize) -> Result<Value> {
     })
 }
 
-fn formatters<'a>(
-    columns: impl Iterator<Item = &'a ArrayRef>,
-    options: &'a FormatOptions<'a>,
-) -> Result<Vec<ArrayFormatter<'a>>> {
-    columns
-        .map(|column| ArrayFormatter::try_new(column, options).context(Kind::Internal, || "format a column"))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
     use std::sync::Arc;
 
     fn batch() -> RecordBatch {
@@ -178,12 +121,6 @@ mod tests {
             ("t", Arc::new(StringArray::from(vec![Some("a \"b\", c"), Some("")]))),
         ])
         .unwrap()
-    }
-
-    #[test]
-    fn csv_is_exact_and_keeps_null_apart_from_empty() {
-        let expected = "9007199254740993,NaN,5236.90,2017-07-14T02:40:00.123456Z,\"a \"\"b\"\", c\"\n,0.5,,,\"\"\n";
-        assert_eq!(csv(&batch()).unwrap(), expected);
     }
 
     #[test]

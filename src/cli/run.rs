@@ -45,7 +45,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         let (report, failure) = match round(connections).await {
             Err(error) if !args.once && passes(&error) => {
                 let wait = connections.config.bronze.interval.as_secs_f64();
-                connections.progress.note(format!("{error}; trying again in {wait} s"));
+                connections.progress.note(format!("{}; trying again in {wait} s", error.in_one_line()));
                 if connections.pause().await {
                     continue;
                 }
@@ -67,12 +67,11 @@ fn passes(error: &Error) -> bool {
 /// The four verbs in a row, each to the end of what there is when it starts. A source that cannot be sent keeps
 /// back nothing of the others; a model that fails ends the round before the load.
 pub async fn round(connections: &mut Connections) -> Result<(Round, Option<Error>)> {
-    let mut produce = produce_declared(connections).await?;
-    let unsent = produce.as_mut().and_then(|report| report.failure.take());
+    let (produce, unsent) = produce_declared(connections).await?;
     match (onward(connections, produce).await, unsent) {
         (Ok((round, None)), unsent) => Ok((round, unsent)),
-        (Ok((round, Some(failure))), Some(unsent)) => Ok((round, Some(both(unsent, &failure)))),
-        (Err(error), Some(unsent)) if is_fault(&error) => Err(both(unsent, &error)),
+        (Ok((round, Some(failure))), Some(unsent)) => Ok((round, Some(both(unsent, failure)))),
+        (Err(error), Some(unsent)) if is_fault(&error) => Err(both(unsent, error)),
         (outcome, _) => outcome,
     }
 }
@@ -83,12 +82,8 @@ fn is_fault(error: &Error) -> bool {
 }
 
 /// What was not sent, and what went wrong after it, most likely because it is missing there.
-fn both(unsent: Error, later: &Error) -> Error {
-    let both = Error::new(unsent.kind(), format!("{unsent}\n{later}"));
-    match unsent.hint_text().or(later.hint_text()).map(str::to_string) {
-        Some(hint) => both.hint(hint).caused_by(unsent),
-        None => both.caused_by(unsent),
-    }
+fn both(unsent: Error, later: Error) -> Error {
+    Error::of_several(unsent.kind(), "produce is incomplete, and a later step failed", vec![unsent, later])
 }
 
 /// What follows `produce`.
@@ -109,11 +104,12 @@ async fn onward(
     Ok((Round { produce, bronze, promote, load }, failure))
 }
 
-async fn produce_declared(connections: &mut Connections) -> Result<Option<flow::produce::Report>> {
+async fn produce_declared(connections: &mut Connections) -> Result<(Option<flow::produce::Report>, Option<Error>)> {
     let sources = connections.config.sources.clone();
     if sources.is_empty() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let options = connections.produce_options();
-    produce::produce(connections, &sources, &options).await.map(Some)
+    let (report, failure) = produce::produce(connections, &sources, &options).await?;
+    Ok((Some(report), failure))
 }

@@ -149,7 +149,7 @@ impl Screen {
         stage.bar.inc(rows);
         if rejects > 0 {
             stage.rejects += rejects;
-            stage.bar.set_message(format!("  {} rejected", HumanCount(stage.rejects)));
+            stage.bar.set_message(format!("  {} quarantined", HumanCount(stage.rejects)));
         }
     }
 

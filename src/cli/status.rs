@@ -3,7 +3,8 @@
 use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::output::Answer;
-use crate::error::Result;
+use crate::config;
+use crate::error::{Error, Result};
 use crate::flow::status::{self, Parts, Report};
 
 /// Show how far each stream, model and load has come
@@ -11,8 +12,15 @@ use crate::flow::status::{self, Parts, Report};
 pub struct Args {}
 
 pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
+    let folder = &connections.config.project;
+    if !folder.join(config::FILE).exists() && !folder.join("models").exists() {
+        return Err(Error::config(format!("there is no project in `{}`, nor in a folder above it", folder.display()))
+            .hint("make one with `lake init shop --from any.csv`, or name one with --project"));
+    }
     let (project, streams, engine) = (connections.project()?, connections.streams(&[])?, connections.engine()?);
+    let root = connections.config.project.clone();
     let parts = Parts {
+        root: &root,
         project: &project,
         streams: &streams,
         engine: &engine,
@@ -23,8 +31,7 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
             false => None,
         },
     };
-    let mut report = status::status(parts).await?;
-    report.tell_outcomes(&project, &connections.config.project).await?;
+    let report = status::status(parts).await?;
     Answer::new(text(&report), &report)
 }
 
@@ -32,7 +39,7 @@ fn text(report: &Report) -> String {
     let sections = [streams(report), models(report), loads(report)];
     let mut text = sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n");
     for down in &report.down {
-        text.push_str(&format!("\n{} is down: {}\n", down.part, down.error));
+        text.push_str(&format!("\nno figures of the {}: {}\n", down.part, down.error));
     }
     text
 }
@@ -53,7 +60,7 @@ fn streams(report: &Report) -> String {
         ]
     };
     let rows: Vec<_> = report.streams.iter().map(row).collect();
-    let head = ["stream", "topic", "rows", "rejects", "lag", "partition:position/end", "last commit"];
+    let head = ["stream", "topic", "rows", "quarantined", "lag", "partition:position/end", "last commit"];
     if rows.is_empty() { String::new() } else { columns(&head, &rows) }
 }
 
@@ -87,12 +94,13 @@ fn outcomes(model: &status::ModelStatus) -> String {
 }
 
 fn loads(report: &Report) -> String {
-    let row = |entry: &crate::warehouse::Entry| {
+    let row = |status::LoadStatus { entry, behind }: &status::LoadStatus| {
         let (version, run) = (entry.delta_version.to_string(), entry.run.to_string());
-        vec![entry.table.clone(), version, run, grouped(entry.rows), entry.loaded_at.clone()]
+        let state = behind.map_or_else(|| "current".into(), |published| format!("behind, {published} is published"));
+        vec![entry.table.clone(), version, state, run, grouped(entry.rows), entry.loaded_at.clone()]
     };
     let rows: Vec<_> = report.loads.iter().map(row).collect();
-    if rows.is_empty() { String::new() } else { columns(&["loaded", "version", "run", "rows", "at"], &rows) }
+    if rows.is_empty() { String::new() } else { columns(&["loaded", "version", "state", "run", "rows", "at"], &rows) }
 }
 
 fn number(figure: Option<u64>) -> String {

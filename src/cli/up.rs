@@ -3,6 +3,7 @@
 use super::connections::Connections;
 use super::output::Answer;
 use crate::error::Result;
+use crate::ident::quote;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -37,12 +38,34 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
 pub async fn addresses(connections: &mut Connections) -> Result<Addresses> {
     let brokers = connections.kafka()?.brokers;
     let lake = connections.lake().await?.root().to_string();
-    let warehouse = connections.warehouse_config().await?.url;
+    let config = connections.warehouse_config().await?;
+    let (warehouse, found) = (config.url.clone(), finding_gold(&config.url, &config.schema));
     let psql = match connections.config.warehouse.url {
-        Some(_) => format!("psql '{warehouse}'"),
-        None => format!("PGPASSWORD=$(cat '{}') psql '{warehouse}'", connections.password_file().display()),
+        Some(_) => format!("psql '{found}'"),
+        None => format!("PGPASSWORD=$(cat '{}') psql '{found}'", connections.password_file().display()),
     };
     Ok(Addresses { brokers, lake, warehouse, psql })
+}
+
+/// The address with the Gold schema first in the session's search path, so that plain names find its tables.
+fn finding_gold(url: &str, schema: &str) -> String {
+    if url.contains("options=") {
+        return url.to_string();
+    }
+    let path: String = format!("{},public", quote(schema))
+        .chars()
+        .flat_map(|c| [Some('\\').filter(|_| c.is_whitespace() || c == '\\'), Some(c)])
+        .flatten()
+        .collect();
+    let encoded: String = path
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b',' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}options=-csearch_path%3D{encoded}")
 }
 
 pub fn text(addresses: &Addresses, embedded_broker: bool) -> String {
@@ -52,4 +75,22 @@ pub fn text(addresses: &Addresses, embedded_broker: bool) -> String {
         false => "",
     };
     format!("broker     {brokers}{remark}\nlake       {lake}\nwarehouse  {psql}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_names_find_gold() {
+        let table = [
+            ("postgres://a@b/c", "gold", "postgres://a@b/c?options=-csearch_path%3D%22gold%22,public"),
+            ("postgres://a@b/c?x=1", "my'g", "postgres://a@b/c?x=1&options=-csearch_path%3D%22my%27g%22,public"),
+            ("postgres://a@b/c", "a b", "postgres://a@b/c?options=-csearch_path%3D%22a%5C%20b%22,public"),
+            ("postgres://a@b/c?options=-cx%3D1", "gold", "postgres://a@b/c?options=-cx%3D1"),
+        ];
+        for (url, schema, expected) in table {
+            assert_eq!(finding_gold(url, schema), expected);
+        }
+    }
 }

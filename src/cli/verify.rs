@@ -4,6 +4,7 @@ use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::output::Answer;
 use crate::error::Result;
+use crate::flow::count::counted;
 use crate::flow::verify::{self, Proof, Report};
 
 /// Prove that no row was lost or doubled from the files to PostgreSQL
@@ -28,8 +29,8 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
     };
     let (progress, stop) = (&connections.progress, &connections.stop);
     let proving = verify::verify(declared, &lake, &engine, warehouse.as_mut(), progress, stop);
-    let report = stop.before(proving).await?;
-    Ok(Answer::new(text(&report), &report)?.failing(report.failure()))
+    let (report, failure) = stop.before(proving).await?;
+    Ok(Answer::new(text(&report), &report)?.failing(failure))
 }
 
 fn text(report: &Report) -> String {
@@ -67,7 +68,11 @@ fn figures(proof: &Proof) -> String {
             let found = [(rows.good, "good"), (rows.quarantined, "quarantined"), (rows.filtered, "filtered by SQL")];
             let lost = rows.missing.saturating_sub(rows.filtered);
             let wrong = [(lost, "missing"), (rows.doubled, "doubled"), (rows.unknown, "unknown")];
-            format!("{} rows = {}", grouped(rows.file_rows), said(&[found, wrong].concat()))
+            let superseded = match rows.superseded {
+                0 => String::new(),
+                rows => format!("; {} superseded", grouped(rows)),
+            };
+            format!("{} = {}{superseded}", counted(rows.file_rows, "row"), said(&[found, wrong].concat()))
         }
         Proof::Offsets(offsets) => {
             let parts = [
@@ -75,13 +80,15 @@ fn figures(proof: &Proof) -> String {
                 (offsets.rejects, "quarantined"),
                 (offsets.duplicates, "duplicates"),
                 (offsets.tombstones, "tombstones"),
-                (offsets.filtered, "filtered"),
+                (offsets.filtered, "filtered by SQL"),
                 (offsets.gaps, "gaps"),
             ];
-            format!("{} in {} commits = {}", grouped(offsets.offsets), offsets.commits, said(&parts))
+            let commits = counted(offsets.commits, "commit");
+            format!("{} in {commits} = {}", grouped(offsets.offsets), said(&parts))
         }
         Proof::Star(star) => {
-            format!("{} rows, {} figures at version {}", grouped(star.rows), star.figures, star.version)
+            let figures = counted(star.figures as u64, "figure");
+            format!("{}, {figures} at version {}", counted(star.rows, "row"), star.version)
         }
         Proof::Absent(_) => "it is not there".into(),
     }

@@ -53,8 +53,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// [`Kind::Unavailable`] when anything failed.
-    pub fn failure(&self) -> Option<Error> {
+    fn failure(&self) -> Option<Error> {
         let failed: Vec<&str> =
             self.findings.iter().filter(|finding| finding.state == State::Fail).map(|finding| finding.part).collect();
         (!failed.is_empty()).then(|| Error::unavailable(format!("not in order: {}", failed.join(", "))))
@@ -71,12 +70,13 @@ impl Report {
 
     fn fail(&mut self, part: &'static str, error: &Error) {
         let remedy = error.hint_text().map(str::to_string);
-        self.findings.push(Finding { part, state: State::Fail, message: whole(error), remedy });
+        self.findings.push(Finding { part, state: State::Fail, message: error.in_one_line(), remedy });
     }
 }
 
-/// Examines every part; a part that is down is a finding, not an error.
-pub async fn doctor(parts: Parts) -> Report {
+/// Examines every part; a part that is down is a finding. The second value is the failure (kind Unavailable) when
+/// anything is not in order.
+pub async fn doctor(parts: Parts) -> (Report, Option<Error>) {
     let mut report = Report { findings: Vec::new() };
     match parts.kafka {
         Ok(kafka) => examine_broker(&mut report, kafka, parts.topics).await,
@@ -91,7 +91,8 @@ pub async fn doctor(parts: Parts) -> Report {
         Err(error) => report.fail("warehouse", &error),
     }
     examine_disk(&mut report, &parts.dot_lake).await;
-    report
+    let failure = report.failure();
+    (report, failure)
 }
 
 async fn examine_broker(report: &mut Report, kafka: KafkaConfig, topics: Vec<String>) {
@@ -183,13 +184,6 @@ async fn free_bytes(folder: &Path) -> Option<u64> {
     let text = String::from_utf8(output.stdout).ok()?;
     let kilobytes: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
     Some(kilobytes * 1024)
-}
-
-/// An error and its causes in one line.
-fn whole(error: &Error) -> String {
-    let mut said = vec![error.to_string()];
-    said.extend(error.causes());
-    said.join(": ")
 }
 
 #[cfg(test)]

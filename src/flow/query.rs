@@ -4,10 +4,9 @@
 //! Gold at the versions of the newest complete run, so that no result mixes two runs. Never changes anything.
 
 use super::catalog;
-use crate::engine::sql::Fault;
 use crate::engine::{self, Engine};
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::fault::Place;
+use crate::model::Origin;
 use crate::model::files::SourceFile;
 use crate::table::{Lake, manifest};
 use crate::warehouse::Warehouse;
@@ -35,14 +34,15 @@ pub async fn lake(lake: &Lake, engine: &Engine, sql: &str) -> Result<Rows> {
     Ok(Rows { schema, batches })
 }
 
-/// Puts the line and a caret under the place an error names.
+/// Puts the line and a caret under the place an error names; its cause, the fault, is then told in full.
 fn show_place(error: Error, sql: &str) -> Error {
-    let Some(Fault { message, line: Some(line), column: Some(column), nearest }) = engine::sql::fault_of(&error) else {
-        return error;
-    };
-    let place = Place { file: SourceFile::new("query", sql), line: *line, column: *column };
-    let meant = nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-    Error::new(error.kind(), place.fault(format!("{message}{meant}")).to_string())
+    let Some(fault) = engine::fault_of(&error).filter(|fault| fault.line.is_some()) else { return error };
+    let origin = Origin { file: SourceFile::new("query", sql), ..Origin::default() };
+    let placed = Error::new(error.kind(), origin.fault(fault, sql, &origin.map).to_string());
+    match error.hint_text() {
+        Some(hint) => placed.hint(hint),
+        None => placed,
+    }
 }
 
 /// Runs a query in the warehouse; every column is text as the database prints it.

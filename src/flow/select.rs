@@ -4,8 +4,7 @@
 //! everything it is made from, `+` behind everything made from it. Several patterns add up.
 
 use crate::error::{Error, Result};
-use crate::ident::TableName;
-use crate::model::fault::suggestion;
+use crate::ident::{TableName, suggestion};
 use crate::model::{Model, Project};
 use std::collections::BTreeSet;
 
@@ -85,7 +84,11 @@ impl Pattern {
             }
             Base::Path(_) => String::new(),
         };
-        Error::config(format!("no model fits `{}`{near}", self.written))
+        let error = Error::config(format!("no model fits `{}`{near}", self.written));
+        match &self.base {
+            Base::Path(_) => error.hint("path: takes a folder or a file below models/, for example path:models/gold"),
+            Base::Name(_) | Base::Tag(_) => error,
+        }
     }
 }
 
@@ -169,6 +172,8 @@ mod tests {
         }
         let unknown = parse(&["dd".into()]).unwrap().models(&project).unwrap_err();
         assert!(unknown.to_string().starts_with("no model fits `dd`, did you mean"), "{unknown}");
+        let nowhere = parse(&["path:gold".into()]).unwrap().models(&project).unwrap_err();
+        assert!(nowhere.hint_text().is_some_and(|hint| hint.contains("path:models/gold")), "{nowhere}");
         assert!(parse(&["state:modified".into()]).is_err());
     }
 }

@@ -6,12 +6,14 @@ use super::bronze::{Stream, position_app};
 use super::checks::TestStatus;
 use super::checks::results::{self, Outcome};
 use super::load;
+use super::verify::star;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Consumer, KafkaConfig, Watermarks};
 use crate::model;
 use crate::partition::Partition;
-use crate::table::{Lake, Table, manifest};
+use crate::table::manifest::{self, ManifestTable};
+use crate::table::{Lake, Table};
 use crate::warehouse::{Entry, Warehouse};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -21,6 +23,8 @@ use std::path::Path;
 
 /// What is asked. A part that could not be had comes as the error that says why.
 pub struct Parts<'a> {
+    /// The project's folder.
+    pub root: &'a Path,
     pub project: &'a model::Project,
     pub streams: &'a [Stream],
     pub engine: &'a Engine,
@@ -34,7 +38,7 @@ pub struct Parts<'a> {
 pub struct Report {
     pub streams: Vec<StreamStatus>,
     pub models: Vec<ModelStatus>,
-    pub loads: Vec<Entry>,
+    pub loads: Vec<LoadStatus>,
     pub down: Vec<Down>,
 }
 
@@ -80,7 +84,7 @@ pub struct ModelStatus {
     pub rows: Option<u64>,
     /// Data tests declared on it, `sql/checks` included.
     pub tests: usize,
-    /// How those that ever ran from this project's folder last ended; see [`Report::tell_outcomes`].
+    /// How those that ever ran from this project's folder last ended.
     pub outcomes: Outcomes,
     /// RFC 3339.
     pub last_run: Option<String>,
@@ -108,6 +112,15 @@ impl Outcomes {
     }
 }
 
+/// What the warehouse holds of one Gold table.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoadStatus {
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The published version, when that is newer than the loaded one.
+    pub behind: Option<i64>,
+}
+
 /// A part that did not answer.
 #[derive(Debug, Clone, Serialize)]
 pub struct Down {
@@ -129,11 +142,14 @@ pub async fn status(parts: Parts<'_>) -> Result<Report> {
         }
         let models = models(parts.project, lake).await;
         report.models = report.up("lake", models).unwrap_or_default();
+        let outcomes = results::outcomes(parts.root).await;
+        let outcomes = report.up("test results", outcomes).unwrap_or_default();
+        report.tell_outcomes(parts.project, &outcomes);
     }
     if let Some(warehouse) = parts.warehouse {
         let loads = match (warehouse, &lake) {
-            (Ok(mut warehouse), Some(lake)) => load::loaded(lake, warehouse.as_mut()).await,
-            (Ok(mut warehouse), None) => warehouse.ledger().await,
+            (Ok(mut warehouse), Some(lake)) => loads(lake, warehouse.as_mut()).await,
+            (Ok(mut warehouse), None) => warehouse.ledger().await.map(|ledger| contrast(ledger, &BTreeMap::new())),
             (Err(error), _) => Err(error),
         };
         report.loads = report.up("warehouse", loads).unwrap_or_default();
@@ -142,9 +158,8 @@ pub async fn status(parts: Parts<'_>) -> Result<Report> {
 }
 
 impl Report {
-    /// Adds how the tests last ended, as noted in the project's folder.
-    pub async fn tell_outcomes(&mut self, project: &model::Project, root: &Path) -> Result<()> {
-        let known = results::outcomes(root).await?;
+    /// Adds how the tests last ended.
+    fn tell_outcomes(&mut self, project: &model::Project, known: &BTreeMap<String, Outcome>) {
         for model in &mut self.models {
             for check in project.checks().filter(|check| check.table.to_string() == model.model) {
                 if let Some(outcome) = known.get(&check.name) {
@@ -152,7 +167,6 @@ impl Report {
                 }
             }
         }
-        Ok(())
     }
 
     /// The value of a part that answered; one that did not is noted once.
@@ -161,7 +175,7 @@ impl Report {
             Ok(value) => Some(value),
             Err(error) => {
                 if !self.down.iter().any(|down| down.part == part) {
-                    self.down.push(Down { part, error: error.to_string() });
+                    self.down.push(Down { part, error: error.in_one_line() });
                 }
                 None
             }
@@ -250,7 +264,8 @@ async fn models(project: &model::Project, lake: &Lake) -> Result<Vec<ModelStatus
         let published = newest.as_ref().and_then(|run| Some((run, run.tables.get(&name)?)));
         if let Some((run, published)) = published {
             (status.version, status.run) = (Some(published.version), Some(run.run));
-            if let Some(table) = lake.table(&model.table).await? {
+            // One made anew since has other versions under the same numbers.
+            if let Some(table) = lake.table(&model.table).await?.filter(|table| published.is_of(table)) {
                 let table = table.at(published.version).await?;
                 status.rows = table.rows();
                 status.last_run = table.history(1).await?.first().and_then(|commit| time(commit.timestamp_ms));
@@ -259,6 +274,19 @@ async fn models(project: &model::Project, lake: &Lake) -> Result<Vec<ModelStatus
         found.push(status);
     }
     Ok(found)
+}
+
+async fn loads(lake: &Lake, warehouse: &mut dyn Warehouse) -> Result<Vec<LoadStatus>> {
+    let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
+    Ok(contrast(load::loaded(lake, warehouse).await?, &published))
+}
+
+fn contrast(ledger: Vec<Entry>, published: &BTreeMap<String, ManifestTable>) -> Vec<LoadStatus> {
+    let status = |entry: Entry| {
+        let behind = star::behind(&entry, published).map(|(_, version)| version);
+        LoadStatus { entry, behind }
+    };
+    ledger.into_iter().map(status).collect()
 }
 
 fn time(milliseconds: Option<i64>) -> Option<String> {

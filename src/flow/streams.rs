@@ -2,8 +2,8 @@
 
 use super::bronze::Stream;
 use crate::error::{Error, Result};
-use crate::ident::{self, Layer, TableName};
-use crate::model::Project;
+use crate::ident::suggestion;
+use crate::model::{self, Project};
 use crate::source::SourceConfig;
 
 /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named. A name that is
@@ -18,11 +18,6 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
         return Ok(all);
     }
     names.iter().map(|name| named(name, &all)).collect()
-}
-
-/// The Bronze tables of sources without a contract.
-pub fn undeclared_tables(sources: &[SourceConfig]) -> Result<Vec<TableName>> {
-    sources.iter().map(|source| Ok(undeclared(source.topic())?.table)).collect()
 }
 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
@@ -44,19 +39,16 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
     if let Some(stream) = all.iter().find(|stream| stream.table.name() == table) {
         return Ok(stream.clone());
     }
-    match ident::nearest(table, all.iter().map(|stream| stream.table.name())) {
-        Some(near) => Err(Error::config(format!("no stream fills `{name}`")).hint(format!("did you mean `{near}`?"))),
-        None => undeclared(name),
+    let near = suggestion(table, all.iter().map(|stream| stream.table.name()));
+    match near.is_empty() {
+        true => undeclared(name),
+        false => Err(Error::config(format!("no stream fills `{name}`{near}"))),
     }
 }
 
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
-    let name = ident::name_from(topic).ok_or_else(|| {
-        Error::config(format!("no table can be named after the topic `{topic}`"))
-            .hint("declare a table for it in models/sources.yml")
-    })?;
-    let table = TableName::new(Layer::Bronze, &name)?;
+    let table = model::table_of(topic)?;
     Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None })
 }
 
@@ -69,8 +61,30 @@ mod tests {
         let all = [undeclared("books").unwrap()];
         assert_eq!(named("books", &all).unwrap().topic, "books");
         assert_eq!(named("bronze.books", &all).unwrap().topic, "books");
-        assert_eq!(named("bokks", &all).unwrap_err().hint_text(), Some("did you mean `books`?"));
+        let slip = named("bokks", &all).unwrap_err().to_string();
+        assert_eq!(slip, "no stream fills `bokks`, did you mean `books`?");
         let other = named("Shop.Events", &all).unwrap();
         assert_eq!((other.topic.as_str(), other.table.to_string()), ("Shop.Events", "bronze.shop_events".into()));
+    }
+
+    #[test]
+    fn a_topic_has_the_table_of_its_contract_and_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("models/silver")).unwrap();
+        let contract = "sources:\n  - name: shop\n    tables:\n      - {name: books, meta: {topic: --}}\n      \
+                        - {name: sales, meta: {topic: shop.sales}}\n";
+        std::fs::write(root.path().join("models/sources.yml"), contract).unwrap();
+        let reading = |table: &str| {
+            std::fs::write(root.path().join("models/silver/x.sql"), format!("select * from bronze.{table}")).unwrap();
+            Project::load(root.path(), &Default::default(), &["--", "shop.sales", "Odd.Ones"])
+        };
+        let project = reading("odd_ones").unwrap();
+        assert!(reading("books").is_ok() && reading("sales").is_ok());
+        assert!(reading("shop_sales").is_err(), "no stream fills it");
+        let source = |name: &str| SourceConfig { name: name.into(), ..SourceConfig::default() };
+        let streams = select(&project, &["--", "shop.sales", "Odd.Ones"].map(source), &[]).unwrap();
+        let tables: Vec<&str> = streams.iter().map(|stream| stream.table.name()).collect();
+        assert_eq!(tables, ["books", "sales", "odd_ones"]);
+        assert!(undeclared("++").unwrap_err().hint_text().unwrap().contains("models/sources.yml"));
     }
 }

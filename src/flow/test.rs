@@ -61,7 +61,8 @@ pub async fn test(
     }
     progress.finished("test", checks::summary(&report.tests));
     checks::results::write(root, Vec::new(), &report.tests, started.elapsed()).await?;
-    let failure = checks::failure(&report.tests);
+    let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);
+    let failure = checks::failure(&report.tests).map(|failed| failed.hint(hint));
     Ok((report, failure))
 }
 

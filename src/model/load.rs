@@ -1,10 +1,10 @@
 //! Joins files, contracts and statements into a [`Project`], collecting every fault on the way.
 
 use crate::check::{Check, Rule, Severity};
-use crate::error::Result;
-use crate::ident::TableName;
+use crate::error::{Error, Result};
+use crate::ident::{self, Layer, TableName, suggestion};
 use crate::model::contract::{self, Declared, DeclaredModel};
-use crate::model::fault::{Faults, Place, suggestion};
+use crate::model::fault::{Faults, Place};
 use crate::model::files::{self, Files, SourceFile};
 use crate::model::graph::{self, Edges};
 use crate::model::names::Names;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, undeclared: &[TableName]) -> Result<Project> {
+pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]) -> Result<Project> {
     let files = files::read(root)?;
     let mut faults = Faults::default();
     let mut declared = Declared::default();
@@ -23,7 +23,7 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, undeclared: &[T
         contract::read(file, &mut declared, &mut faults);
     }
     let tables = model_tables(&files, &mut faults);
-    let names = names(&declared, undeclared, &tables, &mut faults);
+    let names = names(&declared, topics, &tables, &mut faults);
     let contracts = contracts_of_models(&declared, &tables, &mut faults);
     let mut loader = Loader {
         context: Context { names: Arc::new(names), vars: Arc::new(vars.clone()), this: None, incremental: false },
@@ -38,6 +38,15 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, undeclared: &[T
     project.warehouse_sql = files.warehouse_sql.iter().map(path_and_text).collect();
     name_checks_apart(&mut project);
     loader.faults.into_result(project)
+}
+
+/// The Bronze table of a topic without a contract.
+pub fn table_of(topic: &str) -> Result<TableName> {
+    let name = ident::name_from(topic).ok_or_else(|| {
+        Error::config(format!("no table can be named after the topic `{topic}`"))
+            .hint("declare a table for it in models/sources.yml")
+    })?;
+    TableName::new(Layer::Bronze, &name)
 }
 
 /// Each model file with its table, in table order.
@@ -60,12 +69,7 @@ fn model_tables(files: &Files, faults: &mut Faults) -> BTreeMap<TableName, Sourc
     tables
 }
 
-fn names(
-    declared: &Declared,
-    undeclared: &[TableName],
-    tables: &BTreeMap<TableName, SourceFile>,
-    faults: &mut Faults,
-) -> Names {
+fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, SourceFile>, faults: &mut Faults) -> Names {
     let mut names = Names::default();
     let mut places: BTreeMap<&TableName, &Place> = BTreeMap::new();
     for source in &declared.sources {
@@ -74,8 +78,11 @@ fn names(
         }
         names.add_source(&source.source, &source.table);
     }
-    for table in undeclared.iter().filter(|table| !places.contains_key(table)) {
-        names.add_source("bronze", table);
+    let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.topic == **topic);
+    // A topic that names no table is an error where its stream is asked for; no model can read it.
+    let undeclared = topics.iter().filter(|topic| !is_declared(topic)).filter_map(|topic| table_of(topic).ok());
+    for table in undeclared.filter(|table| !places.contains_key(table)) {
+        names.add_source("bronze", &table);
     }
     for table in tables.keys() {
         names.add_model(table);

@@ -3,12 +3,14 @@
 //! Reads `models/` and `sql/` into a [`Project`] whose every name is resolved, or reports all faults at once
 //! with their places. Never touches the lake: the same files and variables always give the same project.
 //!
-//! - `files` finds and reads, `node` parses YAML with places, `contract` and `rules` understand dbt's spelling;
+//! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
+//!   understand dbt's spelling;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
 mod contract;
 pub mod fault;
+mod fields;
 pub mod files;
 mod graph;
 mod load;
@@ -22,12 +24,13 @@ mod template;
 mod tests;
 
 use crate::check::{Check, Rule};
-use crate::engine::sql;
+use crate::engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use arrow::datatypes::DataType;
 use fault::{Fault, Place};
 use files::SourceFile;
+pub use load::table_of;
 pub use names::QUARANTINE_SUFFIX;
 use origin::SourceMap;
 use std::collections::BTreeMap;
@@ -119,11 +122,8 @@ pub struct Origin {
 
 impl Model {
     /// The columns of the declared primary key: a `unique` test whose columns are all `not_null` too.
-    /// Tests that only warn or cover only some rows prove nothing.
     pub fn primary_key(&self) -> Option<Vec<String>> {
-        let proving = || {
-            self.checks.iter().filter(|check| check.severity == crate::check::Severity::Error && check.filter.is_none())
-        };
+        let proving = || self.checks.iter().filter(|check| check.holds_for_every_row());
         let never_null = |column: &String| {
             proving().any(|check| matches!(&check.rule, Rule::NotNull { column: checked } if checked == column))
         };
@@ -142,7 +142,7 @@ impl Model {
     }
 
     /// A fault the engine found in [`Model::statement`], shown in the model's file.
-    pub fn fault(&self, found: &sql::Fault, incremental: bool) -> Fault {
+    pub fn fault(&self, found: &engine::Fault, incremental: bool) -> Fault {
         match &self.origin.incremental {
             Some((sql, map)) if incremental => self.origin.fault(found, sql, map),
             _ => self.origin.fault(found, &self.sql, &self.origin.map),
@@ -152,29 +152,25 @@ impl Model {
 
 impl Origin {
     /// Shows a fault found in `statement`, which `map` leads back from, in the file.
-    pub fn fault(&self, found: &sql::Fault, statement: &str, map: &SourceMap) -> Fault {
-        place_of(&self.file, map, statement, found).fault(message_of(found))
+    pub fn fault(&self, found: &engine::Fault, statement: &str, map: &SourceMap) -> Fault {
+        fault_in(&self.file, map, statement, found)
     }
 }
 
-/// The place of an engine's fault; the file's start when the engine did not say.
-fn place_of(file: &SourceFile, map: &SourceMap, statement: &str, found: &sql::Fault) -> Place {
-    match (found.line, found.column) {
+/// An engine's fault in `file`; at the file's start when the engine did not say where.
+fn fault_in(file: &SourceFile, map: &SourceMap, statement: &str, found: &engine::Fault) -> Fault {
+    let place = match (found.line, found.column) {
         (Some(line), Some(column)) => map.place(file, statement, line, column),
         _ => Place { file: file.clone(), line: 1, column: 1 },
-    }
-}
-
-fn message_of(found: &sql::Fault) -> String {
-    let near = found.nearest.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-    format!("{}{near}", found.message)
+    };
+    place.fault(found.message.as_str())
 }
 
 impl Project {
-    /// Reads the project; `vars` are visible to templates as `var('name')`. `undeclared` are Bronze tables of
-    /// streams without a contract, which models may read all the same. All faults at once.
-    pub fn load(root: &Path, vars: &BTreeMap<String, String>, undeclared: &[TableName]) -> Result<Project> {
-        load::load(root, vars, undeclared)
+    /// Reads the project; `vars` are visible to templates as `var('name')`. `topics` are those that are
+    /// produced: models may read the table of one ([`table_of`]) that has no contract, too. All faults at once.
+    pub fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]) -> Result<Project> {
+        load::load(root, vars, topics)
     }
 
     pub fn model(&self, table: &TableName) -> Option<&Model> {

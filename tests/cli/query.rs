@@ -19,7 +19,8 @@ fn rows_come_as_table_csv_and_json() {
     let output = project.lake(&["query", sql, "--output", "csv"]).ok();
     assert_eq!(output.stdout, "title,price,exact\n\"a \"\"b\"\", c\",10.50,10.500\nкнига,,\n");
     let output = project.lake(&["query", sql, "--output", "json"]).ok();
-    let rows: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let rows = lines(&output.stdout);
+    assert_eq!((rows.len(), rows[0]["title"].as_str()), (2, Some("a \"b\", c")));
     assert_eq!((rows[0]["exact"].as_str(), rows[1]["price"].is_null()), (Some("10.500"), true));
     let output = project.lake(&["query", sql]).ok();
     assert!(output.stdout.contains("| книга    | NULL  | NULL   |"), "{}", output.stdout);
@@ -27,7 +28,23 @@ fn rows_come_as_table_csv_and_json() {
     let output = project.lake(&["query", "select count(*) as n from bronze.books__quarantine", "--output", "csv"]);
     assert_eq!(output.ok().stdout, "n\n1\n");
     let output = project.lake(&["query", "select 1 as n where false", "--output", "json"]).ok();
-    assert_eq!(output.stdout, "[]\n");
+    assert_eq!(output.stdout, "");
+}
+
+/// Each line is JSON by itself.
+fn lines(stdout: &str) -> Vec<serde_json::Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[test]
+fn json_lines_end_with_what_went_wrong() {
+    let project = Project::empty();
+    let sql = "select 10 / (30000 - value) as n from generate_series(1, 40000)";
+    let output = project.lake(&["query", sql, "--output", "json"]).fails_with(1);
+    let lines = lines(&output.stdout);
+    let (last, rows) = lines.split_last().unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["n"].is_i64()), "{:?}", rows.first());
+    assert_eq!((&last["error"]["kind"], &last["error"]["exit_code"]), (&"input".into(), &1.into()));
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn up_says_where_and_stays_until_interrupted() {
     let addresses: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(addresses["brokers"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(addresses["psql"].as_str().unwrap().contains("postgres.password"));
+    assert!(addresses["psql"].as_str().unwrap().contains("options=-csearch_path%3D%22gold%22,public"));
     let shared = project.lake(&["query", "--warehouse", "select 1 as one", "--output", "csv"]).ok();
     assert_eq!(shared.stdout, "one\n1\n");
     signal(&child, "INT");
@@ -83,7 +84,9 @@ fn a_long_query_ends_on_sigterm() {
 #[test]
 fn a_query_that_is_long_to_plan_ends_on_sigterm() {
     let project = Project::empty();
-    let unions = vec!["select 1 as n"; 5_000].join(" union all ");
+    // As many branches as a statement may have; wide ones take the planner longest.
+    let columns: Vec<String> = (0..20).map(|number| format!("{number} as n{number}")).collect();
+    let unions = vec![format!("select {}", columns.join(", ")); 400].join(" union all ");
     stops_soon(&project, &["query", &unions]);
 }
 

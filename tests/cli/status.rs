@@ -17,7 +17,7 @@ fn status_shows_what_stands() {
     let status = project.lake(&["status"]).ok().stdout;
     assert!(status.contains("0:3/3"), "{status}");
     let status = project.lake(&["status", "--brokers", "127.0.0.1:1"]).ok().stdout;
-    assert!(status.contains("broker is down: ") && status.contains("bronze.books"), "{status}");
+    assert!(status.contains("no figures of the broker: ") && status.contains("bronze.books"), "{status}");
 }
 
 #[test]
@@ -59,4 +59,24 @@ fn the_last_outcome_of_the_tests_is_told() {
     project.lake(&["test"]).fails_with(1);
     assert_eq!(outcomes().0, [1, 0, 1]);
     assert!(project.read("target/run_results.json").contains("test.lake.not_null_titles_title"));
+
+    // A file that any run replaces costs no other figure.
+    project.write("target/run_results.json", "{");
+    let status = project.lake(&["status"]).ok().stdout;
+    assert!(status.contains("no figures of the test results: read `target/run_results.json`: "), "{status}");
+    assert!(status.contains("bronze.books") && status.contains("2 never run"), "{status}");
+
+    // Made anew and not published: the versions of the run before are not its own.
+    std::fs::remove_dir_all(project.path().join(".lake/tables/silver/titles")).unwrap();
+    project.lake(&["promote", "all"]).fails_with(1);
+    let status = project.lake(&["status", "--output", "json"]).ok().json();
+    assert!(status["down"].as_array().unwrap().is_empty() && status["models"][0]["rows"].is_null(), "{status}");
+}
+
+#[test]
+fn outside_of_a_project_status_says_so() {
+    let project = Project::empty();
+    let output = project.lake(&["status"]).fails_with(78);
+    assert!(output.stderr.contains("error: there is no project in `"), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: make one with `lake init"), "{}", output.stderr);
 }

@@ -24,7 +24,7 @@ fn a_run_proves_itself_and_a_row_too_many_does_not() {
     let grown = project.read(file) + "4,d,1\n";
     project.write(file, grown);
     let output = project.lake(&["verify"]).fails_with(1);
-    assert!(output.stdout.contains("1 rows are missing"), "{}", output.stdout);
+    assert!(output.stdout.contains("1 row is missing"), "{}", output.stdout);
     assert!(output.stdout.contains("row 5 is neither in the table nor in its quarantine"), "{}", output.stdout);
     assert!(output.stderr.contains("error: 1 of 3 proofs do not hold\n"), "{}", output.stderr);
 
@@ -64,4 +64,65 @@ fn a_project_that_declares_nothing_has_nothing_to_prove() {
     project.write("lake.toml", "");
     let output = project.lake(&["verify"]).ok();
     assert!(output.stderr.contains("nothing to prove"), "{}", output.stderr);
+}
+
+fn shop() -> Project {
+    let project = Project::empty();
+    project.write("lake.toml", "[[produce]]\nname = \"books\"\nfiles = [\"in/*.csv\"]\n");
+    project.write("in/books.csv", "id,title\n1,a\n2,b\n3,c\n");
+    project.write("models/gold/titles.sql", "select id, title from bronze.books\n");
+    project.lake(&["run", "--once"]).ok();
+    project
+}
+
+#[test]
+fn a_file_that_is_not_as_it_was_sent_is_told_apart_and_has_its_own_remedy() {
+    let project = shop();
+    project.lake(&["verify"]).ok();
+    let fails = |difference: &str, remedy: &str| {
+        let output = project.lake(&["verify"]).fails_with(1);
+        assert!(output.stdout.contains(difference), "{}", output.stdout);
+        assert!(output.stderr.contains(&format!("hint: {remedy}")), "{}", output.stderr);
+        assert!(!output.stderr.contains("run --once"), "{}", output.stderr);
+    };
+    project.write("in/books.csv", "id,title\n1,a\n2,x\n3,c\n");
+    let edited = "rows of `in/books.csv` at or before row 2 were changed after they were sent";
+    fails(edited, "put the files back as they were sent");
+    project.write("in/books.csv", "id,title\n1,a\n");
+    fails("in/books.csv row 2 is in the table, and the file ends before it", "put the files back as they were sent");
+
+    project.write("in/more.csv", "id,title\n");
+    std::fs::remove_file(project.path().join("in/books.csv")).unwrap();
+    let gone = "`in/books.csv` is gone: of its 3 rows in the table nothing is proven";
+    fails(gone, "put the missing files back");
+    project.write("lake.toml", "[[produce]]\nname = \"books\"\nfiles = [\"in/books.csv\"]\n");
+    fails("there is no file `in/books.csv`", "put the missing files back");
+    fails("offsets of bronze.books", "put the missing files back");
+
+    project.write("in/books.csv", "id,title\n1,a\n2,x\n3,c\n4,d\n");
+    project.lake(&["produce", "--as-new"]).ok();
+    project.lake(&["run", "--once"]).ok();
+    let proven = project.lake(&["verify"]).ok().stdout;
+    assert!(proven.contains("4 rows = 4 good; 3 superseded"), "{proven}");
+}
+
+#[test]
+fn what_was_published_and_not_loaded_is_a_difference() {
+    let project = shop();
+    let loaded = project.lake(&["status", "--output", "json"]).ok().json()["loads"][0].clone();
+    assert!(loaded["behind"].is_null() && loaded["rows"] == 3, "{loaded}");
+    project.write("in/books.csv", "id,title\n1,a\n2,b\n3,c\n4,d\n");
+    for verb in [&["produce"][..], &["bronze", "--once"], &["promote", "all"]] {
+        project.lake(verb).ok();
+    }
+    let version = loaded["delta_version"].as_i64().unwrap();
+    let output = project.lake(&["verify"]).fails_with(1);
+    let text = format!("`gold.titles` version {} was published and never loaded (loaded: {version})", version + 1);
+    assert!(output.stdout.contains(&text), "{}", output.stdout);
+    assert!(output.stderr.contains("hint: load what was published with `lake load-warehouse`\n"), "{}", output.stderr);
+    let status = project.lake(&["status"]).ok().stdout;
+    assert!(status.contains(&format!("behind, {} is published", version + 1)), "{status}");
+    project.lake(&["load-warehouse"]).ok();
+    project.lake(&["verify"]).ok();
+    assert!(!project.lake(&["status"]).ok().stdout.contains("behind"));
 }

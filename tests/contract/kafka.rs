@@ -82,7 +82,7 @@ fn run(
 ) -> lake::error::Result<SourceReport> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let sources = std::slice::from_ref(source);
-    let report = runtime.block_on(produce(kafka, sources, dir, options, &Progress::silent(), &Stop::default()))?;
+    let (report, _) = runtime.block_on(produce(kafka, sources, dir, options, &Progress::silent(), &Stop::default()))?;
     Ok(report.sources[0].clone())
 }
 

@@ -28,8 +28,15 @@ fn the_road_on_real_services_reaches_the_golden_figures() {
     project.lake(&["run", "--once"]).ok();
     check_figures(&project, &unique);
     project.lake(&["verify"]).ok();
-    let again = project.lake(&["run", "--once", "--output", "json"]).ok();
-    assert!(!again.stdout.is_empty());
+    let again = project.lake(&["run", "--once", "--output", "json"]).ok().json();
+    for (list, field, idle) in [
+        ("/produce/sources", "sent", serde_json::json!(0)),
+        ("/bronze/tables", "commits", serde_json::json!(0)),
+        ("/load/tables", "status", serde_json::json!("unchanged")),
+    ] {
+        let done = again.pointer(list).and_then(serde_json::Value::as_array).unwrap();
+        assert!(!done.is_empty() && done.iter().all(|entry| entry[field] == idle), "{list}: {again}");
+    }
     check_figures(&project, &unique);
     assert!(!project.path().join(".lake/broker").exists(), "an embedded part was started beside the real ones");
     wrong_secrets_are_refused_and_not_printed(&mut project);

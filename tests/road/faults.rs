@@ -102,6 +102,20 @@ fn services_that_do_not_answer_are_named_with_a_hint() {
 }
 
 #[test]
+fn a_demo_without_gold_says_what_is_missing() {
+    let project = Project::empty();
+    project.write("lake.toml", "[[produce]]\nname = \"any\"\nfiles = [\"any.csv\"]\n");
+    project.write("any.csv", "id\n1\n");
+    project.write("models/silver/any.sql", "select id from bronze.any\n");
+    let failed = project.lake(&["demo"]).fails_with(78);
+    assert!(
+        failed.stderr.contains("no Gold model") && failed.stderr.contains("models/gold/NAME.sql"),
+        "{}",
+        failed.stderr
+    );
+}
+
+#[test]
 fn a_source_at_fault_keeps_back_none_of_the_others() {
     let project = shop("1,a,5\n", "      - {name: id}\n");
     let source = |name: &str, files: &str| format!("[[produce]]\nname = \"{name}\"\nfiles = [\"{files}\"]\n");

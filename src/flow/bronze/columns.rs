@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub const TOPIC: &str = "_topic";
 pub const PARTITION: &str = "_partition";
 pub const OFFSET: &str = "_offset";
+/// A record's headers as a JSON object.
+pub const HEADERS: &str = "_headers";
 /// Identity of the source a record came from, and its row there; null for records no `lake produce` sent.
 pub const SOURCE: &str = "_source";
 pub const SOURCE_ROW: &str = "_source_row";
@@ -26,7 +28,7 @@ pub const SYSTEM_COLUMNS: [&str; 13] = [
     OFFSET,
     "_timestamp",
     "_key",
-    "_headers",
+    HEADERS,
     SOURCE,
     SOURCE_ROW,
     "_ingested_at",

@@ -31,7 +31,7 @@ mod tests;
 mod transform;
 mod worker;
 
-pub use columns::{HIDDEN_COLUMNS, OFFSET, PARTITION, QUARANTINED, SOURCE, SOURCE_ROW, SYSTEM_COLUMNS, TOPIC};
+pub use columns::{HEADERS, HIDDEN_COLUMNS, OFFSET, PARTITION, QUARANTINED, SOURCE, SOURCE_ROW, SYSTEM_COLUMNS, TOPIC};
 
 use super::{Progress, Stop};
 use crate::engine::Engine;

@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_message_is_told_apart() {
-        let row = |row| SourcePosition { row, lanes: 1, digest: 7 }.to_string();
+        let row = |row| SourcePosition { row, partitions: 1, digest: 7 }.to_string();
         let (first, second) = (row(1), row(2));
         let sent = |position: &'static str| [(HEADER_SOURCE, "data/a.csv"), (HEADER_POSITION, position)];
         let (first, second): (&'static str, &'static str) = (first.leak(), second.leak());

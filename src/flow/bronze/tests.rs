@@ -111,7 +111,7 @@ fn message(number: i32, offset: i64, slot: Slot, newest: &mut [u64; 2]) -> (Opti
     };
     let sent = |source: u8, row: u64, fault: Fault| {
         let mut message = plain(Some(if fault == Fault::None { "{\"n\":1}" } else { "raw" }));
-        let position = SourcePosition { row, lanes: 1, digest: row }.to_string();
+        let position = SourcePosition { row, partitions: 1, digest: row }.to_string();
         let source = ["a", "b"][source as usize].to_string();
         message.headers =
             vec![(HEADER_SOURCE.into(), Some(source.into())), (HEADER_POSITION.into(), Some(position.into()))];

@@ -3,7 +3,7 @@
 //!
 //! Only tests that stop a promote become constraints: severity `error` and no `where`.
 
-use crate::check::{Rule, Severity};
+use crate::check::Rule;
 use crate::ident::{Layer, TableName};
 use crate::model::{Model, Project};
 use crate::warehouse::{Column, ForeignKey, Target};
@@ -51,8 +51,7 @@ fn target(table: &TableName, schema: &Schema, model: Option<&Model>) -> Target {
 
 /// The rules that hold for every row of a table that was promoted.
 fn rules(model: &Model) -> impl Iterator<Item = &Rule> {
-    let strict = model.checks.iter().filter(|check| check.severity == Severity::Error && check.filter.is_none());
-    strict.map(|check| &check.rule)
+    model.checks.iter().filter(|check| check.holds_for_every_row()).map(|check| &check.rule)
 }
 
 fn not_null_column(rule: &Rule) -> Option<&str> {
@@ -132,7 +131,7 @@ pub fn in_reference_order(targets: &BTreeMap<TableName, Target>) -> Vec<TableNam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Check;
+    use crate::check::{Check, Severity};
     use arrow::datatypes::Field;
 
     fn table(name: &str) -> TableName {

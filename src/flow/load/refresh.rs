@@ -4,8 +4,8 @@
 use super::super::{Progress, Stop};
 use super::run::Run;
 use super::{Options, Report, Status, TableReport, contract, scripts};
-use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result};
+use crate::engine::{self, Engine};
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ident::{TableName, quote};
 use crate::model::Project;
@@ -154,7 +154,7 @@ impl Refresh<'_> {
         let (progress, stop, name) = (self.progress.clone(), self.stop.clone(), name.clone());
         let checked = batches.map(move |batch| {
             stop.check()?;
-            let batch = batch.context(Kind::Unavailable, || format!("read `{name}`"))?;
+            let batch = batch.map_err(|error| engine::failed(error, format!("read `{name}`")))?;
             progress.advanced(&stage, batch.num_rows() as u64, 0);
             failpoint::hit("load.mid_copy");
             Ok(batch)

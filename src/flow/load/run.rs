@@ -3,9 +3,10 @@
 use super::contract;
 use super::identity::lake_id;
 use crate::error::{Error, Result};
+use crate::flow::catalog::{self, Pins};
 use crate::ident::{Layer, TableName};
 use crate::model::Project;
-use crate::table::{Lake, Table, manifest};
+use crate::table::{Lake, manifest};
 use crate::warehouse::Target;
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 pub struct Run {
     pub number: u64,
     pub lake_id: String,
-    pub tables: BTreeMap<TableName, Table>,
+    pub tables: Pins,
     pub targets: BTreeMap<TableName, Target>,
 }
 
@@ -23,18 +24,14 @@ impl Run {
             return Err(Error::config("there is no run to load: no promote has finished yet")
                 .hint("run `lake promote all` first"));
         };
-        let mut tables = BTreeMap::new();
-        for (name, made) in &manifest.tables {
-            let name = TableName::parse(name)?;
-            if name.layer() != Layer::Gold {
-                continue;
-            }
-            let table = lake.table(&name).await?.ok_or_else(|| {
-                Error::input(format!("run {} names `{name}`, which is not in the lake", manifest.run))
-                    .hint("run `lake promote all` to make it again")
-            })?;
-            tables.insert(name, table.at(made.version).await?);
+        let named = manifest.tables.keys().map(|name| TableName::parse(name)).collect::<Result<Vec<TableName>>>()?;
+        let gold = || named.iter().filter(|name| name.layer() == Layer::Gold);
+        let pins = catalog::pin(lake, gold().cloned()).await?;
+        if let Some(lost) = gold().find(|name| !pins.contains_key(name)) {
+            return Err(Error::input(format!("run {} names `{lost}`, which is not in the lake", manifest.run))
+                .hint("run `lake promote all` to make it again"));
         }
+        let tables = catalog::pin_to(pins, &manifest).await?;
         let schemas = tables.iter().map(|(name, table)| (name.clone(), table.schema().as_ref().clone())).collect();
         let targets = contract::targets(project, &schemas);
         for target in targets.values() {

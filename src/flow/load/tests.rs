@@ -81,8 +81,9 @@ impl Setting {
     async fn publish(&self, names: &[&str]) {
         let mut manifest = Manifest { id: uuid::Uuid::new_v4().to_string(), ..Manifest::default() };
         for name in names {
-            let version = self.lake.table(&gold(name)).await.unwrap().unwrap().version();
-            manifest.tables.insert(format!("gold.{name}"), ManifestTable { version, ..ManifestTable::default() });
+            let table = self.lake.table(&gold(name)).await.unwrap().unwrap();
+            let entry = ManifestTable { version: table.version(), id: table.id().into(), ..ManifestTable::default() };
+            manifest.tables.insert(format!("gold.{name}"), entry);
         }
         manifest::publish(&self.lake, manifest).await.unwrap();
     }
@@ -260,6 +261,20 @@ async fn a_table_made_anew_is_loaded_although_its_version_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_made_anew_that_no_run_has_published_is_not_loaded() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a"), (2, "b")], &[1, 2]).await;
+    setting.load(false).await.unwrap();
+    std::fs::remove_dir_all(setting._folder.path().join("lake/gold/fact_sale")).unwrap();
+    let error = setting.load(false).await.unwrap_err();
+    assert_eq!(error.to_string(), "run 1 names `gold.fact_sale`, which is not in the lake");
+    setting.write("fact_sale", vec![("book", Arc::new(Int64Array::from(vec![2])))]).await;
+    let error = setting.load(false).await.unwrap_err();
+    assert_eq!(error.to_string(), "`gold.fact_sale` is not the table that run 1 published");
+    assert_eq!(setting.ask("select count(*)::text from gold.fact_sale").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_project_proves_only_what_it_loaded() {
     let (Some(setting), Some(mut other)) = (setting().await, setting().await) else { return };
     setting.promote(&[(1, "a")], &[1]).await;
@@ -269,7 +284,8 @@ async fn each_project_proves_only_what_it_loaded() {
     let prove = async |of: &Setting| {
         let mut warehouse = connect(&of.config).await.unwrap();
         let proofs = star::prove(&of.lake, &of.engine, warehouse.as_mut()).await.unwrap();
-        proofs.into_iter().map(|proof| (proof.table, proof.differences)).collect::<Vec<_>>()
+        let told = |proof: star::Star| (proof.table, proof.differences.iter().map(ToString::to_string).collect());
+        proofs.into_iter().map(told).collect::<Vec<(String, Vec<String>)>>()
     };
     let never = vec!["it was never loaded into the warehouse".to_string()];
     let name = |table: &str| table.to_string();

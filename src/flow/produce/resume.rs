@@ -1,11 +1,11 @@
 //! Where a run goes on: which rows of a file the topic holds, whether the file still says the same in them,
 //! and which partition each row belongs to. Pure but for reading the file.
 
-use super::torn::LastRow;
 use crate::error::{Error, Result};
-use crate::kafka::lane;
+use crate::flow::count::{counted, grouped};
+use crate::kafka::partitioner::partition_of;
 use crate::kafka::tail::{Last, Tail};
-use crate::source::Source;
+use crate::source::{LastRow, Source};
 use std::collections::BTreeMap;
 
 /// One file's rows and the topic: what is there, and the rule for what is to come.
@@ -13,32 +13,33 @@ use std::collections::BTreeMap;
 pub(super) struct Plan {
     id: String,
     generation: u32,
-    lanes: u32,
+    /// Over which its rows are spread.
+    partitions: u32,
     /// Partition of rows that no key puts elsewhere.
     home: i32,
     last: BTreeMap<i32, Last>,
 }
 
 impl Plan {
-    /// A file known to the topic keeps its lanes and their partitions, even when the topic has been given
-    /// more partitions since: rows sent again must meet their first copies.
-    pub fn new(id: &str, tail: Option<Tail>, keyed: bool, partitions: i32) -> Result<Plan> {
-        let partitions = u32::try_from(partitions).unwrap_or(1).max(1);
+    /// A file known to the topic keeps its partitions, even when the topic (`standing`: how many it has) has been
+    /// given more since: rows sent again must meet their first copies.
+    pub fn new(id: &str, tail: Option<Tail>, keyed: bool, standing: i32) -> Result<Plan> {
+        let standing = u32::try_from(standing).unwrap_or(1).max(1);
         let Some(Tail { generation, last }) = tail else {
-            let lanes = if keyed { partitions } else { 1 };
-            let home = lane::of(id.as_bytes(), partitions) as i32;
-            return Ok(Plan { id: id.to_string(), generation: 1, lanes, home, last: BTreeMap::new() });
+            let partitions = if keyed { standing } else { 1 };
+            let home = partition_of(id.as_bytes(), standing);
+            return Ok(Plan { id: id.to_string(), generation: 1, partitions, home, last: BTreeMap::new() });
         };
         let newest = last.iter().max_by_key(|(_, last)| last.position.row);
-        let (partition, lanes) = newest.map_or((0, 1), |(partition, last)| (*partition, last.position.lanes));
-        if lanes > partitions {
+        let (partition, partitions) = newest.map_or((0, 1), |(partition, last)| (*partition, last.position.partitions));
+        if partitions > standing {
             return Err(Error::input(format!(
-                "rows of `{id}` were spread over {lanes} partitions, {partitions} are left"
+                "rows of `{id}` were spread over {partitions} partitions, {standing} are left"
             ))
             .hint("give the topic its partitions back"));
         }
-        let home = if lanes == 1 { partition } else { lane::of(id.as_bytes(), lanes) as i32 };
-        Ok(Plan { id: id.to_string(), generation, lanes, home, last })
+        let home = if partitions == 1 { partition } else { partition_of(id.as_bytes(), partitions) };
+        Ok(Plan { id: id.to_string(), generation, partitions, home, last })
     }
 
     /// The same file once more as a source nobody has seen, in the same partitions.
@@ -54,13 +55,13 @@ impl Plan {
         }
     }
 
-    pub fn lanes(&self) -> u32 {
-        self.lanes
+    pub fn partitions(&self) -> u32 {
+        self.partitions
     }
 
     pub fn partition(&self, key: Option<&[u8]>) -> i32 {
         match key {
-            Some(key) if self.lanes > 1 => lane::of(key, self.lanes) as i32,
+            Some(key) if self.partitions > 1 => partition_of(key, self.partitions),
             _ => self.home,
         }
     }
@@ -112,7 +113,7 @@ impl Change {
         match self {
             Change::Edited { row, .. } => {
                 Error::input(format!("rows already sent of `{file}` were changed, at or before row {row}"))
-                    .hint(format!("restore them, {remedy}"))
+                    .hint(format!("restore them (`lake verify` finds the first that Bronze holds), {remedy}"))
             }
             Change::Torn { row } => Error::input(format!(
                 "row {row} of `{file}` was sent while its line was incomplete, and has grown since"
@@ -121,10 +122,12 @@ impl Change {
                 "end the line where it ended then and write the whole row below it, {remedy}; whoever writes \
                          the file must add whole lines"
             )),
-            Change::Shorter { rows, sent } => {
-                Error::input(format!("rows already sent of `{file}` are gone: it has {rows} rows, {sent} were sent"))
-                    .hint(format!("restore them, {remedy}"))
-            }
+            Change::Shorter { rows, sent } => Error::input(format!(
+                "rows already sent of `{file}` are gone: it has {}, {} were sent",
+                counted(*rows, "row"),
+                grouped(*sent)
+            ))
+            .hint(format!("restore them, {remedy}")),
             Change::Rekeyed => Error::config(format!("rows of `{file}` were sent with another key"))
                 .hint(format!("restore the source's `key`, {remedy}")),
         }
@@ -154,7 +157,7 @@ pub(super) fn verify(rows: &mut dyn Source, plan: &Plan, keep_on: &dyn Fn() -> R
             let last_row = LastRow { preceding, sent: last.position.digest, now: digest };
             return Ok(Verified::Changed(Change::Edited { row: read, last: (read == sent).then_some(last_row) }));
         }
-        if plan.lanes > 1 && last.key != record.key {
+        if plan.partitions > 1 && last.key != record.key {
             return Ok(Verified::Changed(Change::Rekeyed));
         }
     }

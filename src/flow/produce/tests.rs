@@ -27,7 +27,7 @@ impl Source for Lines {
             key: row.split_once(':').filter(|_| self.keyed).map(|(key, _)| Bytes::from(key.to_string())),
             payload: Bytes::from(row.clone()),
             timestamp_ms: None,
-            position: SourcePosition { row: self.at as u64, lanes: 1, digest },
+            position: SourcePosition { row: self.at as u64, partitions: 1, digest },
             error: row.strip_prefix('!').map(|_| format!("f:{}: unreadable", self.at)),
         }))
     }
@@ -84,11 +84,9 @@ impl Bench {
     }
 }
 
-/// No digest of [`Lines`] is one of these bytes.
 fn file(id: &str, lines: Lines) -> File<'static> {
     let open = move || Ok(Box::new(lines.clone()) as Box<dyn Source>);
-    let bytes = || Ok(Box::new(std::io::empty()) as Box<dyn Read>);
-    File { id: id.to_string(), open: Box::new(open), bytes: Box::new(bytes) }
+    File { id: id.to_string(), open: Box::new(open), grew: Box::new(|_| Ok(false)) }
 }
 
 fn text(bytes: Option<&[u8]>) -> String {
@@ -197,7 +195,7 @@ fn keyed_rows_are_spread_and_only_the_missing_are_sent_again() {
     let plan = Plan::new("f", None, true, 3).unwrap();
     let mut kept = 0;
     while let Some(mut record) = source.next().unwrap() {
-        record.position.lanes = 3;
+        record.position.partitions = 3;
         let partition = plan.partition(record.key.as_deref());
         if partition != lagging || record.position.row <= 20 {
             producer.send(partition, "f", &record).unwrap();

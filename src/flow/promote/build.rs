@@ -4,7 +4,7 @@ use super::Run;
 use super::contract::{self, Layout};
 use super::culprit;
 use super::plan::{Build, Plan, Step, app};
-use crate::engine::{self, Session, sql};
+use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::catalog;
@@ -246,7 +246,7 @@ fn cleaned(outcome: Result<()>, table: &str) {
 async fn plan_query(session: &Session, model: &Model, adds: bool) -> Result<Layout> {
     match session.schema_of(model.statement(adds)).await {
         Ok(planned) => contract::layout(model, &planned),
-        Err(error) => match sql::fault_of(&error) {
+        Err(error) => match engine::fault_of(&error) {
             Some(fault) => Err(Error::config(model.fault(fault, adds).to_string())),
             None => Err(error),
         },

@@ -6,8 +6,9 @@
 
 use crate::engine::types::type_name;
 use crate::error::Result;
+use crate::ident::suggestion;
 use crate::model::Model;
-use crate::model::fault::{Faults, Place, suggestion};
+use crate::model::fault::{Faults, Place};
 use crate::table::schema;
 use arrow::datatypes::{Schema, SchemaRef};
 use std::sync::Arc;

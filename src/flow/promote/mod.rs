@@ -22,7 +22,7 @@ mod results;
 mod tests;
 
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::flow::catalog::Pins;
 use crate::flow::checks::{self, TestReport, TestStatus};
 use crate::flow::{Progress, Stop};
@@ -183,7 +183,7 @@ impl Run<'_> {
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))
             }
-            Err(error) if matches!(error.kind(), crate::error::Kind::Interrupted(_)) => Err(error),
+            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => Err(error),
             Err(error) => {
                 let failed = report(ModelStatus::Failed, format!("failed: {error}"));
                 self.errors.push((model.table.clone(), error));
@@ -204,28 +204,28 @@ impl Run<'_> {
         }
     }
 
-    /// The one error that stands for all failures of the run: the first one's kind, hint and causes, and a line
-    /// for each of them.
+    /// The one error that stands for all failures of the run, of the first one's kind.
     fn failure(&mut self) -> Option<Error> {
         let tests = checks::failure(&self.report.tests);
+        let mut errors = std::mem::take(&mut self.errors);
+        let failure = match (errors.pop(), tests) {
+            (None, tests) => tests?,
+            (Some((_, only)), None) if errors.is_empty() => only,
+            (last, tests) => {
+                errors.extend(last);
+                let failed = self.report.models.iter().filter(|model| model.status == ModelStatus::Failed).count();
+                let headline = if failed == 1 { "1 model failed".into() } else { format!("{failed} models failed") };
+                let all: Vec<Error> =
+                    errors.into_iter().map(|(table, error)| error.about(table)).chain(tests).collect();
+                Error::of_several(all.first().map_or(Kind::CheckFailed, Error::kind), headline, all)
+            }
+        };
         let unpublished = self.unpublished();
-        if self.errors.is_empty() {
-            return tests.map(|failed| failed.hint(unpublished));
-        }
-        let mut lines: Vec<String> = self.errors.iter().map(|(table, error)| line(table, error)).collect();
-        lines.extend(tests.map(|failed| failed.to_string()));
-        let (_, first) = self.errors.remove(0);
-        let hint = match first.hint_text() {
+        let hint = match failure.hint_text() {
             Some(hint) => format!("{hint}; {unpublished}"),
             None => unpublished,
         };
-        if lines.len() == 1 {
-            return Some(first.hint(hint));
-        }
-        let failed = self.report.models.iter().filter(|model| model.status == ModelStatus::Failed).count();
-        let models = if failed == 1 { "1 model".to_string() } else { format!("{failed} models") };
-        let all = Error::new(first.kind(), format!("{models} failed\n{}", lines.join("\n")));
-        Some(all.hint(hint).caused_by(first))
+        Some(failure.hint(hint))
     }
 
     /// Which tables readers do not get from this run, and why: those at fault, those that read them, and those
@@ -252,11 +252,4 @@ impl Run<'_> {
         let tests = self.report.tests.iter().filter(|test| test.status == status && names.contains(&test.name));
         tests.map(|test| format!("`{}`", test.name)).collect()
     }
-}
-
-/// An error and what caused it, in one line.
-fn line(table: &TableName, error: &Error) -> String {
-    let mut texts = vec![format!("`{table}`"), error.to_string()];
-    texts.extend(error.causes());
-    texts.join(": ")
 }

@@ -67,6 +67,18 @@ async fn everything_is_built_once_and_then_skipped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_a_bronze_table_gates_nothing_whatever_it_compares_with() {
+    let shop = Shop::open(&[GOLD]).await;
+    let test = "      - name: sales\n        columns:\n          - name: book\n            data_tests:\n              \
+                - relationships: {to: ref('books'), field: id}\n";
+    let sources = shop.read("models/sources.yml").replace("      - name: sales\n", test);
+    shop.write("models/sources.yml", &sources);
+    shop.add_sales(&[(4, Some(99), 1)]).await;
+    let report = shop.all().await;
+    assert!(report.run == Some(1) && report.tests.is_empty(), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bronze_shows_its_two_halves() {
     let shop = Shop::open(&[("models/silver/bad.sql", "select _source, _reason from bronze.books__quarantine")]).await;
     shop.all().await;

@@ -2,6 +2,7 @@
 //!
 //! A stream with declared files has the proof of its rows instead, which misses them all.
 
+use super::{Difference, Remedy};
 use crate::error::Result;
 use crate::flow::bronze::Stream;
 use crate::model::Model;
@@ -13,19 +14,19 @@ use serde::Serialize;
 pub struct Absent {
     pub table: String,
     /// Why; never empty.
-    pub differences: Vec<String>,
+    pub differences: Vec<Difference>,
 }
 
 /// The table of a stream that nothing was read of.
 pub fn stream(stream: &Stream) -> Absent {
     let why = format!("nothing of topic `{}` was read into it, so nothing of it is proven", stream.topic);
-    Absent { table: stream.table.to_string(), differences: vec![why] }
+    Absent { table: stream.table.to_string(), differences: vec![Difference::new(Remedy::Run, why)] }
 }
 
 /// One for each model that no run has published.
 pub async fn models(models: &[Model], lake: &Lake) -> Result<Vec<Absent>> {
     let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
     let names = models.iter().map(|model| model.table.to_string());
-    let why = || vec!["no run has published it, so nothing of it is proven".to_string()];
+    let why = || vec![Difference::new(Remedy::Run, "no run has published it, so nothing of it is proven")];
     Ok(names.filter(|name| !published.contains_key(name)).map(|table| Absent { table, differences: why() }).collect())
 }

@@ -2,10 +2,11 @@
 //! at the stored position, what each commit says became of its records sums up to its range, and the table
 //! holds as many rows and rejects as the commits say, each offset once.
 
-use super::EXAMPLES;
+use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::Engine;
 use crate::error::{Context, Kind, Result};
 use crate::flow::bronze::{OFFSET, PARTITION, QUARANTINED, Stream, TOPIC, position_app};
+use crate::flow::rows;
 use crate::ident::quote;
 use crate::partition::Partition;
 use crate::table::{CommitInfo, Table};
@@ -27,7 +28,7 @@ pub struct Offsets {
     pub tombstones: u64,
     pub filtered: u64,
     pub gaps: u64,
-    pub differences: Vec<String>,
+    pub differences: Vec<Difference>,
 }
 
 /// What a commit says of one partition.
@@ -57,7 +58,7 @@ pub async fn prove(stream: &Stream, table: &Table, engine: &Engine) -> Result<Of
         let stored = table.txn(&position_app(partition)).await?;
         if stored != Some(*to) {
             let stored = stored.map_or("nothing".into(), |at| at.to_string());
-            proof.differences.push(format!("{partition}: the commits end at {to}, the stored position is {stored}"));
+            proof.differ(format!("{partition}: the commits end at {to}, the stored position is {stored}"));
         }
     }
     let whole = history.last().is_some_and(|oldest| oldest.version == 0);
@@ -76,13 +77,13 @@ fn walk<'a>(proof: &mut Offsets, commits: impl Iterator<Item = &'a CommitInfo>) 
         proof.commits += 1;
         for (name, range) in ranges {
             let Some(partition) = parse(&name) else {
-                proof.differences.push(format!("commit {}: `{name}` is no partition", commit.version));
+                proof.differ(format!("commit {}: `{name}` is no partition", commit.version));
                 continue;
             };
             let expected = *reached.get(&partition).unwrap_or(&range.from);
             if expected != range.from {
                 let (version, from) = (commit.version, range.from);
-                proof.differences.push(format!("{partition}: commit {version} begins at {from}, not at {expected}"));
+                proof.differ(format!("{partition}: commit {version} begins at {from}, not at {expected}"));
             }
             proof.add(&partition, commit.version, &range);
             reached.insert(partition, range.to);
@@ -92,12 +93,15 @@ fn walk<'a>(proof: &mut Offsets, commits: impl Iterator<Item = &'a CommitInfo>) 
 }
 
 impl Offsets {
+    fn differ(&mut self, text: String) {
+        self.differences.push(Difference::new(Remedy::Reread, text));
+    }
+
     fn add(&mut self, partition: &Partition, version: i64, range: &Range) {
         let covered = range.to.abs_diff(range.from);
         if range.to < range.from || covered != range.accounted() {
             let (from, to, accounted) = (range.from, range.to, range.accounted());
-            self.differences
-                .push(format!("{partition}: commit {version} accounts for {accounted} records of {from}..{to}"));
+            self.differ(format!("{partition}: commit {version} accounts for {accounted} records of {from}..{to}"));
         }
         self.offsets += covered;
         self.rows += range.rows;
@@ -125,7 +129,7 @@ async fn compare_table(
         (count(&session, &name, &format!("not {quarantined}")).await?, count(&session, &name, &quarantined).await?);
     for (what, stands, said) in [("rows", good, proof.rows), ("rejects", rejects, proof.rejects)] {
         if whole && stands != said {
-            proof.differences.push(format!("the table holds {stands} {what}, its commits say {said}"));
+            proof.differ(format!("the table holds {stands} {what}, its commits say {said}"));
         }
     }
     let twice = format!(
@@ -133,8 +137,8 @@ async fn compare_table(
          group by {topic}, {partition}, {offset} having count(*) > 1 limit {EXAMPLES}"
     );
     for batch in session.query(&twice).await? {
-        for place in super::texts(batch.column(0))? {
-            proof.differences.push(format!("{place} stands in the table more than once"));
+        for place in rows::texts(&batch)?.into_iter().flatten().flatten() {
+            proof.differ(format!("{place} stands in the table more than once"));
         }
     }
     Ok(())

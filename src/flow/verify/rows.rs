@@ -1,17 +1,22 @@
 //! Every row of each declared file is in Bronze, good or quarantined, exactly once.
 //!
-//! The files are read again from their start; a row is recognised by file and row number. What a stream's
-//! own SQL dropped is known by number only, so that many rows may be missing.
+//! The files are read again from their start; a row is recognised by file and row number, and that it is as it was
+//! sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped is known by
+//! number only, so that many rows may be missing. Which sendings of a file there are is asked of [`sendings`].
 
-use super::EXAMPLES;
+use super::sendings::Sendings;
+use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::{self, Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
-use crate::flow::bronze::{QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC};
+use crate::flow::bronze::{HEADERS, QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC};
+use crate::flow::count::counted;
 use crate::ident::{literal, quote};
+use crate::record::{HEADER_POSITION, SourcePosition};
 use crate::source::{self, Input, SourceConfig};
 use crate::table::Table;
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int64Type};
+use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use serde::Serialize;
 use std::path::Path;
@@ -34,7 +39,9 @@ pub struct Rows {
     pub doubled: u64,
     /// In Bronze under a row number the file does not have.
     pub unknown: u64,
-    pub differences: Vec<String>,
+    /// In Bronze from before their file was sent as new.
+    pub superseded: u64,
+    pub differences: Vec<Difference>,
 }
 
 /// How often a row was found, and where; counted no further than 255.
@@ -68,25 +75,48 @@ pub async fn prove(
     if let Some(table) = table {
         session.register(&stream.table, table.provider().await?)?;
     }
+    let mut sendings = match table {
+        Some(_) => Sendings::read(&session, stream).await?,
+        None => Sendings::default(),
+    };
     let mut lost = Vec::new();
     for source in sources {
-        for input in source::inputs(source, project)? {
-            let found = match table {
-                Some(_) => find(&session, stream, &input.id).await?,
-                None => Vec::new(),
+        let Some(inputs) = proof.readable(source::inputs(source, project))? else { continue };
+        for input in inputs {
+            let (newest, superseded) = sendings.take(&input.id);
+            proof.superseded += superseded;
+            let Some(digests) = proof.readable(digests(input.clone(), (*source).clone()).await)? else { continue };
+            let held = match &newest {
+                Some(id) => find(&session, stream, id, &digests).await?,
+                None => Held::default(),
             };
-            let rows = count(input.clone(), (*source).clone()).await?;
-            lost.extend(proof.compare(&input, rows, &found));
+            lost.extend(proof.compare(&input, digests.len(), &held));
         }
+    }
+    for (file, rows) in sendings.gone(project) {
+        let text = format!("`{file}` is gone: of its {} in the table nothing is proven", counted(rows, "row"));
+        proof.differences.push(Difference::new(Remedy::PutBack, text));
     }
     proof.judge(lost);
     Ok(proof)
 }
 
 impl Rows {
+    /// A file that is missing or cannot be read is a difference, and ends no other proof.
+    fn readable<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if matches!(error.kind(), Kind::Config | Kind::Input) => {
+                self.differences.push(Difference::new(Remedy::PutBack, error.in_one_line()));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Rows that are in neither place are a loss when the stream's SQL cannot have dropped them all: what it
     /// dropped has no names.
-    fn judge(&mut self, lost: Vec<String>) {
+    fn judge(&mut self, lost: Vec<Difference>) {
         if self.missing <= self.filtered {
             return;
         }
@@ -95,16 +125,18 @@ impl Rows {
             dropped => format!(", of which the stream's SQL dropped {dropped}"),
         };
         let others = std::mem::take(&mut self.differences);
-        self.differences.push(format!("{} rows are missing{sql}", self.missing));
+        let are = if self.missing == 1 { "is" } else { "are" };
+        let text = format!("{} {are} missing{sql}", counted(self.missing, "row"));
+        self.differences.push(Difference::new(Remedy::Run, text));
         self.differences.extend(lost);
         self.differences.extend(others);
     }
 
-    /// Answers the missing rows, which need not be a difference. `found` holds row n at index n - 1.
-    fn compare(&mut self, input: &Input, rows: u64, found: &[Found]) -> Vec<String> {
+    /// Answers the missing rows, which need not be a difference. `rows`: those of the file.
+    fn compare(&mut self, input: &Input, rows: usize, held: &Held) -> Vec<Difference> {
         self.files += 1;
-        self.file_rows += rows;
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        self.file_rows += rows as u64;
+        let found = &held.found;
         let (mut lost, mut doubled) = (Vec::new(), Vec::new());
         for index in 0..rows {
             let Found { good, quarantined } = found.get(index).copied().unwrap_or_default();
@@ -122,74 +154,102 @@ impl Rows {
         self.doubled += doubled.len() as u64;
         self.unknown += unknown.len() as u64;
         let file = &input.id;
-        let examples = |numbers: Vec<usize>, what: &str| -> Vec<String> {
-            numbers.iter().take(EXAMPLES).map(|row| format!("{file} row {row} {what}")).collect()
+        if let Some(row) = held.changed {
+            let text = format!("rows of `{file}` at or before row {row} were changed after they were sent");
+            self.differences.push(Difference::new(Remedy::Restore, text));
+        }
+        let examples = |numbers: Vec<usize>, remedy: Remedy, what: &str| -> Vec<Difference> {
+            let named = numbers.iter().take(EXAMPLES).map(|row| format!("{file} row {row} {what}"));
+            named.map(|text| Difference::new(remedy, text)).collect()
         };
-        self.differences.extend(examples(doubled, "is in the table more than once"));
-        self.differences.extend(examples(unknown, "is in the table, and the file ends before it"));
-        examples(lost, "is neither in the table nor in its quarantine")
+        self.differences.extend(examples(doubled, Remedy::Reread, "is in the table more than once"));
+        self.differences.extend(examples(unknown, Remedy::Restore, "is in the table, and the file ends before it"));
+        examples(lost, Remedy::Run, "is neither in the table nor in its quarantine")
     }
 }
 
-/// Rows of a file by reading it.
-async fn count(input: Input, config: SourceConfig) -> Result<u64> {
+/// The digest of each row of a file, by reading it.
+async fn digests(input: Input, config: SourceConfig) -> Result<Vec<u64>> {
     let read = tokio::task::spawn_blocking(move || {
         let mut source = source::open(&input, &config)?;
-        let mut rows = 0;
-        while source.next()?.is_some() {
-            rows += 1;
+        let mut digests = Vec::new();
+        while let Some(record) = source.next()? {
+            digests.push(record.position.digest);
         }
-        Ok(rows)
+        Ok(digests)
     });
     read.await.context(Kind::Internal, || "read a source file")?
 }
 
-/// Which rows of a file the table holds. A file sent again as new counts by its newest sending.
-async fn find(session: &Session, stream: &Stream, id: &str) -> Result<Vec<Found>> {
-    let (table, id) = (stream.table.quoted(), newest_sending(session, stream, id).await?);
-    let [source, row, topic, quarantined] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED].map(quote);
+/// What the table holds of one sending of a file.
+#[derive(Default)]
+struct Held {
+    /// Row n at index n - 1.
+    found: Vec<Found>,
+    /// The first row whose digest is not the file's.
+    changed: Option<usize>,
+}
+
+impl Held {
+    fn add(&mut self, index: usize, quarantined: bool, sent: Option<u64>, digests: &[u64]) {
+        if self.found.len() <= index {
+            self.found.resize(index + 1, Found::default());
+        }
+        let found = &mut self.found[index];
+        let seen = if quarantined { &mut found.quarantined } else { &mut found.good };
+        *seen = seen.saturating_add(1);
+        if let (Some(sent), Some(now)) = (sent, digests.get(index))
+            && sent != *now
+        {
+            self.changed = Some(self.changed.map_or(index + 1, |first| first.min(index + 1)));
+        }
+    }
+
+    /// Adds rows of number, quarantined, headers; false when one has no number.
+    fn add_all(&mut self, batch: &RecordBatch, digests: &[u64]) -> Result<bool> {
+        let cast = |column: usize, to: &DataType| {
+            arrow::compute::cast(batch.column(column), to).context(Kind::Internal, || "read rows of Bronze")
+        };
+        let (rows, quarantined, headers) =
+            (cast(0, &DataType::Int64)?, cast(1, &DataType::Boolean)?, cast(2, &DataType::Utf8)?);
+        let (quarantined, headers) = (quarantined.as_boolean(), headers.as_string::<i32>());
+        for ((row, quarantined), headers) in rows.as_primitive::<Int64Type>().iter().zip(quarantined).zip(headers) {
+            let Some(index) = row.and_then(|row| usize::try_from(row).ok()?.checked_sub(1)) else { return Ok(false) };
+            self.add(index, quarantined == Some(true), headers.and_then(sent_digest), digests);
+        }
+        Ok(true)
+    }
+}
+
+/// The digest in the position among these headers; none in rows that another program sent.
+fn sent_digest(headers: &str) -> Option<u64> {
+    let headers: serde_json::Value = serde_json::from_str(headers).ok()?;
+    Some(SourcePosition::parse(headers.get(HEADER_POSITION)?.as_str()?).ok()?.digest)
+}
+
+/// Which rows of a sending the table holds.
+async fn find(session: &Session, stream: &Stream, id: &str, digests: &[u64]) -> Result<Held> {
+    let [source, row, topic, quarantined, headers] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED, HEADERS].map(quote);
     let sql = format!(
-        "select {row}, {quarantined} from {table} where {source} = {} and {topic} = {}",
-        literal(&id),
+        "select {row}, {quarantined}, {headers} from {} where {source} = {} and {topic} = {}",
+        stream.table.quoted(),
+        literal(id),
         literal(&stream.topic)
     );
-    let mut found: Vec<Found> = Vec::new();
+    let mut held = Held::default();
     let mut batches = session.stream(&sql).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|error| engine::failed(error, format!("read `{}`", stream.table)))?;
-        let quarantined = arrow::compute::cast(batch.column(1), &DataType::Boolean);
-        let quarantined = quarantined.context(Kind::Internal, || format!("read `{QUARANTINED}`"))?;
-        for (row, quarantined) in batch.column(0).as_primitive::<Int64Type>().iter().zip(quarantined.as_boolean()) {
-            let index = row.and_then(|row| usize::try_from(row).ok()?.checked_sub(1));
-            let Some(index) = index else {
-                return Err(Error::input(format!("`{}` holds a row of `{id}` without a number", stream.table)));
-            };
-            if found.len() <= index {
-                found.resize(index + 1, Found::default());
-            }
-            let seen = if quarantined == Some(true) { &mut found[index].quarantined } else { &mut found[index].good };
-            *seen = seen.saturating_add(1);
+        if !held.add_all(&batch, digests)? {
+            let message = format!("`{}` holds a row of `{id}` without a number", stream.table);
+            return Err(Error::input(message).hint(format!(
+                "lake numbers every row, so another program wrote it; delete the folder of `{}` and `lake bronze` \
+                 reads its topic again",
+                stream.table
+            )));
         }
     }
-    Ok(found)
-}
-
-/// `id`, or the highest of `id#2`, `id#3`, ... that the table knows.
-async fn newest_sending(session: &Session, stream: &Stream, id: &str) -> Result<String> {
-    let prefix = literal(&format!("{id}#"));
-    let [source, topic] = [SOURCE, TOPIC].map(quote);
-    let sql = format!(
-        "select distinct {source} from {} where starts_with({source}, {prefix}) and {topic} = {}",
-        stream.table.quoted(),
-        literal(&stream.topic)
-    );
-    let mut newest = None;
-    for batch in session.query(&sql).await? {
-        let sendings = super::texts(batch.column(0))?;
-        let numbers = sendings.iter().filter_map(|text| text.rsplit_once('#')?.1.parse::<u64>().ok());
-        newest = newest.max(numbers.max());
-    }
-    Ok(newest.map_or_else(|| id.to_string(), |number| format!("{id}#{number}")))
+    Ok(held)
 }
 
 #[cfg(test)]
@@ -197,12 +257,12 @@ mod tests {
     use super::*;
     use crate::source::Format;
 
-    fn compared(rows: u64, filtered: u64, found: &[(u8, u8)]) -> Rows {
+    fn compared(rows: usize, filtered: u64, found: &[(u8, u8)]) -> Rows {
         let input = Input { id: "data/a.csv".into(), path: "a.csv".into(), format: Format::Csv };
         let found: Vec<Found> =
             found.iter().map(|(good, quarantined)| Found { good: *good, quarantined: *quarantined }).collect();
         let mut proof = Rows { filtered, ..Rows::default() };
-        let lost = proof.compare(&input, rows, &found);
+        let lost = proof.compare(&input, rows, &Held { found, changed: None });
         proof.judge(lost);
         proof
     }
@@ -221,7 +281,7 @@ mod tests {
         assert_eq!(
             proof.differences,
             [
-                "1 rows are missing",
+                "1 row is missing",
                 "data/a.csv row 3 is neither in the table nor in its quarantine",
                 "data/a.csv row 2 is in the table more than once",
                 "data/a.csv row 4 is in the table, and the file ends before it",
@@ -243,6 +303,17 @@ mod tests {
         let proof = compared(2, 1, &[]);
         assert_eq!(proof.differences[0], "2 rows are missing, of which the stream's SQL dropped 1");
         assert_eq!(proof.differences.len(), 3);
+    }
+
+    #[test]
+    fn the_first_row_with_another_digest_is_named() {
+        let mut held = Held::default();
+        for (index, sent) in [(3, Some(9)), (1, Some(7)), (0, Some(1)), (2, None)] {
+            held.add(index, false, sent, &[1, 2, 3]);
+        }
+        assert_eq!((held.changed, held.found.len()), (Some(2), 4), "row 4 is beyond the file");
+        assert_eq!(sent_digest(r#"{"lake-source":"a","lake-position":"5;1;000000000000beef"}"#), Some(0xbeef));
+        assert_eq!(sent_digest("{}"), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ async fn several_failures_are_told_together() {
     assert!(text.contains("\n`silver.b`: ") && text.contains("\ndata test `not_null_sales_book`: 1 row"), "{text}");
     assert_eq!(
         std::error::Error::source(&failure).unwrap().to_string(),
-        "build `silver.a` from models/silver/a.sql, in its column `n`"
+        "`silver.a`: build `silver.a` from models/silver/a.sql, in its column `n`"
     );
     assert!(failure.causes().is_empty(), "said already: {:?}", failure.causes());
 }

@@ -7,24 +7,24 @@
 pub mod results;
 
 use crate::check::{Check, Severity};
-use crate::engine::{self, Session, sql};
+use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::flow::catalog::{self, Pins};
+use crate::flow::rows;
 use crate::ident::TableName;
 use crate::model::Project;
-use arrow::array::{ArrayRef, AsArray, StringArray};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Failing rows kept per test.
 const KEPT_ROWS: usize = 1_000;
-const FAILURES: &str = "target/failures";
+/// Folder of the kept rows, relative to the project.
+pub(super) const FAILURES: &str = "target/failures";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,7 +127,7 @@ fn is_zero(counted: &[RecordBatch]) -> bool {
 /// Shows a planning error of a check in the file it comes from, when that file is SQL.
 fn explain(error: Error, project: &Project, check: &Check) -> Error {
     let origin = project.singular_origins.get(&check.name);
-    match (origin, sql::fault_of(&error)) {
+    match (origin, engine::fault_of(&error)) {
         (Some(origin), Some(fault)) => {
             Error::config(origin.fault(fault, &check.failing_rows_sql(), &origin.map).to_string())
         }
@@ -139,11 +139,11 @@ fn explain(error: Error, project: &Project, check: &Check) -> Error {
 }
 
 /// Writes the rows as `target/failures/<test>.csv`; without rows removes what an earlier run left there.
-async fn keep(root: &Path, name: &str, rows: &[RecordBatch]) -> Result<Option<String>> {
+async fn keep(root: &Path, name: &str, failing: &[RecordBatch]) -> Result<Option<String>> {
     let safe: String = name.chars().map(|c| if c.is_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();
     let shown = format!("{FAILURES}/{safe}.csv");
     let path = root.join(&shown);
-    if rows.is_empty() {
+    if failing.is_empty() {
         return match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context(Kind::Unavailable, || format!("remove `{shown}`"))
@@ -151,40 +151,12 @@ async fn keep(root: &Path, name: &str, rows: &[RecordBatch]) -> Result<Option<St
             _ => Ok(None),
         };
     }
-    let bytes = csv(rows)?;
+    let head = failing.first().map(|batch| rows::csv_head(&batch.schema()));
+    let lines = failing.iter().map(rows::csv).collect::<Result<Vec<String>>>()?;
     let doing = || format!("keep failing rows in `{shown}`");
     tokio::fs::create_dir_all(root.join(FAILURES)).await.context(Kind::Unavailable, doing)?;
-    tokio::fs::write(&path, bytes).await.context(Kind::Unavailable, doing)?;
+    tokio::fs::write(&path, head.unwrap_or_default() + &lines.concat()).await.context(Kind::Unavailable, doing)?;
     Ok(Some(shown))
-}
-
-/// Every value as text, so that a column of any type can be shown.
-fn csv(batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    let doing = || "write failing rows as CSV";
-    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(Vec::new());
-    for batch in batches {
-        let columns: Vec<(&str, ArrayRef)> = batch
-            .schema_ref()
-            .fields()
-            .iter()
-            .zip(batch.columns())
-            .map(|(field, column)| Ok((field.name().as_str(), texts(column)?)))
-            .collect::<Result<_>>()?;
-        let shown = RecordBatch::try_from_iter(columns).context(Kind::Internal, doing)?;
-        writer.write(&shown).context(Kind::Internal, doing)?;
-    }
-    Ok(writer.into_inner())
-}
-
-fn texts(column: &ArrayRef) -> Result<ArrayRef> {
-    let doing = || "show failing rows";
-    let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::new()).context(Kind::Internal, doing)?;
-    let text = |row| match column.is_null(row) {
-        true => Ok(None),
-        false => formatter.value(row).try_to_string().map(Some).context(Kind::Internal, doing),
-    };
-    let texts: Vec<Option<String>> = (0..column.len()).map(text).collect::<Result<_>>()?;
-    Ok(Arc::new(StringArray::from(texts)))
 }
 
 /// `12 passed, 1 warned, 2 failed`.

@@ -11,17 +11,16 @@
 
 mod pace;
 mod resume;
-mod torn;
 
+use super::count::{counted, grouped};
 use super::{Progress, Stop};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::kafka::{Consumer, KafkaConfig, Producer, admin, tail};
-use crate::source::{self, Source, SourceConfig};
+use crate::source::{self, LastRow, Source, SourceConfig};
 use pace::Pace;
 use resume::{Change, Plan, Verified, verify};
 use serde::Serialize;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,9 +54,6 @@ pub struct Report {
     /// Those sent to their end.
     pub sources: Vec<SourceReport>,
     pub elapsed_seconds: f64,
-    /// Of several sources, those at fault, in one error of kind `Input`.
-    #[serde(skip)]
-    pub failure: Option<Error>,
 }
 
 /// What became of one source. `rows = sent + already`, and `acknowledged = sent` unless the run failed.
@@ -77,7 +73,8 @@ pub struct SourceReport {
 }
 
 /// Sends what is new in each source to its topic. A source at fault (a file that is missing or cannot be read,
-/// rows that were changed after they were sent) is left and the others are sent; alone it is the error.
+/// rows that were changed after they were sent) is left and the others are sent; alone it is the error. The second
+/// value tells of those at fault, as one error of kind `Input`.
 ///
 /// Errors, which end it for all: `Unavailable` when the broker is lost, with the rows acknowledged; `Interrupted` after a
 /// stop, everything sent being acknowledged.
@@ -88,7 +85,7 @@ pub async fn produce(
     options: &Options,
     progress: &Progress,
     stop: &Stop,
-) -> Result<Report> {
+) -> Result<(Report, Option<Error>)> {
     let started = Instant::now();
     let mut reports = Vec::with_capacity(sources.len());
     let mut failures = Vec::new();
@@ -105,34 +102,23 @@ pub async fn produce(
         match finished.context(Kind::Internal, || format!("produce `{}`", source.name))? {
             Ok(report) => reports.push(report),
             Err(error) if sources.len() > 1 && matches!(error.kind(), Kind::Input | Kind::Config) => {
-                progress.note(format!("`{}` is not sent to its end: {error}", source.name));
-                failures.push((source.name.clone(), error));
+                progress.note(format!("`{}` is not sent to its end: {}", source.name, error.in_one_line()));
+                failures.push(error.about(&source.name));
             }
             Err(error) => return Err(error),
         }
     }
-    let (elapsed_seconds, failure) = (started.elapsed().as_secs_f64(), at_fault(failures, sources.len()));
-    Ok(Report { sources: reports, elapsed_seconds, failure })
-}
-
-/// The one error that stands for all sources at fault, with the hint and causes of the first.
-fn at_fault(failures: Vec<(String, Error)>, sources: usize) -> Option<Error> {
-    let lines: Vec<String> = failures.iter().map(|(name, error)| format!("`{name}`: {error}")).collect();
-    let (_, first) = failures.into_iter().next()?;
-    let all =
-        Error::input(format!("{} of {sources} sources were not sent to their end\n{}", lines.len(), lines.join("\n")));
-    Some(match first.hint_text().map(str::to_string) {
-        Some(hint) => all.hint(hint).caused_by(first),
-        None => all.caused_by(first),
-    })
+    let headline = format!("{} of {} sources were not sent to their end", failures.len(), sources.len());
+    let failure = (!failures.is_empty()).then(|| Error::of_several(Kind::Input, headline, failures));
+    Ok((Report { sources: reports, elapsed_seconds: started.elapsed().as_secs_f64() }, failure))
 }
 
 /// One file and how to read it from its start.
 struct File<'a> {
     id: String,
     open: Box<dyn Fn() -> Result<Box<dyn Source>> + 'a>,
-    /// Its bytes, for a second look at a row that is not what was sent.
-    bytes: Box<dyn Fn() -> Result<Box<dyn Read>> + 'a>,
+    /// Whether its last row sent has only grown.
+    grew: Box<dyn Fn(LastRow) -> Result<bool> + 'a>,
 }
 
 /// Everything one source's run needs; owned, because it runs on a thread for blocking work.
@@ -151,12 +137,7 @@ impl Job {
         let files = inputs.iter().map(|input| File {
             id: input.id.clone(),
             open: Box::new(|| source::open(input, &self.source)),
-            bytes: Box::new(|| {
-                let opened = std::fs::File::open(&input.path);
-                opened
-                    .map(|file| Box::new(file) as Box<dyn Read>)
-                    .context(Kind::Input, || format!("open `{}`", input.id))
-            }),
+            grew: Box::new(|last| source::grew(input, &last)),
         });
         self.send(&files.collect::<Vec<_>>())
     }
@@ -236,8 +217,10 @@ impl Run<'_> {
         if let Some((source, stay)) = former {
             let (now, new) = (self.report.sent - before, plan.source());
             self.job.progress.note(format!(
-                "warning: {stay} rows sent earlier as `{source}` stay beside the {now} sent now as `{new}`, so a row \
-                 that is in both is in Bronze twice"
+                "warning: {} sent earlier as `{source}` stay beside the {} sent now as `{new}`, so a row that is in both \
+                 is in Bronze twice",
+                counted(stay, "row"),
+                grouped(now)
             ));
         }
         match sent {
@@ -257,7 +240,7 @@ impl Run<'_> {
                 continue;
             }
             self.wait_for_turn(record.timestamp_ms)?;
-            record.position.lanes = plan.lanes();
+            record.position.partitions = plan.partitions();
             self.producer.send(partition, &source, &record)?;
             self.report.sent += 1;
             self.report.rejected += u64::from(record.error.is_some());
@@ -301,7 +284,7 @@ impl Run<'_> {
 /// Tells a last row that was sent before its line was complete from one that was edited.
 fn explain(change: Change, file: &File<'_>) -> Result<Change> {
     let Change::Edited { row, last: Some(last) } = change else { return Ok(change) };
-    Ok(match torn::grew((file.bytes)()?, &last)? {
+    Ok(match (file.grew)(last)? {
         true => Change::Torn { row },
         false => Change::Edited { row, last: None },
     })
@@ -314,7 +297,7 @@ fn lost_after(error: Error, report: &SourceReport) -> Error {
     }
     let hint = error.hint_text().unwrap_or("start the broker").to_string();
     let SourceReport { name, acknowledged, .. } = report;
-    Error::unavailable(format!("produce `{name}` ended after {acknowledged} acknowledged rows"))
+    Error::unavailable(format!("produce `{name}` ended after {} acknowledged rows", grouped(*acknowledged)))
         .hint(format!("{hint}; run it again and only the missing rows are sent"))
         .caused_by(error)
 }
@@ -322,12 +305,13 @@ fn lost_after(error: Error, report: &SourceReport) -> Error {
 fn summary(report: &SourceReport) -> String {
     let SourceReport { topic, sent, already, rejected, .. } = report;
     let mut text = match (sent, already) {
-        (0, _) => format!("nothing new for topic {topic}, {already} rows were there"),
-        (_, 0) => format!("{sent} rows to topic {topic}"),
-        _ => format!("{sent} rows to topic {topic}, {already} were there"),
+        (0, 1) => format!("nothing new for topic {topic}, 1 row was there"),
+        (0, _) => format!("nothing new for topic {topic}, {} were there", counted(*already, "row")),
+        (_, 0) => format!("{} to topic {topic}", counted(*sent, "row")),
+        _ => format!("{} to topic {topic}, {} there before", counted(*sent, "row"), grouped(*already)),
     };
     if *rejected > 0 {
-        text.push_str(&format!(", {rejected} rejected rows as raw bytes"));
+        text.push_str(&format!(", {} to be quarantined", grouped(*rejected)));
     }
     text
 }

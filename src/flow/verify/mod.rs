@@ -7,20 +7,23 @@
 //! Reads only. To add a proof: a file, a variant of [`Proof`].
 
 pub mod absent;
+mod difference;
 pub mod offsets;
 pub mod rows;
+mod sendings;
 pub mod star;
 
+pub use difference::{Difference, Remedy};
+
 use super::bronze::Stream;
+use super::count::counted;
 use super::{Progress, Stop};
 use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::source::SourceConfig;
-use crate::table::Lake;
+use crate::table::{Lake, manifest};
 use crate::warehouse::Warehouse;
-use arrow::array::{Array, ArrayRef};
-use arrow::util::display::array_value_to_string;
 use serde::Serialize;
 use std::path::Path;
 
@@ -38,7 +41,7 @@ pub enum Proof {
 }
 
 impl Proof {
-    pub fn differences(&self) -> &[String] {
+    pub fn differences(&self) -> &[Difference] {
         match self {
             Proof::Rows(proof) => &proof.differences,
             Proof::Offsets(proof) => &proof.differences,
@@ -54,11 +57,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// [`crate::error::Kind::CheckFailed`] when a proof does not hold.
-    pub fn failure(&self) -> Option<Error> {
+    fn failure(&self) -> Option<Error> {
         let failed = self.proofs.iter().filter(|proof| !proof.differences().is_empty()).count();
         let error = || Error::check_failed(format!("{failed} of {} proofs do not hold", self.proofs.len()));
-        (failed > 0).then(|| error().hint("bring everything up to date with `lake run --once`; rows changed by hand in the warehouse are put right by `lake load-warehouse --full`"))
+        (failed > 0).then(|| error().hint(difference::hint(self.proofs.iter().flat_map(Proof::differences))))
     }
 }
 
@@ -73,7 +75,8 @@ pub struct Declared<'a> {
 }
 
 /// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse, and that
-/// every declared table is there. A difference is part of the report; an error is a part that could not be read.
+/// every declared table is there. A difference is part of the report and makes the second value, of kind
+/// CheckFailed, or Conflict when the lake was written to meanwhile; `Err` is a part that could not be read.
 pub async fn verify(
     declared: Declared<'_>,
     lake: &Lake,
@@ -81,7 +84,24 @@ pub async fn verify(
     warehouse: &mut dyn Warehouse,
     progress: &Progress,
     stop: &Stop,
-) -> Result<Report> {
+) -> Result<(Report, Option<Error>)> {
+    let before = versions(declared.streams, lake).await?;
+    let report = Report { proofs: prove(declared, lake, engine, warehouse, progress, stop).await? };
+    let failure = match report.failure() {
+        Some(_) if versions(declared.streams, lake).await? != before => Some(moved()),
+        failure => failure,
+    };
+    Ok((report, failure))
+}
+
+async fn prove(
+    declared: Declared<'_>,
+    lake: &Lake,
+    engine: &Engine,
+    warehouse: &mut dyn Warehouse,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Vec<Proof>> {
     let mut proofs = Vec::new();
     for stream in declared.streams {
         stop.check()?;
@@ -111,27 +131,54 @@ pub async fn verify(
     let before = proofs.len();
     proofs.extend(star::prove(lake, engine, warehouse).await?.into_iter().map(Proof::Star));
     progress.finished("verify warehouse", summary(&proofs[before..]));
-    Ok(Report { proofs })
+    Ok(proofs)
+}
+
+/// A difference between parts that were looked at before and after a commit says nothing.
+fn moved() -> Error {
+    Error::conflict("the lake moved while it was looked at, so the differences prove nothing")
+        .hint("run `lake verify` again, best while no `lake run`, `lake bronze` or `lake promote` is going on")
+}
+
+/// Where the lake stands: the version of each Bronze table, and the newest run.
+async fn versions(streams: &[Stream], lake: &Lake) -> Result<(Vec<Option<i64>>, Option<u64>)> {
+    let mut versions = Vec::with_capacity(streams.len());
+    for stream in streams {
+        versions.push(lake.table(&stream.table).await?.map(|table| table.version()));
+    }
+    Ok((versions, manifest::latest(lake).await?.map(|run| run.run)))
 }
 
 fn summary(proofs: &[Proof]) -> String {
     let differences: usize = proofs.iter().map(|proof| proof.differences().len()).sum();
     match differences {
         0 if proofs.is_empty() => "nothing to prove".to_string(),
-        0 => format!("{} proofs hold", proofs.len()),
-        _ => format!("{} proofs, {differences} differences", proofs.len()),
+        0 if proofs.len() == 1 => "1 proof holds".to_string(),
+        0 => format!("{} hold", counted(proofs.len() as u64, "proof")),
+        _ => format!("{}, {}", counted(proofs.len() as u64, "proof"), counted(differences as u64, "difference")),
     }
 }
 
-/// The texts of a column, whatever text type the engine chose; nulls are left out.
-fn texts(column: &ArrayRef) -> Result<Vec<String>> {
-    let values = (0..column.len()).map(|row| text_at(column, row));
-    Ok(values.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::{Layer, TableName};
+    use crate::table::LakeConfig;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use std::sync::Arc;
 
-fn text_at(column: &ArrayRef, row: usize) -> Result<Option<String>> {
-    if column.is_null(row) {
-        return Ok(None);
+    #[tokio::test]
+    async fn a_table_that_appears_or_grows_moves_the_lake() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
+        let lake = Lake::open(&config).await.unwrap();
+        let table = TableName::new(Layer::Bronze, "a").unwrap();
+        let stream = Stream { table: table.clone(), topic: "a".into(), columns: Vec::new(), sql: None };
+        let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
+        assert_eq!(before, (vec![None], None));
+        let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
+        lake.create(&table, schema, &[]).await.unwrap();
+        assert_ne!(versions(&[stream], &lake).await.unwrap(), before);
+        assert_eq!(moved().kind().exit_code(), 75);
     }
-    array_value_to_string(column, row).map(Some).context(Kind::Internal, || "read a text")
 }
