@@ -122,6 +122,9 @@ pub const BRONZE_COLUMNS: [&str; 13] = [
     "_quarantined",
 ];
 
+/// Most columns a PostgreSQL table may have (documentation, "PostgreSQL Limits").
+pub const MOST_POSTGRES_COLUMNS: usize = 1_600;
+
 /// Columns PostgreSQL gives every table (documentation, "System Columns").
 const POSTGRES_COLUMNS: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
@@ -163,6 +166,21 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let wanted = name.to_lowercase();
     let edits = candidates.into_iter().map(|candidate| (edits(&wanted, &candidate.to_lowercase()), candidate));
     edits.filter(|(edits, _)| *edits <= 1 + wanted.chars().count() / 3).min().map(|(_, candidate)| candidate)
+}
+
+/// `, did you mean `x`?`, to be put behind the complaint, or nothing.
+pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, candidates).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
+}
+
+/// A hint about an unknown name: the known one probably meant, else all there are.
+pub fn known_names<'n>(unknown: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
+    let names: Vec<&str> = known.clone().collect();
+    match nearest(unknown, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "there are none yet".into(),
+        None => format!("there are: {}", names.join(", ")),
+    }
 }
 
 /// Levenshtein's distance over characters.
@@ -207,6 +225,16 @@ mod tests {
         assert_eq!(nearest("silver.book", names), Some("silver.books"));
         assert_eq!(nearest("SILVER.SALE", names), Some("silver.sales"));
         assert_eq!(nearest("gold.dim_date", names), None);
+        assert_eq!(suggestion("silver.book", names), ", did you mean `silver.books`?");
+        assert_eq!(suggestion("gold.dim_date", names), "");
+    }
+
+    #[test]
+    fn a_slip_is_recognised_and_a_stranger_gets_the_list() {
+        let known = ["brokers", "root"];
+        assert_eq!(known_names("broker", known.into_iter()), "did you mean `brokers`?");
+        assert_eq!(known_names("interval", known.into_iter()), "there are: brokers, root");
+        assert_eq!(known_names("interval", [].into_iter()), "there are none yet");
     }
 
     #[test]

@@ -25,6 +25,8 @@
 //! 3. `flow`: joins adapters, one verb = one loop = one report;
 //! 4. `config`, `scaffold`: layers of settings into the adapters' options; a new project;
 //! 5. `cli`: arguments in, text out.
+//!
+//! A module of several files is a folder with its head in `mod.rs`. Files of one folder import each other in no circle.
 
 pub mod error;
 pub mod failpoint;

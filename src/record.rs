@@ -27,27 +27,27 @@ pub struct Record {
     pub error: Option<String>,
 }
 
-/// The place of a record in its source: row (1-based, rejected rows counted), the number of lanes the
-/// source's rows were spread over when first sent, and a digest of everything up to and with this row.
+/// The place of a record in its source: row (1-based, rejected rows counted), the number of
+/// partitions the source's rows were spread over when first sent, and a digest of everything up to and with this row.
 ///
-/// `lanes` is kept so that a row sent again reaches the partition it reached first, even after the topic
+/// `partitions` is kept so that a row sent again reaches the partition it reached first, even after the topic
 /// was given more partitions; `digest` tells a grown file from an edited one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourcePosition {
     pub row: u64,
-    pub lanes: u32,
+    pub partitions: u32,
     pub digest: u64,
 }
 
 impl SourcePosition {
-    /// Parses the text form `row;lanes;digest` with the digest in 16 hexadecimal digits.
+    /// Parses the text form `row;partitions;digest` with the digest in 16 hexadecimal digits.
     pub fn parse(text: &str) -> Result<SourcePosition> {
         let mut parts = text.split(';');
-        let (row, lanes, digest) = (parts.next(), parts.next(), parts.next());
+        let (row, partitions, digest) = (parts.next(), parts.next(), parts.next());
         let position = || {
             Some(SourcePosition {
                 row: row?.parse().ok()?,
-                lanes: lanes?.parse().ok().filter(|lanes| *lanes > 0)?,
+                partitions: partitions?.parse().ok().filter(|partitions| *partitions > 0)?,
                 digest: digest.filter(|hex| hex.len() == 16).and_then(|hex| u64::from_str_radix(hex, 16).ok())?,
             })
         };
@@ -60,7 +60,7 @@ impl SourcePosition {
 
 impl fmt::Display for SourcePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{};{};{:016x}", self.row, self.lanes, self.digest)
+        write!(f, "{};{};{:016x}", self.row, self.partitions, self.digest)
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_position_survives_its_text_form() {
-        let position = SourcePosition { row: 174, lanes: 3, digest: 0xbeef };
+        let position = SourcePosition { row: 174, partitions: 3, digest: 0xbeef };
         assert_eq!(position.to_string(), "174;3;000000000000beef");
         assert_eq!(SourcePosition::parse(&position.to_string()).unwrap(), position);
     }

@@ -97,6 +97,12 @@ impl Check {
         }
     }
 
+    /// Whether the rule holds for every row of a table that was published: a test that only warns or covers only some
+    /// rows proves nothing.
+    pub fn holds_for_every_row(&self) -> bool {
+        self.severity == Severity::Error && self.filter.is_none()
+    }
+
     /// Every table the query reads, the tested one first.
     pub fn tables(&self) -> Vec<TableName> {
         let others: &[TableName] = match &self.rule {

@@ -7,7 +7,6 @@
 
 mod fields;
 mod layers;
-mod names;
 mod produce;
 mod project;
 mod secret;
@@ -16,13 +15,13 @@ mod settings;
 mod units;
 
 pub use layers::Flag;
-pub use names::known_names;
 pub use project::project_root;
 pub use secret::Secret;
 pub use units::duration;
 
 use crate::engine::EngineConfig;
 use crate::error::Result;
+use crate::flow;
 use crate::source::SourceConfig;
 use crate::table::LakeConfig;
 use settings::Settings;
@@ -33,14 +32,17 @@ use std::time::Duration;
 /// The file a project's settings stand in.
 pub const FILE: &str = "lake.toml";
 
+/// The folder of everything that runs or is kept inside the project.
+const DOT_LAKE: &str = ".lake";
+
 /// Everything the commands need to know, checked. Holds secrets, therefore not `Debug`.
 pub struct Config {
     /// The project's root folder, absolute.
     pub project: PathBuf,
-    pub kafka: Kafka,
+    pub kafka: KafkaSettings,
     pub lake: LakeConfig,
-    pub warehouse: Warehouse,
-    pub bronze: Bronze,
+    pub warehouse: WarehouseSettings,
+    pub bronze: BronzeSettings,
     pub engine: EngineConfig,
     /// Visible to templates as `var('name')`.
     pub vars: BTreeMap<String, String>,
@@ -48,7 +50,7 @@ pub struct Config {
 }
 
 /// `[kafka]`
-pub struct Kafka {
+pub struct KafkaSettings {
     /// `host:port,host:port`; `None` is the embedded broker.
     pub brokers: Option<String>,
     /// librdkafka's own properties; may hold passwords.
@@ -58,7 +60,7 @@ pub struct Kafka {
 }
 
 /// `[warehouse]`
-pub struct Warehouse {
+pub struct WarehouseSettings {
     /// Without its password; `None` is the embedded PostgreSQL.
     pub url: Option<String>,
     pub password: Option<Secret>,
@@ -78,7 +80,7 @@ pub struct Programs {
 }
 
 /// `[bronze]`
-pub struct Bronze {
+pub struct BronzeSettings {
     /// Time between two commits of a continuous run.
     pub interval: Duration,
     /// Rows after which a batch is committed early.
@@ -109,11 +111,11 @@ impl Config {
 
     /// The folder of the embedded parts.
     pub fn dot_lake(&self) -> PathBuf {
-        self.project.join(".lake")
+        self.project.join(DOT_LAKE)
     }
 }
 
-fn kafka(settings: &mut Settings) -> Kafka {
+fn kafka(settings: &mut Settings) -> KafkaSettings {
     let brokers = settings.text("kafka.brokers").filter(|brokers| !brokers.is_empty());
     let properties = settings.map("kafka.properties");
     let security = ["security.", "sasl.", "ssl."];
@@ -126,8 +128,9 @@ fn kafka(settings: &mut Settings) -> Kafka {
             Some("set kafka.brokers as well".into()),
         );
     }
-    let ack_timeout = settings.parsed("kafka.ack_timeout", units::duration).unwrap_or(Duration::from_secs(30));
-    Kafka { brokers, properties, ack_timeout }
+    let ack_timeout = settings.parsed("kafka.ack_timeout", units::duration);
+    let ack_timeout = ack_timeout.unwrap_or(flow::produce::Options::default().ack_timeout);
+    KafkaSettings { brokers, properties, ack_timeout }
 }
 
 fn lake(settings: &mut Settings) -> LakeConfig {
@@ -136,7 +139,7 @@ fn lake(settings: &mut Settings) -> LakeConfig {
     let root = match root {
         Some(root) if root.contains("://") => root,
         Some(folder) => settings.project.join(folder).display().to_string(),
-        None => settings.project.join(".lake").join("tables").display().to_string(),
+        None => settings.project.join(DOT_LAKE).join("tables").display().to_string(),
     };
     if root.starts_with("s3://") || root.starts_with("s3a://") {
         check_s3(settings, &options);
@@ -172,7 +175,7 @@ fn check_s3(settings: &mut Settings, options: &BTreeMap<String, String>) {
     );
 }
 
-fn warehouse(settings: &mut Settings) -> Warehouse {
+fn warehouse(settings: &mut Settings) -> WarehouseSettings {
     let given = settings.text("warehouse.url").filter(|url| !url.is_empty());
     let (url, in_url) = match given.as_deref().map(secret::split_password) {
         Some(Ok((url, password))) => (Some(url), password),
@@ -191,7 +194,7 @@ fn warehouse(settings: &mut Settings) -> Warehouse {
     let programs = programs(settings);
     check_password(settings, given.is_some(), password.is_some());
     let from_libpq = settings.env.get("PGPASSWORD").filter(|_| url.is_some()).cloned().map(Secret::new);
-    Warehouse { url, password: password.or(from_file).or(in_url).or(from_libpq), schema, programs }
+    WarehouseSettings { url, password: password.or(from_file).or(in_url).or(from_libpq), schema, programs }
 }
 
 fn programs(settings: &mut Settings) -> Programs {
@@ -199,7 +202,7 @@ fn programs(settings: &mut Settings) -> Programs {
     let variable = |name: &str| settings.env.get(name).filter(|value| !value.is_empty());
     let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(variable("HOME")?).join(".cache")));
-    let cache = cache.map_or_else(|| settings.project.join(".lake/cache"), |cache| cache.join("lake"));
+    let cache = cache.map_or_else(|| settings.project.join(DOT_LAKE).join("cache"), |cache| cache.join("lake"));
     Programs { bin, path: variable("PATH").cloned(), cache }
 }
 
@@ -216,8 +219,8 @@ fn check_password(settings: &mut Settings, has_url: bool, has_password: bool) {
     }
 }
 
-fn bronze(settings: &mut Settings) -> Bronze {
-    Bronze {
+fn bronze(settings: &mut Settings) -> BronzeSettings {
+    BronzeSettings {
         interval: settings.parsed("bronze.interval", units::duration).unwrap_or(Duration::from_secs(10)),
         max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(500_000),
         max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(128 << 20),

@@ -3,6 +3,7 @@
 use super::setting::{Place, line_of};
 use super::settings::Settings;
 use super::{FILE, fields};
+use crate::ident::known_names;
 use crate::source::SourceConfig;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -51,7 +52,7 @@ fn drop_unknown(settings: &mut Settings, text: &str, table: &mut DeTable<'_>) {
     table.extend(kept);
     for (key, _) in unknown {
         let place = Place::file(line_of(text, key.span().start));
-        let remedy = super::names::known_names(key.get_ref(), known.iter().copied());
+        let remedy = known_names(key.get_ref(), known.iter().copied());
         settings.fault_at(place, format!("unknown key `{}` in [[produce]]", key.get_ref()), Some(remedy));
     }
 }

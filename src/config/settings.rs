@@ -1,8 +1,8 @@
 //! Asking for settings by key and collecting what is wrong with them.
 
-use super::names::known_names;
 use super::setting::{Place, Setting, Value};
 use crate::error::{Error, Result};
+use crate::ident::known_names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

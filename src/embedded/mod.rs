@@ -19,7 +19,7 @@ mod lock;
 mod postgres;
 
 pub use binaries::Search;
-pub use postgres::PostgresAddress;
+pub use postgres::{PostgresAddress, password_file};
 
 use crate::error::Result;
 use hosted::Hosted;

@@ -35,6 +35,11 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 ";
 
+/// The file with the password of the embedded PostgreSQL; there once it was started.
+pub fn password_file(dot_lake: &Path) -> PathBuf {
+    dot_lake.join("postgres.password")
+}
+
 /// Where the embedded PostgreSQL answers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresAddress {
@@ -98,7 +103,7 @@ impl Server {
     /// Makes the cluster unless it stands, and answers the password. A cluster is made beside its place
     /// and moved there when it is complete, so a start cut short leaves nothing half-made.
     async fn initialised(&self, dot_lake: &Path, say: Say<'_>) -> Result<String> {
-        let path = dot_lake.join("postgres.password");
+        let path = password_file(dot_lake);
         let known = std::fs::read_to_string(&path).ok().map(|text| text.trim().to_string());
         let known = known.filter(|password| !password.is_empty());
         if self.home.data().is_dir() {

@@ -1,13 +1,51 @@
 //! What DataFusion's errors mean: a fault of the text, of the data, or of the machine.
 
-use super::sql::Fault;
 use crate::error::{Error, Kind};
-use crate::ident::nearest;
+use crate::ident::suggestion;
 use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use std::fmt;
+
+/// Why and where a statement is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// With the known name probably meant.
+    pub message: String,
+    /// From 1; `None` when the planner did not say.
+    pub line: Option<usize>,
+    /// In characters, from 1.
+    pub column: Option<usize>,
+}
+
+impl Fault {
+    pub(super) fn new(message: impl Into<String>) -> Fault {
+        Fault { message: message.into(), line: None, column: None }
+    }
+
+    pub(super) fn at(mut self, line: usize, column: usize) -> Fault {
+        (self.line, self.column) = (Some(line), Some(column));
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The fault an error of the engine carries, if it is one of the text.
+pub fn fault_of(error: &Error) -> Option<&Fault> {
+    std::error::Error::source(error)?.downcast_ref()
+}
 
 /// Our error for a failed query: Input when a value is at fault (a cast, a division, an overflow),
 /// Unavailable when memory, disk or store gave out, Config when the text is wrong.
@@ -78,8 +116,8 @@ pub(super) fn of_planning(error: &DataFusionError) -> Fault {
 fn of_schema(error: &SchemaError) -> Fault {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let near = nearest(field.name(), valid_fields.iter().map(|valid| valid.name())).map(str::to_string);
-            Fault::new(format!("column `{}` not found", field.flat_name())).near(near)
+            let near = suggestion(field.name(), valid_fields.iter().map(|valid| valid.name()));
+            Fault::new(format!("column `{}` not found{near}", field.flat_name()))
         }
         SchemaError::AmbiguousReference { field } => {
             Fault::new(format!("column `{}` stands for more than one column", field.name()))

@@ -1,7 +1,8 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take, and the names of
-//! types, and the functions of our own that read text (`parse`). Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! types, and the functions of our own that read text (`parse`). Results leave it in the shape of
+//! [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
@@ -16,7 +17,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use fault::failed;
+pub use fault::{Fault, failed, fault_of};
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName};
@@ -69,6 +70,8 @@ impl Engine {
             .with_default_catalog_and_schema(CATALOG, UNQUALIFIED)
             .with_create_default_catalog_and_schema(false);
         session.options_mut().sql_parser.collect_spans = true;
+        // `0.19` is exactly that: read as a float, money times a rate would no longer be exact.
+        session.options_mut().sql_parser.parse_float_as_decimal = true;
         session.options_mut().execution.time_zone = Some("UTC".into());
         Ok(Engine { runtime, config: session })
     }
@@ -125,7 +128,7 @@ impl Session {
         self.register(table, Arc::new(ViewTable::new(plan, None)))
     }
 
-    /// Output schema of a query without running it. Planning errors carry their place, see [`sql::Fault`].
+    /// Output schema of a query without running it. Planning errors carry their place, see [`Fault`].
     pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef> {
         let plan = self.logical(sql).await?;
         Ok(schema::storable(plan.schema().as_arrow()))
@@ -192,7 +195,7 @@ fn replace(schema: &MemorySchemaProvider, name: &str, provider: Arc<dyn TablePro
 
 /// From text to a checked logical plan. Runs on a deep stack, see [`deep`].
 async fn plan(context: &SessionContext, tables: &[String], sql: &str) -> Result<LogicalPlan> {
-    let invalid = |fault: sql::Fault| Error::config("the query is not valid").caused_by(fault);
+    let invalid = |fault: Fault| Error::config("the query is not valid").caused_by(fault);
     let query = sql::parse(sql).map_err(invalid)?;
     sql::check_tables(&query, tables).map_err(invalid)?;
     let statement = Statement::Statement(Box::new(query.into_statement()));

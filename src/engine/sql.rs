@@ -4,26 +4,31 @@
 //! one, close to PostgreSQL. Size and depth are limited, because parsers and planners recurse.
 
 use super::deep;
-use super::fault::of_parser;
+use super::fault::{Fault, of_parser};
 use crate::error::Result as OurResult;
-use crate::ident::nearest;
+use crate::ident::suggestion;
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Ident, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use std::ops::ControlFlow;
 
-const MAX_BYTES: usize = 1024 * 1024;
+/// Longest statement, in bytes.
+pub const MAX_BYTES: usize = 1024 * 1024;
 /// Each operator may nest the expression tree one level deeper.
 const MAX_OPERATORS: usize = 20_000;
 /// Planned expressions are evaluated on ordinary threads, so a chain must stay short of their stack.
 const MAX_DEPTH: usize = 400;
-/// Parentheses and subqueries in each other.
+/// `union`, `except` and `intersect` of one statement: planning takes more than twice as long for twice as many.
+const MAX_SET_OPERATIONS: usize = 400;
+/// Parentheses, `case`s, `not`s and subqueries in each other.
 const MAX_NESTING: usize = 200;
+/// Levels the parser counts for the query around an expression.
+const NESTING_AROUND: usize = 10;
 
 /// A table name as a statement reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,54 +39,6 @@ pub struct Reference {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-}
-
-/// Why and where a statement is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    pub message: String,
-    /// From 1; `None` when the planner did not say.
-    pub line: Option<usize>,
-    /// In characters, from 1.
-    pub column: Option<usize>,
-    /// The known name most like the unknown one.
-    pub nearest: Option<String>,
-}
-
-impl Fault {
-    pub(super) fn new(message: impl Into<String>) -> Fault {
-        Fault { message: message.into(), line: None, column: None, nearest: None }
-    }
-
-    pub(super) fn at(mut self, line: usize, column: usize) -> Fault {
-        (self.line, self.column) = (Some(line), Some(column));
-        self
-    }
-
-    pub(super) fn near(mut self, nearest: Option<String>) -> Fault {
-        self.nearest = nearest;
-        self
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let (Some(line), Some(column)) = (self.line, self.column) {
-            write!(f, "line {line}, column {column}: ")?;
-        }
-        f.write_str(&self.message)?;
-        match &self.nearest {
-            Some(nearest) => write!(f, "; did you mean `{nearest}`?"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
-/// The fault an error of the engine carries, if it is one of the text.
-pub fn fault_of(error: &crate::error::Error) -> Option<&Fault> {
-    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// The tables a query reads, in the order they stand in it; names of CTEs are no tables where they are visible.
@@ -134,6 +91,10 @@ pub(super) fn parse(sql: &str) -> Result<Parsed, Fault> {
     let place = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_))).map(start_of);
     let place = place.unwrap_or(Location { line: 1, column: 1 });
     let end = tokens.last().map_or(place, |token| token.span.end);
+    // Past its own limit the parser reads keywords as names, and makes another statement of the text.
+    if nesting(&tokens) + NESTING_AROUND > MAX_NESTING {
+        return Err(of_parser(&ParserError::RecursionLimitExceeded));
+    }
     let mut statements = Parser::new(&dialect)
         .with_recursion_limit(MAX_NESTING)
         .with_tokens_with_locations(tokens)
@@ -162,8 +123,8 @@ pub(super) fn check_tables(query: &Parsed, tables: &[String]) -> Result<(), Faul
         if tables.contains(&name) {
             continue;
         }
-        let near = nearest(&name, tables.iter().map(String::as_str)).map(str::to_string);
-        return Err(Fault::new(format!("table `{name}` not found")).at(reference.line, reference.column).near(near));
+        let near = suggestion(&name, tables.iter().map(String::as_str));
+        return Err(Fault::new(format!("table `{name}` not found{near}")).at(reference.line, reference.column));
     }
     Ok(())
 }
@@ -186,6 +147,26 @@ fn is_operator(token: &Token) -> bool {
     }
 }
 
+/// How deep the tokens lie in each other: brackets, `case` to `end`, `not` after `not`.
+fn nesting(tokens: &[TokenWithSpan]) -> usize {
+    let (mut open, mut nots, mut deepest) = (0_usize, 0, 0);
+    for token in tokens {
+        let keyword = match &token.token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) => word.keyword,
+            _ => Keyword::NoKeyword,
+        };
+        nots = if keyword == Keyword::NOT { nots + 1 } else { 0 };
+        match (&token.token, keyword) {
+            (Token::LParen, _) | (_, Keyword::CASE) => open += 1,
+            (Token::RParen, _) | (_, Keyword::END) => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open + nots);
+    }
+    deepest
+}
+
 fn normalized(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
@@ -197,6 +178,19 @@ fn normalized(ident: &Ident) -> String {
 #[derive(Default)]
 struct Limits {
     depth: usize,
+    set_operations: usize,
+}
+
+/// The set operations between the selects of one query.
+fn set_operations(body: &SetExpr) -> usize {
+    let (mut left, mut count) = (vec![body], 0);
+    while let Some(body) = left.pop() {
+        if let SetExpr::SetOperation { left: one, right: other, .. } = body {
+            count += 1;
+            left.extend([one.as_ref(), other.as_ref()]);
+        }
+    }
+    count
 }
 
 impl Visitor for Limits {
@@ -210,6 +204,11 @@ impl Visitor for Limits {
         };
         if writes {
             return ControlFlow::Break(Fault::new("a query may only read"));
+        }
+        self.set_operations += set_operations(&query.body);
+        if self.set_operations > MAX_SET_OPERATIONS {
+            let message = format!("the statement has more than {MAX_SET_OPERATIONS} unions, excepts and intersects");
+            return ControlFlow::Break(Fault::new(message));
         }
         ControlFlow::Continue(())
     }
@@ -387,6 +386,17 @@ mod tests {
         assert!(references(&chain(200_000)).is_err());
         assert!(references(&nested(50)).is_ok());
         assert!(references(&nested(10_000)).is_err());
+        let nots = |levels: usize| format!("select{} true", " not".repeat(levels));
+        let cases =
+            |levels: usize| format!("select {}1{}", "case when true then ".repeat(levels), " end".repeat(levels));
+        assert!(references(&nots(100)).is_ok() && references(&cases(100)).is_ok());
+        for deep in [nested(10_000), nots(5_000), cases(300)] {
+            assert_eq!(references(&deep).unwrap_err().message, "the statement is nested too deeply");
+        }
+        let unions = |branches: usize| vec!["select 1"; branches].join(" union all ");
+        assert!(references(&unions(401)).is_ok());
+        let refused = references(&unions(402)).unwrap_err().message;
+        assert_eq!(refused, "the statement has more than 400 unions, excepts and intersects");
         let list = vec!["1"; 20_000].join(", ");
         assert!(references(&format!("select 1 where 1 in ({list})")).is_ok());
         assert!(references(&format!("select '{}'", "x".repeat(MAX_BYTES))).is_err());

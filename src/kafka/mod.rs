@@ -1,7 +1,7 @@
 //! Kafka: the topics between the sources and Bronze.
 //!
 //! Owns every call into librdkafka: reading with manual assignment ([`Consumer`]), idempotent sending
-//! ([`Producer`]), topics ([`admin`]), which partition a row goes to ([`lane`]) and what of a source is already
+//! ([`Producer`]), topics ([`admin`]), which partition a row goes to ([`partitioner`]) and what of a source is already
 //! there ([`tail`]). The embedded broker and a cluster are reached by the same code, only the address differs.
 //!
 //! Never joins a consumer group and never commits an offset: positions live in the tables. All calls block;
@@ -13,9 +13,9 @@
 pub mod admin;
 mod consumer;
 mod fault;
-pub mod lane;
 #[cfg(test)]
 pub(crate) mod mock;
+pub mod partitioner;
 mod producer;
 pub mod tail;
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //!
 //! Why the last record of a source in a partition says all about that source in that partition:
 //!
-//! 1. A source's rows go to a partition by a rule that does not change ([`lane`](super::lane), and the number
-//!    of lanes kept in each record's position), so "the rows of this partition" is a fixed list, in row order.
+//! 1. A source's rows go to a partition by a rule that does not change ([`partitioner`](super::partitioner), and
+//!    the number of partitions kept in each record's position), so "the rows of this partition" is a fixed list, in row order.
 //! 2. A run sends a stretch of that list that begins right behind a row found here (or at the first row),
 //!    and the broker keeps a stretch's beginning without holes however the run ends (head of `producer`).
 //! 3. Hence, record by record: whatever row stands in the partition, all earlier rows of its list stand before
@@ -111,10 +111,10 @@ impl Search<'_> {
     fn is_settled(&self, partition: i32) -> bool {
         self.sources.iter().all(|source| {
             self.found.get(source).is_some_and(|sightings| {
-                // Rows of all generations stay in the lanes of the first: one lane lies in one partition, more
-                // lie in the partitions of their numbers.
-                let lanes = sightings.values().map(|(_, last)| last.position.lanes).max().unwrap_or(1);
-                lanes == 1 || partition >= lanes as i32 || sightings.contains_key(&partition)
+                // Rows of all generations stay in the partitions of the first: one of any number, or those from
+                // 0 on.
+                let spread = sightings.values().map(|(_, last)| last.position.partitions).max().unwrap_or(1);
+                spread == 1 || partition >= spread as i32 || sightings.contains_key(&partition)
             })
         })
     }

@@ -11,20 +11,20 @@ use std::time::Instant;
 
 const ACK: Duration = Duration::from_secs(20);
 
-fn record(row: u64, lanes: u32) -> Record {
+fn record(row: u64, partitions: u32) -> Record {
     Record {
         key: None,
         payload: Bytes::from(format!("{{\"row\":\"{row}\"}}")),
         timestamp_ms: None,
-        position: SourcePosition { row, lanes, digest: row * 7 },
+        position: SourcePosition { row, partitions, digest: row * 7 },
         error: None,
     }
 }
 
-fn send(mock: &Mock, source: &str, lanes: u32, rows: &[(i32, u64)]) {
+fn send(mock: &Mock, source: &str, partitions: u32, rows: &[(i32, u64)]) {
     let producer = Producer::new(&mock.config, "t", ACK).unwrap();
     for (partition, row) in rows {
-        producer.send(*partition, source, &record(*row, lanes)).unwrap();
+        producer.send(*partition, source, &record(*row, partitions)).unwrap();
     }
     producer.flush().unwrap();
     assert_eq!(producer.acknowledged(), rows.len() as u64);

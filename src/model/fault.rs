@@ -3,8 +3,7 @@
 //! Faults are collected, not thrown: a project with five mistakes shows five. [`Faults::into_result`] makes
 //! the one error of them.
 
-use crate::error::{Error, Result};
-use crate::ident::nearest;
+use crate::error::{Error, Result, excerpt};
 use crate::model::files::SourceFile;
 use std::fmt;
 
@@ -43,11 +42,7 @@ impl fmt::Display for Fault {
         let Some(text) = file.text().lines().nth(line.saturating_sub(1)) else {
             return Ok(());
         };
-        let number = line.to_string();
-        // Tabs stay tabs, so that the caret stands under its character at any tab width.
-        let indent: String =
-            text.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-        write!(f, "\n  {number} | {text}\n  {} | {indent}^", " ".repeat(number.len()))
+        excerpt(*line, *column, text).lines().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -78,15 +73,11 @@ impl Faults {
             [fault] => Err(Error::config(fault.to_string())),
             faults => {
                 let texts: Vec<String> = faults.iter().map(Fault::to_string).collect();
-                Err(Error::config(format!("{} faults in the project\n{}", faults.len(), texts.join("\n"))))
+                Err(Error::config(format!("{} faults in the project\n{}", faults.len(), texts.join("\n")))
+                    .hint("mend the first and run it again: others may come of it"))
             }
         }
     }
-}
-
-/// `, did you mean `x`?` or nothing.
-pub fn suggestion<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(name, candidates).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -111,15 +102,10 @@ mod tests {
         let mut faults = Faults::default();
         faults.push(place("a\nb", 2, 1).fault("second"));
         faults.push(place("a\nb", 1, 1).fault("first"));
-        let text = faults.into_result(()).unwrap_err().to_string();
+        let error = faults.into_result(()).unwrap_err();
+        assert!(error.hint_text().is_some());
+        let text = error.to_string();
         assert!(text.starts_with("2 faults in the project\n"), "{text}");
         assert!(text.find("first").unwrap() < text.find("second").unwrap());
-    }
-
-    #[test]
-    fn only_a_similar_name_is_suggested() {
-        assert_eq!(nearest("silver.bookz", ["silver.books", "gold.dim_date"]), Some("silver.books"));
-        assert_eq!(nearest("orders", ["dim_date", "books"]), None);
-        assert_eq!(suggestion("titel", ["title"]), ", did you mean `title`?");
     }
 }

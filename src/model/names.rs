@@ -1,7 +1,6 @@
 //! The tables a project knows, and what a name written in SQL, in a template or in a test means.
 
-use crate::ident::{Layer, TableName};
-use crate::model::fault::suggestion;
+use crate::ident::{Layer, TableName, suggestion};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Behind the name of a Bronze table: the records that could not be decoded.

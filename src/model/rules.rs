@@ -4,9 +4,9 @@
 //! its places for `severity` and `where` (directly, or below `config:`).
 
 use crate::check::{Rule, Severity, accepted_values};
-use crate::ident::TableName;
-use crate::model::contract::{Fields, text};
-use crate::model::fault::{Fault, Faults, Place, suggestion};
+use crate::ident::{TableName, suggestion};
+use crate::model::fault::{Fault, Faults, Place};
+use crate::model::fields::{Fields, text};
 use crate::model::names::Names;
 use crate::model::node::{Node, Value};
 

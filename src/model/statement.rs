@@ -3,11 +3,11 @@
 use crate::engine::sql;
 use crate::ident::{Layer, TableName, quote};
 use crate::model::fault::{Faults, Place};
+use crate::model::fault_in;
 use crate::model::files::SourceFile;
 use crate::model::names::Names;
 use crate::model::origin::{SourceMap, offset_of};
 use crate::model::template::Rendered;
-use crate::model::{message_of, place_of};
 
 /// A query and the tables it reads, each with the place of its first mention.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub fn resolve(
     let references = match sql::references(sql) {
         Ok(references) => references,
         Err(found) => {
-            faults.push(place_of(file, &rendered.map, sql, &found).fault(message_of(&found)));
+            faults.push(fault_in(file, &rendered.map, sql, &found));
             return None;
         }
     };

@@ -88,10 +88,16 @@ fn refuse_existing(dir: &Path) -> Result<()> {
     for sign in ["lake.toml", "models"] {
         if dir.join(sign).exists() {
             return Err(Error::config(format!("`{}` holds a project already, it has `{sign}`", dir.display()))
-                .hint("give another folder, for example lake init shop; nothing was written"));
+                .hint(format!("give another folder, for example lake init {}; nothing was written", free_folder())));
         }
     }
     Ok(())
+}
+
+/// The first of `shop`, `shop_2`, ... that is not there.
+fn free_folder() -> String {
+    let numbered = (2_u32..).map(|number| format!("shop_{number}"));
+    std::iter::once("shop".to_string()).chain(numbered).find(|name| !Path::new(name).exists()).unwrap_or_default()
 }
 
 /// Everything the project will have, relative to it: the files, and the folders of tables of several files,

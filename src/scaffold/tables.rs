@@ -2,7 +2,7 @@
 
 use super::columns::{self, Column, Named, free_name};
 use crate::error::{Error, Result};
-use crate::ident;
+use crate::ident::{self, MOST_POSTGRES_COLUMNS};
 use crate::source::{self, Format, Input, Preview, SourceConfig};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 /// Files up to this many bytes a table are copied into the project, larger ones stay where they are.
 const COPY_LIMIT: u64 = 256 * 1024 * 1024;
 
-/// PostgreSQL's limit (documentation, "PostgreSQL Limits").
-const POSTGRES_COLUMNS: usize = 1_600;
 /// A test of each column of a wider table would take longer than all else.
 const TESTED_COLUMNS: usize = 200;
 
@@ -52,14 +50,17 @@ impl Table {
         if let Some(lines @ 1..) = preview.config.skip_lines {
             notes.push(format!("`{name}`: {lines} lines before the header are passed over, `skip_lines` in lake.toml"));
         }
+        for (header, column) in &preview.renamed {
+            notes.push(format!("`{name}`: another column `{header}` is called `{column}`, as names are told apart"));
+        }
         notes.extend(self.naming.iter().map(|note| format!("`{name}`: {note}")));
         if !preview.left_out.is_empty() {
             let left_out = preview.left_out.join(", ");
             notes.push(format!("`{name}`: left out, without a name or a value: {left_out}"));
         }
-        if self.columns.len() > POSTGRES_COLUMNS {
+        if self.columns.len() > MOST_POSTGRES_COLUMNS {
             notes.push(format!(
-                "`{name}`: {} columns are more than the {POSTGRES_COLUMNS} of a PostgreSQL table; `lake load-warehouse` \
+                "`{name}`: {} columns are more than the {MOST_POSTGRES_COLUMNS} of a PostgreSQL table; `lake load-warehouse` \
                  refuses gold.{name} until its model selects fewer",
                 self.columns.len()
             ));
@@ -144,7 +145,7 @@ fn group(paths: &[PathBuf]) -> Result<Group> {
     let files = paths.iter().map(|path| path.to_string_lossy().into_owned()).collect();
     let here = Path::new(".");
     // Whether there is a header is guessed by the survey; until then only the number of columns is compared.
-    let config = SourceConfig { name: "init".to_string(), files, header: Some(false), ..SourceConfig::default() };
+    let config = SourceConfig { files, header: Some(false), ..SourceConfig::default() };
     let inputs = source::inputs(&config, here)?;
     let preview = source::survey(&inputs, &SourceConfig { header: None, ..config })?;
     let inputs = source::inputs(&preview.config, here)?;

@@ -188,3 +188,28 @@ fn a_table_too_wide_for_postgres_is_told_at_once() {
     assert!(created.notes[0].contains("1601 columns are more than the 1600"), "{:?}", created.notes);
     assert!(!read(&shop, "models/gold/schema.yml").contains("- not_null"));
 }
+
+#[test]
+fn what_init_says_can_be_done() {
+    let files = [("a.csv", "note,plz,n,note\nx,01811,1,y\nz,1234,n/a,q\n"), ("bom.csv", "")];
+    let (folder, shop) = folder(&files);
+    let created = init(&shop, &[folder.path().join("a.csv")], None).unwrap();
+    let renamed = "`a`: another column `note` is called `note_2`, as names are told apart";
+    assert!(created.notes.iter().any(|note| note == renamed), "{:?}", created.notes);
+    let remark = |name: &str| {
+        let column = created.tables[0].columns.iter().find(|column| column.name == name);
+        column.and_then(|column| column.remark.clone()).unwrap_or_default()
+    };
+    assert_eq!(remark("plz"), "leading zeros: kept as text");
+    assert_eq!(
+        remark("n"),
+        "some are no value: with `null_values = [\"n/a\"]` in lake.toml: cast(nullif(trim(\"n\"), '') as bigint)"
+    );
+    let again = init(&shop, &[], None).unwrap_err();
+    assert!(again.hint_text().unwrap().contains("lake init shop"), "{again:?}");
+    let missing = init(&folder.path().join("new"), &["nope.csv".into()], None).unwrap_err();
+    assert_eq!(missing.to_string(), "there is no file `nope.csv`");
+    std::fs::write(folder.path().join("bom.csv"), b"\xef\xbb\xbfStra\xdfe;n\n1;2\n").unwrap();
+    let bom = init(&folder.path().join("new"), &[folder.path().join("bom.csv")], None).unwrap_err();
+    assert!(bom.hint_text().unwrap().ends_with("tail -c +4 FILE > NEW"), "{bom:?}");
+}

@@ -82,8 +82,16 @@ fn read_header(input: &Input, dialect: &Dialect, limit: usize) -> Result<Option<
     }
     let place = format!("{}:{}", input.id, row.line);
     if let Some(fault) = &row.fault {
-        return Err(Error::input(format!("{place}: the first row cannot be read: {fault}"))
-            .hint("mend the line, or declare what differs: `delimiter`, `quote` or `encoding` of the source"));
+        let hint = match dialect.bom {
+            0 => "mend the line, or declare what differs: `delimiter`, `quote` or `encoding` of the source".to_string(),
+            bom => format!(
+                "the file begins with the byte order mark of {}, which holds whatever is declared; if that is wrong, cut \
+                 it off: tail -c +{} FILE > NEW",
+                dialect.encoding.name(),
+                bom + 1
+            ),
+        };
+        return Err(Error::input(format!("{place}: the first row cannot be read: {fault}")).hint(hint));
     }
     named_columns(&cells, dialect, &place).map(Some)
 }
@@ -177,7 +185,7 @@ impl Source for CsvSource {
     fn next(&mut self) -> Result<Option<Record>> {
         let Some(mut raw) = self.reader.next()? else { return Ok(None) };
         self.row += 1;
-        let position = SourcePosition { row: self.row, lanes: 1, digest: raw.digest };
+        let position = SourcePosition { row: self.row, partitions: 1, digest: raw.digest };
         let object = if raw.fault.is_none() { self.object() } else { Vec::new() };
         if object.len() > self.limit {
             raw.fault =

@@ -5,7 +5,7 @@
 
 use super::cells::{Cells, Marks};
 use super::records::Records;
-use super::{Input, SourceConfig, encoding, infer, open_file};
+use super::{Input, SourceConfig, compressed, encoding, infer, open_file};
 use crate::error::{Context, Error, Kind, Result};
 use encoding_rs::Encoding;
 use std::io::{Cursor, Read};
@@ -103,7 +103,7 @@ impl Head {
         let mut bytes = Vec::new();
         let file = open_file(&input.path)?;
         file.take(limit + 1).read_to_end(&mut bytes).context(Kind::Input, || format!("read `{}`", input.id))?;
-        super::files::refuse_compressed(&input.id, &bytes)?;
+        compressed::refuse_head(&input.id, &bytes)?;
         let whole = bytes.len() as u64 <= limit;
         Ok(Head { bytes, whole, skip_lines: 0 }.cut(limit as usize))
     }

@@ -3,20 +3,15 @@
 //! A folder stands for the data files directly in it, hidden ones and other kinds left out. A glob knows
 //! `*` and `?` inside a name and `**` for any folders. What matches nothing is an error, never silence.
 
-use super::{Format, Input, SourceConfig, csv};
+use super::{Format, Input, SourceConfig, compressed, csv};
 use crate::error::{Context, Error, Kind, Result};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 const CSV: [&str; 5] = ["csv", "tsv", "tab", "psv", "txt"];
 const JSONL: [&str; 3] = ["jsonl", "ndjson", "json"];
-const COMPRESSED: [(&str, &str, &[u8]); 5] = [
-    ("gz", "gunzip -k", b"\x1f\x8b"),
-    ("zst", "unzstd -k", b"\x28\xb5\x2f\xfd"),
-    ("bz2", "bunzip2 -k", b"BZh"),
-    ("xz", "unxz -k", b"\xfd7zXZ\0"),
-    ("zip", "unzip", b"PK\x03\x04"),
-];
+/// Beside data a note far more often than a table, so it is read only when named itself.
+const NOTE: &str = "txt";
 
 /// The files of a source, sorted by path, each once. Fails when an entry of `files` matches nothing, when a
 /// file's format is not known, and when two delimited files have different headers.
@@ -41,27 +36,12 @@ pub fn inputs(config: &SourceConfig, project: &Path) -> Result<Vec<Input>> {
 /// The format of a file: as declared, else by its extension.
 pub fn format_of(path: &Path, declared: Option<Format>) -> Result<Format> {
     let extension = extension_of(path);
-    if let Some((_, command, _)) = COMPRESSED.iter().find(|(name, _, _)| *name == extension) {
-        return Err(compressed(&path.display().to_string(), command));
-    }
+    compressed::refuse_name(path, &extension)?;
     if let Some(format) = declared.or_else(|| known_format(&extension)) {
         return Ok(format);
     }
     Err(Error::config(format!("the format of `{}` is not known by its name", path.display()))
         .hint("declare format = \"csv\" or format = \"jsonl\""))
-}
-
-/// Refuses a file that begins like a compressed one, whatever its name.
-pub(super) fn refuse_compressed(name: &str, head: &[u8]) -> Result<()> {
-    match COMPRESSED.iter().find(|(_, _, magic)| head.starts_with(magic)) {
-        Some((_, command, _)) => Err(compressed(name, command)),
-        None => Ok(()),
-    }
-}
-
-fn compressed(name: &str, command: &str) -> Error {
-    Error::input(format!("`{name}` is compressed, which is not supported"))
-        .hint(format!("unpack it first: {command} {name}"))
 }
 
 fn extension_of(path: &Path) -> String {
@@ -110,13 +90,26 @@ fn expand(pattern: &str, project: &Path, config: &SourceConfig) -> Result<Vec<Pa
     } else if pattern.contains(['*', '?']) {
         matching(&path)?
     } else {
-        return Err(Error::config(format!("there is no file `{pattern}` for source `{}`", config.name))
+        return Err(Error::config(format!("there is no file `{pattern}`{}", config.of_source()))
             .hint(format!("looked for {}", path.display())));
     };
     match found.is_empty() {
-        true => Err(Error::config(format!("`{pattern}` of source `{}` matches no data file", config.name))),
+        true => Err(Error::config(format!("`{pattern}`{} matches no data file", config.of_source()))
+            .hint(where_looked(&path, config))),
         false => Ok(found),
     }
+}
+
+/// What counts as a data file in a folder, or the glob in full.
+fn where_looked(path: &Path, config: &SourceConfig) -> String {
+    if !path.is_dir() {
+        return format!("looked for {}", path.display());
+    }
+    let known = CSV.iter().map(|name| (name, Format::Csv)).chain(JSONL.iter().map(|name| (name, Format::Jsonl)));
+    let counts = |format| config.format.is_none_or(|declared| declared == format);
+    let counted = known.filter(|(name, format)| **name != NOTE && counts(*format));
+    let names: Vec<String> = counted.map(|(name, _)| format!(".{name}")).collect();
+    format!("data files in {} end in {}; name any other, also a .{NOTE}, itself", path.display(), names.join(", "))
 }
 
 /// Data files directly in `folder`, all of one format.
@@ -124,11 +117,8 @@ fn in_folder(folder: &Path, config: &SourceConfig) -> Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = Vec::new();
     for (path, is_folder) in entries(folder)? {
         let extension = extension_of(&path);
-        if let Some((_, command, _)) = COMPRESSED.iter().find(|(name, _, _)| *name == extension) {
-            return Err(compressed(&path.display().to_string(), command));
-        }
-        // A .txt beside data is a note far more often than a table; it is read when named itself.
-        let format = known_format(&extension).filter(|_| extension != "txt");
+        compressed::refuse_name(&path, &extension)?;
+        let format = known_format(&extension).filter(|_| extension != NOTE);
         if is_folder || format.is_none() || config.format.is_some_and(|declared| format != Some(declared)) {
             continue;
         }
@@ -231,8 +221,7 @@ fn check_headers(inputs: &[Input], config: &SourceConfig) -> Result<()> {
             None => first = Some((input, columns)),
             Some((_, expected)) if *expected == columns => {}
             Some((other, expected)) => {
-                let message =
-                    format!("`{}` and `{}` of source `{}` have different headers", other.id, input.id, config.name);
+                let message = format!("`{}` and `{}`{} have different headers", other.id, input.id, config.of_source());
                 return Err(Error::input(message).hint(format!(
                     "give each its own [[produce]] entry; the columns are {} and {}",
                     expected.join(", "),
@@ -334,7 +323,13 @@ mod tests {
         for (pattern, message) in table {
             let error = ids(folder.path(), &[pattern]).unwrap_err();
             assert!(error.to_string().contains(message), "{pattern}: {error}");
+            assert!(error.hint_text().is_some(), "{pattern}: {error}");
         }
         assert_eq!(inputs(&SourceConfig::default(), folder.path()).unwrap_err().kind(), Kind::Config);
+        let hint = ids(folder.path(), &["none"]).unwrap_err().hint_text().unwrap_or_default().to_string();
+        assert!(
+            hint.ends_with(".csv, .tsv, .tab, .psv, .jsonl, .ndjson, .json; name any other, also a .txt, itself"),
+            "{hint}"
+        );
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Header {
     pub names: Vec<String>,
     /// Index of the first column of the unnamed ones at the end; `names.len()` when there are none.
     pub unnamed_from: usize,
+    /// Names that occurred before, and what the columns are called instead.
+    pub renamed: Vec<(String, String)>,
 }
 
 impl Header {
@@ -22,7 +24,7 @@ impl Header {
         let unnamed_from = cells.iter().rposition(|cell| !is_unnamed(cell)).map_or(0, |last| last + 1);
         let literal: HashSet<String> = cells.iter().map(|cell| cell.to_lowercase()).collect();
         let mut taken = HashSet::new();
-        let mut names = Vec::with_capacity(cells.len());
+        let (mut names, mut renamed) = (Vec::with_capacity(cells.len()), Vec::new());
         for (index, cell) in cells.iter().enumerate() {
             let wanted = if is_unnamed(cell) { format!("column_{}", index + 1) } else { cell.to_string() };
             let is_first_of_its_name = !is_unnamed(cell) || !literal.contains(&wanted);
@@ -30,18 +32,21 @@ impl Header {
                 true => wanted,
                 false => numbered(&wanted, |name| taken.contains(name) || literal.contains(name)),
             };
+            if name != *cell && !is_unnamed(cell) {
+                renamed.push((cell.to_string(), name.clone()));
+            }
             taken.insert(name.to_lowercase());
             names.push(name);
         }
         // A file whose header names nothing at all has columns all the same.
         let unnamed_from = if unnamed_from == 0 { names.len() } else { unnamed_from };
-        Header { names, unnamed_from }
+        Header { names, unnamed_from, renamed }
     }
 
     /// Names for a file without a header.
     pub fn without_names(columns: usize) -> Header {
         let names = (1..=columns).map(|number| format!("column_{number}")).collect();
-        Header { names, unnamed_from: columns }
+        Header { names, unnamed_from: columns, renamed: Vec::new() }
     }
 
     pub fn position(&self, name: &str) -> Option<usize> {

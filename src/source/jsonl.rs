@@ -3,7 +3,7 @@
 //! Always UTF-8. A line that is not exactly one JSON object is a bad row; blank lines are passed over.
 
 use super::lines::{Ends, Line, Lines, Unit};
-use super::{Input, Source, SourceConfig, encoding, event_time, files, join_key, open_file};
+use super::{Input, Source, SourceConfig, compressed, encoding, event_time, join_key, open_file};
 use crate::error::{Error, Result};
 use crate::record::{Record, SourcePosition};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ impl Reader {
     pub fn open(input: &Input, config: &SourceConfig) -> Result<Reader> {
         let mut head = Vec::new();
         let bom = read_head(input, &mut head)?;
-        files::refuse_compressed(&input.id, &head)?;
+        compressed::refuse_head(&input.id, &head)?;
         let declared = config.encoding.as_deref().map(encoding::named).transpose()?;
         if declared.is_some_and(|encoding| encoding != encoding_rs::UTF_8) || bom.is_none() {
             return Err(Error::config(format!("`{}` is not UTF-8, as JSON lines must be", input.id))
@@ -146,7 +146,7 @@ impl Source for JsonlSource {
     fn next(&mut self) -> Result<Option<Record>> {
         let Some((line, error)) = self.reader.next()? else { return Ok(None) };
         self.row += 1;
-        let position = SourcePosition { row: self.row, lanes: 1, digest: line.digest };
+        let position = SourcePosition { row: self.row, partitions: 1, digest: line.digest };
         let content = line.content().strip_suffix(b"\r").unwrap_or(line.content());
         let (key, timestamp_ms) = if error.is_none() { self.key_and_time(content) } else { (None, None) };
         Ok(Some(Record { key, payload: Bytes::copy_from_slice(content), timestamp_ms, position, error }))

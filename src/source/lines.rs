@@ -220,9 +220,14 @@ impl Lines {
     }
 
     fn digest(&self) -> u64 {
-        let hash = self.hasher.clone().finalize();
-        hash.iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
+        head(&self.hasher)
     }
+}
+
+/// The digest of everything hashed so far: the first 8 bytes of its SHA-256.
+pub(super) fn head(hasher: &Sha256) -> u64 {
+    let hash = hasher.clone().finalize();
+    hash.iter().take(8).fold(0, |digest, byte| digest << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

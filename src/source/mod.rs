@@ -11,6 +11,7 @@
 //! test.
 
 mod cells;
+mod compressed;
 mod csv;
 mod dialect;
 mod encoding;
@@ -22,6 +23,7 @@ mod jsonl;
 mod lines;
 mod preview;
 mod records;
+mod torn;
 
 use crate::error::Result;
 use crate::record::Record;
@@ -31,6 +33,7 @@ use std::path::{Path, PathBuf};
 pub use files::{format_of, inputs};
 pub use infer::{Kind, Reading};
 pub use preview::{Column, Preview, preview, survey};
+pub use torn::{LastRow, grew};
 
 /// Largest row sent when `max_record_bytes` is not set: 900 KiB, so that key and headers still fit into
 /// Kafka's default message limit of 1 MiB.
@@ -83,6 +86,11 @@ pub enum Format {
 }
 
 impl SourceConfig {
+    /// ` of source `name``, or nothing: a file looked at before there is a project is of no source yet.
+    fn of_source(&self) -> String {
+        if self.name.is_empty() { String::new() } else { format!(" of source `{}`", self.name) }
+    }
+
     pub fn topic(&self) -> &str {
         self.topic.as_deref().unwrap_or(&self.name)
     }
@@ -103,7 +111,7 @@ pub struct Input {
 
 /// Rows of one input in file order, each exactly once, good or bad.
 pub trait Source: Send {
-    /// The next record, its position with `lanes` = 1; `None` at the end of the file. Blocking I/O.
+    /// The next record, its position with `partitions` = 1; `None` at the end of the file. Blocking I/O.
     fn next(&mut self) -> Result<Option<Record>>;
 }
 

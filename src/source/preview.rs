@@ -28,6 +28,8 @@ pub struct Preview {
     pub empty_rows: u64,
     /// Columns left out: without a name or a value, at the end of the header.
     pub left_out: Vec<String>,
+    /// Headers of CSV that occur more than once, and what the later columns are called.
+    pub renamed: Vec<(String, String)>,
     /// All rows were seen, not only the first [`SAMPLE_ROWS`].
     pub complete: bool,
 }
@@ -115,6 +117,7 @@ impl Survey {
             first_fault: None,
             empty_rows: 0,
             left_out: Vec::new(),
+            renamed: Vec::new(),
             complete: true,
         };
         Survey { preview, columns: Vec::new(), by_name: HashMap::new(), delimiter }
@@ -145,6 +148,7 @@ impl Survey {
         let mut reader = csv::Reader::open(input, &self.preview.config)?;
         let Some(header) = reader.header.clone() else { return Ok(()) };
         let columns: Vec<usize> = header.names.iter().map(|name| self.column(name, None)).collect();
+        self.preview.renamed.clone_from(&header.renamed);
         for column in &columns[header.unnamed_from..] {
             self.columns[*column].unnamed = true;
         }
@@ -201,7 +205,7 @@ impl Seen {
             Some(b'"') => {
                 shapes.strings = true;
                 let text: String = serde_json::from_str(value.get()).unwrap_or_default();
-                self.profile.observe(&text);
+                self.profile.observe_text(&text);
             }
             Some(b't' | b'f') => {
                 shapes.booleans = true;

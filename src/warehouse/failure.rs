@@ -1,6 +1,6 @@
 //! Answers of a PostgreSQL server as our errors: whose fault, what was attempted, where in the SQL.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use tokio_postgres::error::{DbError, ErrorPosition};
 
 /// Names the attempt that failed and sorts the failure by its SQLSTATE.
@@ -49,7 +49,10 @@ fn kind(code: &str) -> Kind {
 /// What the server said in one line, with the place it named.
 fn said(answer: &DbError) -> String {
     let mut text = answer.message().to_string();
-    for more in [answer.detail(), answer.hint(), answer.where_()].into_iter().flatten() {
+    // Of a null or a failed condition they tell the whole row, which may hold what is nobody's business.
+    let tells_the_row = matches!(answer.code().code(), "23502" | "23514");
+    let places = if tells_the_row { [None, None] } else { [answer.detail(), answer.where_()] };
+    for more in [places[0], answer.hint(), places[1]].into_iter().flatten() {
         text.push_str("; ");
         text.push_str(&more.replace('\n', " "));
     }
@@ -88,9 +91,7 @@ pub fn fault(error: tokio_postgres::Error, sql: &str, file: Option<&str>) -> Err
     let what = match place {
         None => format!("run `{name}` in Postgres"),
         Some((line, column, text)) => {
-            let margin = " ".repeat(line.to_string().len());
-            let caret = " ".repeat(column - 1);
-            format!("run `{name}:{line}:{column}` in Postgres\n{line} | {text}\n{margin} | {caret}^")
+            format!("run `{name}:{line}:{column}` in Postgres\n{}", excerpt(line, column, text))
         }
     };
     failure(error, what)

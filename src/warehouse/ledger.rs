@@ -7,6 +7,7 @@
 use super::ddl::ensure_schema;
 use super::failure::Attempt;
 use crate::error::{Cause, Error, Result};
+use crate::ident::literal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tokio_postgres::types::{FromSql, ToSql};
@@ -21,6 +22,8 @@ comment on table lake.ledger is 'Which version of the lake each table holds; wri
 create table if not exists lake.script (schema_name text, path text, digest text not null,
     run_at timestamp with time zone not null default now(), primary key (schema_name, path));
 comment on table lake.script is 'Digest of each sql/warehouse file as last run; written by lake load-warehouse'";
+
+const DAMAGED: &str = "the ledger of the loads (schema `lake` of the warehouse) is not as lake wrote it";
 
 /// The detour through JSON lets it read a ledger of an earlier release, which lacks the last two.
 const READ: &str = "select table_name, lake_id, delta_version, run, schema_hash, rows, load_id::text,
@@ -106,18 +109,23 @@ pub async fn read(client: &Client) -> Result<Vec<Entry>> {
 }
 
 fn entry(row: &Row) -> Result<Entry> {
-    let count = |index| u64::try_from(value::<i64>(row, index)?).map_err(damaged);
+    let table: String = value(row, 0)?;
+    fields(row, &table).map_err(|cause| broken(&table, cause))
+}
+
+fn fields(row: &Row, table: &str) -> Result<Entry, Cause> {
+    let count = |index| Ok::<u64, Cause>(u64::try_from(row.try_get::<_, i64>(index)?)?);
     Ok(Entry {
-        table: value(row, 0)?,
-        lake_id: value(row, 1)?,
-        delta_version: value(row, 2)?,
+        table: table.to_string(),
+        lake_id: row.try_get(1)?,
+        delta_version: i64::try_from(count(2)?)?,
         run: count(3)?,
-        schema_hash: value(row, 4)?,
+        schema_hash: row.try_get(4)?,
         rows: count(5)?,
-        load_id: value(row, 6)?,
-        loaded_at: value(row, 7)?,
-        table_id: value::<Option<String>>(row, 8)?.unwrap_or_default(),
-        columns: value(row, 9)?,
+        load_id: row.try_get(6)?,
+        loaded_at: row.try_get(7)?,
+        table_id: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
+        columns: row.try_get(9)?,
     })
 }
 
@@ -126,9 +134,22 @@ fn value<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T> {
 }
 
 fn damaged(cause: impl Into<Cause>) -> Error {
-    Error::config("the ledger of the loads (schema `lake` of the warehouse) is not as lake wrote it")
-        .hint("undo what was changed there; or drop the schema `lake`, and: lake load-warehouse --full")
+    Error::config(DAMAGED)
+        .hint(
+            "undo what was changed there. Other projects may share the database: when `lake.ledger` and `lake.script` \
+             are dropped, each of them needs `lake load-warehouse --full`",
+        )
         .caused_by(cause)
+}
+
+/// One row is at fault; the others, of other projects perhaps, are not.
+fn broken(table: &str, cause: Cause) -> Error {
+    let row = literal(table);
+    let hint = format!(
+        "undo what was changed in the row; or run: delete from lake.ledger where table_name = {row}; then: \
+         lake load-warehouse --full"
+    );
+    Error::config(format!("{DAMAGED}: the row of `{table}`")).hint(hint).caused_by(cause)
 }
 
 /// A statement of ours that the server does not understand, or whose row it does not take, met other tables

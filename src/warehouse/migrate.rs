@@ -8,10 +8,13 @@
 //!   it. Indexes and constraints of the table that span the column go with it, as always in Postgres;
 //! * a type is widened where every old value keeps its meaning: whole numbers to larger ones and to
 //!   decimals, decimals to more digits on either side of the point, real to double precision, date to
-//!   timestamp; arrays likewise. Text has no length to widen.
+//!   timestamp; arrays likewise. Text has no length to widen;
+//! * a column that a load wrote takes nulls again when the contract no longer says that it has none, unless
+//!   it is of the primary key, which Postgres keeps.
 //!
-//! Refused, with the statement to run: any other change of a type, another primary key, and to drop or
-//! widen a column that something else depends on (a view, a foreign key of another table, ...).
+//! Refused, with the statement to run: any other change of a type, another primary key, to drop or widen a
+//! column that something else depends on (a view, a foreign key of another table, ...), and a column that
+//! a load wrote and somebody seems to have renamed.
 //!
 //! Left alone: columns that no load wrote, and character types somebody gave a text column.
 
@@ -57,12 +60,22 @@ pub fn plan(schema: &str, target: &Target, existing: &Existing, written: &[Strin
     }
     for column in &target.columns {
         let (name, wanted) = (quote(&column.name), target.sql_type(column)?);
-        let Some(found) = existing.column(&column.name).map(|column| column.sql_type.as_str()) else {
+        let is_written = written.contains(&column.name);
+        let Some(standing) = existing.column(&column.name) else {
+            if is_written {
+                not_renamed(schema, target, existing, &column.name, &wanted, written)?;
+            }
             let sql = format!("alter table {table} add column {name} {wanted}");
             let what = format!("add column `{}` to {shown}", column.name);
             migration.reshape.push(Step { what, remedy: format!("run: {sql}"), sql });
             continue;
         };
+        if is_written && standing.not_null && column.nullable && !existing.primary_key.contains(&column.name) {
+            let sql = format!("alter table {table} alter column {name} drop not null");
+            let what = format!("let column `{}` of {shown} be null", column.name);
+            migration.reshape.push(Step { what, remedy: format!("run: {sql}"), sql });
+        }
+        let found = standing.sql_type.as_str();
         if holds(found, &wanted) {
             continue;
         }
@@ -79,6 +92,30 @@ pub fn plan(schema: &str, target: &Target, existing: &Existing, written: &[Strin
         migration.widen.push(Step { what, sql, remedy });
     }
     Ok(migration)
+}
+
+/// Refuses when `lost`, which loads wrote, is gone and a column of its type stands there that neither the model
+/// nor a load made. Without one it was dropped, and comes back.
+fn not_renamed(
+    schema: &str,
+    target: &Target,
+    existing: &Existing,
+    lost: &str,
+    wanted: &str,
+    written: &[String],
+) -> Result<()> {
+    let is_strange = |name: &String| !target.has(name) && !written.contains(name);
+    let mut strange = existing.columns.iter().filter(|column| is_strange(&column.name));
+    let Some(other) = strange.find(|column| holds(&column.sql_type, wanted)) else { return Ok(()) };
+    let (table, old, new) = (address(schema, &target.name), quote(lost), quote(&other.name));
+    let message = format!(
+        "column `{lost}` of `{schema}.{}` is not in Postgres any more; was it renamed to `{}`?",
+        target.name, other.name
+    );
+    Err(Error::config(message).hint(format!(
+        "run: alter table {table} rename column {new} to {old}; and rename it in the model instead. If {new} is a \
+         column of your own: alter table {table} add column {old} {wanted}; the load fills it"
+    )))
 }
 
 /// Runs the steps. One that something depends on is refused with what that is and the statement to run.

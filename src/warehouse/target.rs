@@ -3,11 +3,9 @@
 use super::names;
 use super::sql_type::sql_type;
 use crate::error::{Error, Kind, Result};
+use crate::ident::MOST_POSTGRES_COLUMNS;
 use arrow::datatypes::DataType;
 use sha2::{Digest, Sha256};
-
-/// Postgres' own limit.
-const MOST_COLUMNS: usize = 1600;
 
 /// One table to be loaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,9 +43,9 @@ impl Target {
     /// counterpart, more columns than a table may have.
     pub fn check(&self) -> Result<()> {
         names::check_table(&self.name)?;
-        if self.columns.len() > MOST_COLUMNS {
+        if self.columns.len() > MOST_POSTGRES_COLUMNS {
             let (name, count) = (&self.name, self.columns.len());
-            return Err(Error::config(format!("`{name}` has {count} columns, Postgres holds {MOST_COLUMNS}"))
+            return Err(Error::config(format!("`{name}` has {count} columns, Postgres holds {MOST_POSTGRES_COLUMNS}"))
                 .hint("select fewer columns in the model, or split it into two"));
         }
         for column in &self.columns {

@@ -97,3 +97,23 @@ async fn a_ledger_that_somebody_changed_is_named() {
         assert!(error.to_string().starts_with("the ledger of the loads "), "{tampering}: {error:?}");
     }
 }
+
+/// The schema `lake` is everybody's: one broken row is no reason to drop it.
+#[tokio::test]
+async fn a_broken_row_is_named_and_can_be_taken_out_alone() {
+    for tampering in ["delta_version = -5", "run = -1"] {
+        let Some(config) = throwaway::database().await else { return };
+        let mut warehouse = connect(&config).await.unwrap();
+        for name in ["t", "it's"] {
+            put(warehouse.as_mut(), &target(name, &book_columns(), &["id"]), books(&[(1, None, 1)])).await.unwrap();
+        }
+        execute(&config, &format!("update lake.ledger set {tampering} where table_name = 'gold.it''s'")).await;
+        let error = warehouse.ledger().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().ends_with("the row of `gold.it's`"), "{error}");
+        let hint = error.hint_text().unwrap();
+        assert!(!hint.contains("drop"), "{hint}");
+        execute(&config, hint.split_once("run: ").unwrap().1.split(';').next().unwrap()).await;
+        assert_eq!(warehouse.ledger().await.unwrap().len(), 1, "the other row stays");
+    }
+}

@@ -156,3 +156,48 @@ async fn columns_that_differ_are_found() {
     execute(&config, "drop table gold.book").await;
     assert!(column_differences(warehouse, &entry, &gold).await.unwrap().is_empty(), "the sums tell that");
 }
+
+#[tokio::test]
+async fn a_column_no_longer_tested_takes_nulls_again() {
+    for key in [&["id"][..], &[]] {
+        let Some(config) = throwaway::database().await else { return };
+        let mut warehouse = connect(&config).await.unwrap();
+        let warehouse = warehouse.as_mut();
+        let mut table = target("book", &book_columns(), key);
+        table.columns[1].nullable = false;
+        put(warehouse, &table, books(&[(1, Some("a"), 100)])).await.unwrap();
+        let unproven = put(warehouse, &table, books(&[(1, Some("a"), 100), (7321, None, 5)])).await.unwrap_err();
+        assert!(unproven.in_one_line().contains("SQLSTATE 23502"), "{}", unproven.in_one_line());
+        assert!(!unproven.in_one_line().contains("7321"), "it tells the row: {}", unproven.in_one_line());
+        execute(&config, "alter table gold.book add note text not null default 'x'").await;
+        table.columns[1].nullable = true;
+        put(warehouse, &table, books(&[(1, Some("a"), 100), (2, None, 200)])).await.unwrap();
+        let sql = "select attname from pg_attribute where attrelid = 'gold.book'::regclass and attnotnull and attnum > 0 \
+                   order by attnum";
+        let expected: Vec<_> = key.iter().copied().chain(["note"]).map(|name| Some(name.to_string())).collect();
+        assert_eq!(ask(warehouse, sql).await, expected, "the key and a column of somebody else stay as they were");
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_somebody_renamed_is_named_before_a_row_moves() {
+    let Some(config) = throwaway::database().await else { return };
+    let mut warehouse = connect(&config).await.unwrap();
+    let warehouse = warehouse.as_mut();
+    let mut table = target("book", &book_columns(), &["id"]);
+    table.columns[1].nullable = false;
+    put(warehouse, &table, books(&[(1, Some("a"), 1)])).await.unwrap();
+    execute(&config, "alter table gold.book rename title to kunde; alter table gold.book add mine boolean").await;
+    let untouched = futures::stream::poll_fn(|_| panic!("a row was asked for")).boxed();
+    let error = put(warehouse, &table, untouched).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let said = "column `title` of `gold.book` is not in Postgres any more; was it renamed to `kunde`?";
+    assert_eq!(error.to_string(), said);
+    let remedy = error.hint_text().unwrap().strip_prefix("run: ").unwrap().split(';').next().unwrap();
+    execute(&config, remedy).await;
+    put(warehouse, &table, books(&[(1, Some("b"), 1)])).await.unwrap();
+    assert_eq!(columns(warehouse, "book").await, "id bigint, title text, price numeric(10,2), mine boolean");
+    execute(&config, "alter table gold.book drop title").await;
+    put(warehouse, &table, books(&[(1, Some("c"), 1)])).await.unwrap();
+    assert_eq!(ask(warehouse, "select title from gold.book").await, [Some("c".into())], "a dropped one comes back");
+}

@@ -11,6 +11,7 @@ mod signs;
 use moments::Moments;
 use numbers::Numbers;
 use signs::Signs;
+use std::collections::BTreeSet;
 
 /// What a column holds, and how its texts are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,17 +101,46 @@ pub(super) struct Profile {
     signs: Signs,
     /// The first value that broke the type of all before it.
     odd: Option<String>,
+    /// Values that many a program writes for none, and how many cells hold one.
+    null_words: BTreeSet<String>,
+    null_word_cells: u64,
+    is_digits: bool,
 }
+
+/// What programs write for a value that is not there.
+const NULL_WORDS: [&str; 8] = ["-", "--", "?", "na", "n/a", "#n/a", "null", "none"];
 
 impl Profile {
     /// `delimiter` of the file: whether a comma can be a decimal comma depends on it.
     pub fn new(delimiter: char) -> Profile {
         let (numbers, moments, signs) = (Numbers::new(delimiter), Moments::new(), Signs::new(delimiter));
-        Profile { nulls: 0, values: 0, is_boolean: true, numbers, moments, signs, odd: None }
+        Profile {
+            nulls: 0,
+            values: 0,
+            is_boolean: true,
+            numbers,
+            moments,
+            signs,
+            odd: None,
+            null_words: BTreeSet::new(),
+            null_word_cells: 0,
+            is_digits: true,
+        }
     }
 
     /// Takes in a cell's text; a blank one counts as null. Blanks around it do not matter.
     pub fn observe(&mut self, cell: &str) {
+        if NULL_WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word)) {
+            self.values += 1;
+            self.null_word_cells += 1;
+            self.null_words.insert(cell.to_string());
+            return;
+        }
+        self.observe_text(cell);
+    }
+
+    /// The same where no text can be declared null.
+    pub fn observe_text(&mut self, cell: &str) {
         let text = cell.trim_matches(' ');
         if text.is_empty() {
             self.nulls += 1;
@@ -119,6 +149,7 @@ impl Profile {
         let was_typed = self.is_typed();
         self.values += 1;
         self.is_boolean = self.is_boolean && is_boolean(text);
+        self.is_digits = self.is_digits && text.bytes().all(|byte| byte.is_ascii_digit());
         self.numbers.observe(text);
         self.moments.observe(text);
         self.signs.observe(text);
@@ -132,11 +163,29 @@ impl Profile {
         if self.values == 0 {
             return Finding::text("no value seen");
         }
+        if self.values == self.null_word_cells {
+            return Finding::sure(Kind::Text);
+        }
+        let found = self.finding_beside_null_words();
+        if self.null_words.is_empty() || (found.kind == Kind::Text && found.readings.is_empty()) {
+            return found;
+        }
+        let words: Vec<String> = self.null_words.iter().map(|word| format!("{word:?}")).collect();
+        let doubt = found.remark.map_or(String::new(), |remark| format!("; {remark}"));
+        let remark = format!("some are no value: with `null_values = [{}]` in lake.toml{doubt}", words.join(", "));
+        match found.readings.is_empty() {
+            true => Finding::doubtful(remark, [found.kind]),
+            false => Finding { readings: found.readings, ..Finding::text(remark) },
+        }
+    }
+
+    fn finding_beside_null_words(&self) -> Finding {
         if self.is_boolean {
             return Finding::sure(Kind::Boolean);
         }
         let found = self.numbers.finding(self.nulls > 0).or_else(|| self.moments.finding());
         found.or_else(|| self.signs.finding()).unwrap_or_else(|| match &self.odd {
+            _ if self.is_digits => Finding::text("leading zeros: kept as text"),
             Some(odd) => Finding::text(format!("{odd:?} is not what the values before it are")),
             None => Finding::sure(Kind::Text),
         })
@@ -144,7 +193,7 @@ impl Profile {
 
     /// Every value seen is a number, a date or a time.
     fn is_typed(&self) -> bool {
-        self.values > 0 && (self.numbers.is_alive() || self.moments.is_alive())
+        self.values > self.null_word_cells && (self.numbers.is_alive() || self.moments.is_alive())
     }
 }
 
@@ -277,13 +326,16 @@ mod tests {
         let marks = |marks| Kind::Decimal { precision: 18, scale: 2, marks };
         let date = |format: &str| Kind::Date { format: Some(format.to_string()) };
         type Case<'a> = (&'a [&'a str], &'a str, &'a [(Option<&'a str>, Kind)]);
-        let table: [Case<'_>; 7] = [
+        let table: [Case<'_>; 10] = [
             (&["3/4/2024", "3/5/2024"], "day and month", &[(None, date("%m/%d/%Y")), (None, date("%d/%m/%Y"))]),
             (&["€ 1.234,56", "-€2,00"], "`€` beside", &[(Some("€"), marks(".,"))]),
             (&["$1,234.50", "$7"], "`$` beside", &[(Some("$"), marks(",."))]),
             (&["12 %", "7%"], "`%` beside", &[(Some("%"), Kind::Bigint)]),
             (&["1,50 EUR"], "`EUR` beside", &[(Some("EUR"), marks(","))]),
-            (&["1", "2", "n/a"], "\"n/a\" is not", &[]),
+            (&["1", "2", "n/a", "-"], "with `null_values = [\"-\", \"n/a\"]` in lake.toml", &[(None, Kind::Bigint)]),
+            (&["NULL", "a", "b"], "", &[]),
+            (&["1", "2", "x"], "\"x\" is not", &[]),
+            (&["1234", "01811", "5"], "leading zeros: kept as text", &[]),
             (&["€ 1", "$ 2"], "", &[]),
         ];
         for (values, remark, readings) in table {

@@ -6,6 +6,7 @@
 
 mod follow;
 
+use crate::engine::sql::MAX_BYTES;
 use crate::ident::TableName;
 use crate::model::Materialization;
 use crate::model::fault::{Fault, Place};
@@ -16,7 +17,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Steps one template may take, about a second: loops in loops would otherwise not end in anybody's time.
+const MAX_STEPS: u64 = 5_000_000;
+
+/// The marks of `follow` make a text longer, at most so many times as far as it is of use.
+const MARKED: usize = 8;
 
 const OFFERED: &str = "ref, source, config, var, this, is_incremental";
 
@@ -56,15 +64,42 @@ pub fn render(file: &SourceFile, context: &Context) -> Result<Rendered, Fault> {
     }
     let seen = Arc::new(Mutex::new(Seen::default()));
     let environment = environment(context, &seen).map_err(|error| fault(file, &error))?;
-    let expand = |text: &str| environment.render_named_str(file.path(), text, ());
-    let sql = expand(source).map_err(|error| fault(file, &error))?;
-    let followed = follow::instrument(source).and_then(|marked| follow::strip(&expand(&marked).ok()?));
+    let expand = |text: &str, most: usize| expand(&environment, file.path(), text, most);
+    let sql = expand(source, MAX_BYTES).map_err(|error| fault(file, &error))?;
+    let followed =
+        follow::instrument(source).and_then(|marked| follow::strip(&expand(&marked, MARKED * MAX_BYTES).ok()?));
     let map = match followed {
         Some((stripped, map)) if stripped == sql => map,
         _ => SourceMap::by_lines(source, &sql),
     };
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Rendered { sql, map, settings: seen.settings.clone(), asks_incremental: seen.asked_incremental })
+}
+
+/// Stops at `most` bytes.
+fn expand(environment: &Environment<'_>, name: &str, text: &str, most: usize) -> Result<String, Error> {
+    let mut output = Limited { bytes: Vec::new(), most };
+    environment.template_from_named_str(name, text)?.render_captured_to((), &mut output)?;
+    String::from_utf8(output.bytes).map_err(|_| refused("the template made text that is no UTF-8".to_string()))
+}
+
+struct Limited {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.most {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -78,6 +113,7 @@ fn environment(context: &Context, seen: &Arc<Mutex<Seen>>) -> Result<Environment
     environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
+    environment.set_fuel(Some(MAX_STEPS));
     if let Some(this) = &context.this {
         environment.add_global("this", this.quoted());
     }
@@ -163,6 +199,10 @@ fn fault(file: &SourceFile, error: &Error) -> Fault {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
     let message = match error.kind() {
         ErrorKind::InvalidOperation => detail,
+        ErrorKind::OutOfFuel => {
+            format!("in the template: it takes more than {MAX_STEPS} steps, are its loops too long?")
+        }
+        ErrorKind::WriteFailure => format!("in the template: it makes more than {MAX_BYTES} bytes of SQL"),
         ErrorKind::UnknownFunction | ErrorKind::UndefinedError | ErrorKind::UnknownMethod => {
             format!("in the template: {detail}; offered are {OFFERED}")
         }
@@ -244,6 +284,12 @@ mod tests {
             ("{{ env_var('X') }}", "use `var('X')`"),
             ("{{ var('x') }}", "neither value nor default"),
             ("{{ config(sort='x') }}", "unknown setting `sort`"),
+            ("a\n{% for x in range(90000) %}{% for y in range(90000) %}{% endfor %}{% endfor %}", "recent.sql:2:"),
+            (
+                "{% for x in range(90000) %}{% for y in range(90000) %}{% endfor %}{% endfor %}",
+                "more than 5000000 steps",
+            ),
+            ("{% for x in range(90000) %}1234567890abcdef{% endfor %}", "more than 1048576 bytes of SQL"),
         ] {
             assert!(fault_of(text).contains(part), "{}", fault_of(text));
         }

@@ -1,9 +1,9 @@
-//! Which lane, and so which partition, a row belongs to: Kafka's default partitioner, so that rows sent by
-//! `lake` and by another producer with the same key meet in one partition.
+//! Which partition a row belongs to: Kafka's default partitioner, so that rows sent by `lake` and by another
+//! producer with the same key meet in one partition.
 
-/// The lane of a key among `lanes` of them: murmur2, sign bit cleared, modulo.
-pub fn of(key: &[u8], lanes: u32) -> u32 {
-    (murmur2(key) & 0x7fff_ffff) % lanes.max(1)
+/// The partition of a key among `partitions` of them: murmur2, sign bit cleared, modulo.
+pub fn partition_of(key: &[u8], partitions: u32) -> i32 {
+    ((murmur2(key) & 0x7fff_ffff) % partitions.max(1)) as i32
 }
 
 /// MurmurHash2, 32 bits, with the seed Kafka's clients use.
@@ -50,9 +50,9 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_within_bounds_and_clear_the_sign() {
+    fn partitions_are_within_bounds_and_clear_the_sign() {
         // -973932308 & 0x7fffffff = 1173551340
-        assert_eq!(of(b"21", 1_000), 340);
-        assert_eq!(of(b"21", 1), 0);
+        assert_eq!(partition_of(b"21", 1_000), 340);
+        assert_eq!(partition_of(b"21", 1), 0);
     }
 }

@@ -9,6 +9,7 @@
 
 mod decimal;
 
+use crate::engine::types::type_name;
 use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Decimal128Array, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -128,7 +129,7 @@ impl Parse {
                 let Some(notation) = Notation::new(notation.unwrap_or("."), *precision, *scale as u8) else {
                     return exec_err!("the marks of parse_decimal are two different signs at most, for example '.,'");
                 };
-                let values = each(texts, column, &wanted.to_string().to_lowercase(), |text| notation.read(text))?;
+                let values = each(texts, column, &type_name(wanted), |text| notation.read(text))?;
                 Arc::new(Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?)
             }
             (Target::Date, _) => {
