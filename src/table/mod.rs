@@ -12,6 +12,7 @@
 //! in `store.rs`.
 
 mod commit;
+mod crash;
 mod lake;
 mod log;
 pub mod manifest;

@@ -1,5 +1,6 @@
 //! The object store a lake lies on: how it is reached, and what the lake demands of it.
 
+use super::crash;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use bytes::Bytes;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
@@ -73,7 +74,8 @@ impl Store {
             Ok(directory) if scheme == ObjectStoreScheme::Local => directory.display().to_string(),
             _ => url.to_string(),
         };
-        Ok(Store { url, shown: shown.trim_end_matches('/').to_string(), objects, prefix })
+        let (shown, objects) = (shown.trim_end_matches('/').to_string(), crash::guarded(objects));
+        Ok(Store { url, shown, objects, prefix })
     }
 
     /// A lake over a store made elsewhere, for tests that break it on purpose.

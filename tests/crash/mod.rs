@@ -1,6 +1,7 @@
 //! Stop at each failpoint as `kill -9` would, run again, and the result equals the uninterrupted one. Lost replies of
 //! the two commits likewise.
 
+mod bronze;
 mod embedded;
 
 use crate::support::Project;

@@ -2,7 +2,10 @@
 
 #![allow(dead_code)]
 
+pub mod oracle;
+pub mod seed;
 pub mod services;
+pub mod workload;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

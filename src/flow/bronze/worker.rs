@@ -153,6 +153,7 @@ impl<'a> Worker<'a> {
 
     /// Turns a batch into one commit. False: another writer was first and nothing was written.
     async fn settle(&mut self, batch: Batch, desk: &mut Desk, place: &mut Place) -> Result<bool> {
+        failpoint::hit("bronze.after_poll");
         let inferred = desk.infer(&batch)?;
         let unknown = place.marks.unknown(&batch.messages);
         for (partition, source) in unknown {
