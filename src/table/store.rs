@@ -3,6 +3,7 @@
 use super::crash;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use bytes::Bytes;
+use deltalake::DeltaTableError;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
@@ -297,12 +298,43 @@ pub(super) fn failed(error: impl Into<Cause>, message: impl Into<String>) -> Err
         if let Some(store) = error.downcast_ref::<object_store::Error>() {
             return of_store(store, message.into());
         }
-        if error.is::<std::io::Error>() {
-            return Error::new(Kind::Unavailable, message).caused_by(cause);
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return of_io(io, message.into());
+        }
+        if let Some(DeltaTableError::KernelError(kernel)) = error.downcast_ref()
+            && let Some((kind, hint)) = of_kernel(&kernel.to_string())
+        {
+            let text = kernel.to_string();
+            return Error::new(kind, message).hint(hint).caused_by(said(&text).unwrap_or(text));
         }
         next = error.source();
     }
     Error::new(Kind::Internal, message).caused_by(cause)
+}
+
+/// A store's failure that came through a writer or reader of streams is inside, not behind.
+fn of_io(error: &std::io::Error, message: String) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<object_store::Error>()) {
+        Some(store) => of_store(store, message),
+        None => Error::new(Kind::Unavailable, message).hint(UNREACHED).caused_by(error.to_string()),
+    }
+}
+
+const UNREACHED: &str = "check that the store is running and can be reached, then run again";
+const MISSING: &str = "check that the place exists and that no file of the lake was deleted";
+const REFUSED: &str = "check the access key, its secret and its rights on the bucket";
+
+/// Kind and remedy when the store failed Delta's kernel, which keeps of the store's error no more than its words.
+fn of_kernel(text: &str) -> Option<(Kind, &'static str)> {
+    if text.contains("File not found: ") {
+        return Some((Kind::Unavailable, MISSING));
+    }
+    let (_, store) = text.split_once("Error interacting with object store: ")?;
+    let refused = ["lacked the necessary privileges", "lacked valid authentication"];
+    Some(match refused.iter().any(|words| store.contains(words)) {
+        true => (Kind::Config, REFUSED),
+        false => (Kind::Unavailable, UNREACHED),
+    })
 }
 
 fn of_store(error: &object_store::Error, message: String) -> Error {
@@ -313,35 +345,36 @@ fn of_store(error: &object_store::Error, message: String) -> Error {
             (Kind::Config, "check the options of the lake")
         }
         NotFound { .. } if reason.starts_with("NoSuchBucket") => (Kind::Config, "create the bucket first"),
-        NotFound { .. } => (Kind::Unavailable, "check that the place exists and that no file of the lake was deleted"),
-        PermissionDenied { .. } | Unauthenticated { .. } => {
-            (Kind::Config, "check the access key, its secret and its rights on the bucket")
-        }
+        NotFound { .. } => (Kind::Unavailable, MISSING),
+        PermissionDenied { .. } | Unauthenticated { .. } => (Kind::Config, REFUSED),
         // The address of a cloud machine's own credentials: asked when none are configured.
         _ if error.to_string().contains("169.254.169.254") => {
             (Kind::Config, "no credentials were given: set aws_access_key_id and aws_secret_access_key")
         }
-        _ => (Kind::Unavailable, "check that the store is running and can be reached, then run again"),
+        _ => (Kind::Unavailable, UNREACHED),
     };
     Error::new(kind, message).hint(hint).caused_by(reason)
 }
 
-/// What the store itself said (code and message of its XML), else the innermost cause. The sentences around
-/// it repeat each other with requests and bodies.
+/// What the store itself said, else the innermost cause. The sentences around it repeat each other with
+/// requests and bodies.
 fn reason(error: &object_store::Error) -> String {
-    let text = error.to_string();
-    let tag = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        rest.split_once(&format!("</{name}>")).map(|(value, _)| value.trim())
-    };
-    match (tag("Code"), tag("Message")) {
-        (Some(code), Some(message)) => return format!("{code}: {}", message.trim_end_matches('.')),
-        (Some(code), None) => return code.to_string(),
-        _ => {}
-    }
     let mut innermost: &dyn StdError = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    said(&error.to_string()).unwrap_or_else(|| innermost.to_string())
+}
+
+/// Code and message of the XML in a store's answer.
+fn said(text: &str) -> Option<String> {
+    let tag = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(value, _)| value.trim())
+    };
+    let code = tag("Code")?;
+    Some(match tag("Message") {
+        Some(message) => format!("{code}: {}", message.trim_end_matches('.')),
+        None => code.to_string(),
+    })
 }

@@ -6,8 +6,11 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMillisecondType};
+use deltalake::DeltaTable;
+use deltalake::logstore::{StorageConfig, default_logstore};
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use deltalake::{DeltaTable, DeltaTableBuilder};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -112,7 +115,7 @@ pub fn table(objects: Arc<dyn ObjectStore>, url: Url) -> Vec<(Place, Fate)> {
         let files = table.log_store().object_store(None);
         let mut found = Vec::new();
         for path in table.snapshot().unwrap().log_data().iter().map(|file| file.path().to_string()) {
-            let path = object_store::path::Path::parse(&path).unwrap();
+            let path = Path::parse(&path).unwrap();
             let rejects = path.as_ref().contains("_quarantined=true");
             let bytes = files.get(&path).await.unwrap().bytes().await.unwrap();
             for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
@@ -125,8 +128,11 @@ pub fn table(objects: Arc<dyn ObjectStore>, url: Url) -> Vec<(Place, Fate)> {
 
 /// The table by delta-rs, beside whatever `lake` does.
 pub async fn open(objects: Arc<dyn ObjectStore>, url: Url) -> DeltaTable {
-    let builder = DeltaTableBuilder::from_url(url.clone()).unwrap().with_storage_backend(objects, url);
-    builder.load().await.unwrap()
+    let folder = PrefixStore::new(objects.clone(), Path::from_url_path(url.path()).unwrap());
+    let log = default_logstore(Arc::new(folder), objects, &url, &StorageConfig::default());
+    let mut table = DeltaTable::new(log);
+    table.load().await.unwrap();
+    table
 }
 
 fn read(batch: &RecordBatch, rejects: bool, found: &mut Vec<(Place, Fate)>) {
