@@ -13,6 +13,7 @@
 
 mod commit;
 mod crash;
+mod foreign;
 mod lake;
 mod log;
 pub mod manifest;
@@ -156,8 +157,10 @@ impl Table {
         Ok(())
     }
 
-    /// Version of the `txn` action of this app id, if any.
+    /// Version of the `txn` action of this app id, if any. Kind Config when the table is set to forget them: a
+    /// partition that was quiet for that long would be read from its beginning again.
     pub async fn txn(&self, app: &str) -> Result<Option<i64>> {
+        self.keeps_positions()?;
         if let Some(known) = self.positions.get(app) {
             return Ok(*known);
         }

@@ -305,11 +305,20 @@ pub(super) fn failed(error: impl Into<Cause>, message: impl Into<String>) -> Err
             && let Some((kind, hint)) = of_kernel(&kernel.to_string())
         {
             let text = kernel.to_string();
-            return Error::new(kind, message).hint(hint).caused_by(said(&text).unwrap_or(text));
+            return Error::new(kind, message).hint(hint).caused_by(said(&text).or_else(|| gap(&text)).unwrap_or(text));
         }
         next = error.source();
     }
     Error::new(Kind::Internal, message).caused_by(cause)
+}
+
+/// The words for a log in which commits are missing between others.
+fn gap(text: &str) -> Option<String> {
+    let (_, files) = text.split_once("Expected contiguous commit files, but found gap: ")?;
+    let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().map(str::to_string);
+    let versions: Vec<String> = files.split("version: ").skip(1).filter_map(number).collect();
+    let [before, after] = versions.as_slice() else { return None };
+    Some(format!("in its log, version {after} follows version {before}: what was between them was deleted"))
 }
 
 /// A store's failure that came through a writer or reader of streams is inside, not behind.
@@ -328,6 +337,9 @@ const REFUSED: &str = "check the access key, its secret and its rights on the bu
 fn of_kernel(text: &str) -> Option<(Kind, &'static str)> {
     if text.contains("File not found: ") {
         return Some((Kind::Unavailable, MISSING));
+    }
+    if gap(text).is_some() {
+        return Some((Kind::Input, "bring the deleted files of `_delta_log` back, or move the table away"));
     }
     let (_, store) = text.split_once("Error interacting with object store: ")?;
     let refused = ["lacked the necessary privileges", "lacked valid authentication"];

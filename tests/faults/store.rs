@@ -1,6 +1,7 @@
 //! Each call to the store breaks in each way: the N-th for N = 1, 2, 3 .. until a run passes untouched. A run that
 //! fails for it is run again; whatever was under way is in once or not at all.
 
+use super::until_untouched;
 use crate::support::oracle::{self, assert_exactly_once};
 use crate::support::proxy::{Fault, Plan, Proxy};
 use crate::support::seed::seeds;
@@ -10,7 +11,6 @@ use crate::support::{Output, Project};
 use object_store::aws::AmazonS3Builder;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Longer than a request may take (`AWS_TIMEOUT` below).
@@ -35,8 +35,6 @@ const ONCE: &[&str] = &["bronze", "--once", "-q"];
 /// Three commits.
 const RECORDS: u64 = 300;
 const BATCH: u64 = 100;
-/// A run makes some 60 calls; one that never passes untouched makes ever more.
-const MOST_CALLS: u64 = 300;
 
 struct Round<'a> {
     services: &'a Services,
@@ -93,27 +91,6 @@ fn explained(run: &Output, what: &str) {
     assert!(run.code == 0 || known, "{what}: exit {}\n{}", run.code, run.stderr);
 }
 
-/// Runs through all calls, on as many threads as keep two processors busy with what is mostly waiting.
-fn each_call(round: &Round, plan: impl Fn(u64) -> Plan + Sync) {
-    let (next, untouched) = (AtomicU64::new(1), AtomicU64::new(u64::MAX));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                loop {
-                    let call = next.fetch_add(1, Ordering::SeqCst);
-                    if call > untouched.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    assert!(call < MOST_CALLS, "no run passes untouched");
-                    if !round.passes(plan(call)) {
-                        untouched.fetch_min(call, Ordering::SeqCst);
-                    }
-                }
-            });
-        }
-    });
-}
-
 /// Each call meets one kind of fault, another one from round to round, and all of them when `LAKE_CRASH_ROUNDS` is
 /// as many as there are kinds. Calls that change something lose their replies in every round.
 #[test]
@@ -123,9 +100,9 @@ fn each_call_to_the_store_may_break() {
         let workload = Workload::new(&services.kafka, seed, 2, RECORDS);
         let expected = oracle::topic(&services.kafka, &workload.topic);
         let round = Round { services: &services, workload: &workload, expected };
-        each_call(&round, |call| Plan { call, fault: Fault::LoseReply, writes_only: true });
+        until_untouched(|call| round.passes(Plan { call, fault: Fault::LoseReply, writes_only: true }));
         let kinds = FAULTS.len() as u64;
         let kind = |call: u64| FAULTS[(call.wrapping_add(seed) % kinds) as usize];
-        each_call(&round, |call| Plan { call, fault: kind(call), writes_only: false });
+        until_untouched(|call| round.passes(Plan { call, fault: kind(call), writes_only: false }));
     }
 }

@@ -2,8 +2,10 @@
 
 #![allow(dead_code)]
 
+pub mod kafka_proxy;
 pub mod oracle;
 pub mod proxy;
+pub mod running;
 pub mod seed;
 pub mod services;
 pub mod workload;

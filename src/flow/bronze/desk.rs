@@ -47,7 +47,7 @@ impl Desk {
         let wanted = columns::table_schema(transform.as_ref().map_or(&decoded, |transform| &transform.columns));
         let decoder = json(&decoded)?;
         let table = match existing {
-            Some(table) => table,
+            Some(table) => table.check_not_restored().await.map(|()| table)?,
             None => lake.create(name, wanted.clone(), &[QUARANTINED]).await?,
         };
         columns::widened(name, &table.schema(), &wanted)?;
