@@ -93,6 +93,9 @@ impl Table {
             if let Some(version) = landed.ours {
                 return Ok(Committed::Done { version: version as i64 });
             }
+            if landed.restored && !commit.txns.is_empty() {
+                self.check_not_restored().await?;
+            }
             if let Some(fenced) = self.moved(&commit.txns).await? {
                 discard(commit.staged).await;
                 return Ok(fenced);
@@ -134,6 +137,7 @@ impl Table {
                 return Err(Error::conflict(format!("version {version} of `{}` left the log already", self.name)));
             };
             landed.changes_rows |= entry.changes_rows;
+            landed.restored |= entry.is_restore();
             if entry.commit_id() == Some(id) {
                 landed.ours = Some(version);
             }
@@ -272,6 +276,7 @@ async fn discard(staged: Staged) {
 struct Landed {
     ours: Option<u64>,
     changes_rows: bool,
+    restored: bool,
 }
 
 /// The protocol that allows timestamps without zone, when the table's own does not yet.

@@ -27,7 +27,7 @@ impl Table {
             if !entry.txns.is_empty() {
                 return restored.map_or(Ok(()), |(at, to)| self.compare_restored(at, to, version));
             }
-            if entry.info.operation == "RESTORE" && restored.is_none() {
+            if entry.is_restore() && restored.is_none() {
                 restored = Some((version, entry.restored_version));
             }
         }

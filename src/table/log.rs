@@ -25,6 +25,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub fn is_restore(&self) -> bool {
+        self.info.operation == "RESTORE"
+    }
+
     pub fn commit_id(&self) -> Option<&str> {
         self.info.info.get(COMMIT_ID)?.as_str()
     }

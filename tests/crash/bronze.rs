@@ -1,6 +1,7 @@
 //! `lake bronze` ended at every step between a poll and an acknowledged commit, then run to its end: the table
 //! holds each record of the topic exactly once.
 
+use crate::support::bronze::{ONCE, table};
 use crate::support::oracle::{self, assert_exactly_once};
 use crate::support::seed::{Random, seeds};
 use crate::support::services::any_kafka;
@@ -26,8 +27,6 @@ const STEPS: &[(&str, u64)] = &[
     ("bronze.after_commit", 24),
 ];
 
-const ONCE: &[&str] = &["bronze", "--once", "-q"];
-
 #[test]
 fn bronze_ended_at_any_step_goes_on_exactly_once() {
     let kafka = any_kafka();
@@ -42,8 +41,7 @@ fn bronze_ended_at_any_step_goes_on_exactly_once() {
             let crashed = project.lake_with_failpoint(&point, ONCE);
             assert_eq!(crashed.code, -1, "seed {seed}: {point} was not reached:\n{}", crashed.stderr);
             project.lake(ONCE).ok();
-            let table = oracle::local_table(&project.path().join(".lake/tables/bronze/events"));
-            assert_exactly_once(&expected, &table, &format!("seed {seed}, after {point}"));
+            assert_exactly_once(&expected, &table(&project), &format!("seed {seed}, after {point}"));
         }
     }
 }

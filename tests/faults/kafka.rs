@@ -1,6 +1,7 @@
 //! Requests to the broker break one after the other: connections end, replies break off or come late.
 
 use super::until_untouched;
+use crate::support::bronze::{ONCE, table};
 use crate::support::kafka_proxy::{Fault, KafkaProxy, Plan};
 use crate::support::oracle::{self, assert_exactly_once};
 use crate::support::seed::seeds;
@@ -9,7 +10,6 @@ use crate::support::workload::Workload;
 use std::time::Duration;
 
 const FAULTS: &[Fault] = &[Fault::Reset, Fault::CutReply, Fault::Stall(Duration::from_millis(1500))];
-const ONCE: &[&str] = &["bronze", "--once", "-q"];
 
 #[test]
 fn each_request_to_the_broker_may_break() {
@@ -24,8 +24,7 @@ fn each_request_to_the_broker_may_break() {
             let proxy = KafkaProxy::start(&kafka.brokers, plan);
             project.env("LAKE__KAFKA__BROKERS", &proxy.brokers());
             project.lake(ONCE).ok();
-            let table = oracle::local_table(&project.path().join(".lake/tables/bronze/events"));
-            assert_exactly_once(&expected, &table, &format!("seed {seed}, {plan:?}"));
+            assert_exactly_once(&expected, &table(&project), &format!("seed {seed}, {plan:?}"));
             proxy.struck()
         };
         let fault = |request: u64| FAULTS[(request.wrapping_add(seed) % FAULTS.len() as u64) as usize];

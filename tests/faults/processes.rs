@@ -2,37 +2,14 @@
 //! which one is killed every other second.
 
 use crate::support::Project;
-use crate::support::oracle::{self, assert_exactly_once};
+use crate::support::bronze::{ON, ONCE, await_all, check};
 use crate::support::running::Running;
 use crate::support::seed::{Random, seeds};
 use crate::support::services::any_kafka;
 use crate::support::workload::Workload;
 use std::time::{Duration, Instant};
 
-const ONCE: &[&str] = &["bronze", "--once", "-q"];
-const ON: &[&str] = &["bronze", "--interval", "200ms"];
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn check(workload: &Workload, project: &Project, what: &str) {
-    let expected = oracle::topic(&workload.brokers, &workload.topic);
-    let table = oracle::local_table(&project.path().join(".lake/tables/bronze/events"));
-    assert_exactly_once(&expected, &table, what);
-}
-
-/// Waits until the table holds as many records as the topic can give.
-fn await_all(workload: &Workload, project: &Project, running: &mut [Running], what: &str) {
-    let expected = oracle::topic(&workload.brokers, &workload.topic);
-    let wanted = expected.values().filter(|fate| **fate != oracle::Fate::Tombstone).count();
-    let deadline = Instant::now() + PATIENCE;
-    let held = || oracle::local_table(&project.path().join(".lake/tables/bronze/events")).len();
-    while held() < wanted {
-        for process in running.iter_mut() {
-            assert!(!process.has_ended(), "{what}: it ended by itself:\n{}", process.log());
-        }
-        assert!(Instant::now() < deadline, "{what}: {} of {wanted} records came", held());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
 
 /// The step where it stops, and the first and last time that it comes by. The first log entry makes the table.
 const STOPS: &[(&str, u64, u64)] = &[
@@ -61,7 +38,7 @@ fn a_process_that_wakes_up_behind_its_successor_writes_nothing_twice() {
             check(&workload, &project, &format!("{what}, while it sleeps"));
             zombie.signal("CONT");
             workload.send(500);
-            await_all(&workload, &project, std::slice::from_mut(&mut zombie), &what);
+            await_all(&workload, &project, std::slice::from_mut(&mut zombie));
             let (code, log) = zombie.end();
             assert_eq!(code, 143, "{what}:\n{log}");
             check(&workload, &project, &what);
@@ -101,7 +78,7 @@ fn under_fire(workload: &mut Workload, project: &Project, processes: usize, time
             next_kill = Instant::now() + Duration::from_millis(700 + random.below(1_600));
         }
     }
-    await_all(workload, project, &mut running, "with all of them running");
+    await_all(workload, project, &mut running);
     for process in running {
         let (code, log) = process.end();
         assert_eq!(code, 143, "{log}");

@@ -2,6 +2,7 @@
 //! fails for it is run again; whatever was under way is in once or not at all.
 
 use super::until_untouched;
+use crate::support::bronze::ONCE;
 use crate::support::oracle::{self, assert_exactly_once};
 use crate::support::proxy::{Fault, Plan, Proxy};
 use crate::support::seed::seeds;
@@ -31,7 +32,6 @@ const FAULTS: &[Fault] = &[
     Fault::Refuse(503),
 ];
 
-const ONCE: &[&str] = &["bronze", "--once", "-q"];
 /// Three commits.
 const RECORDS: u64 = 300;
 const BATCH: u64 = 100;

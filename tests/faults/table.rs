@@ -2,7 +2,9 @@
 //! positions. `lake bronze` goes on with every record once, or names what was done and the remedy.
 
 use crate::support::Project;
-use crate::support::oracle::{self, assert_exactly_once};
+use crate::support::bronze::{ON, ONCE, await_all, check};
+use crate::support::oracle;
+use crate::support::running::Running;
 use crate::support::services::{Kafka, any_kafka};
 use crate::support::workload::Workload;
 use deltalake::DeltaTable;
@@ -11,7 +13,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-const ONCE: &[&str] = &["bronze", "--once", "-q"];
 const RETENTION: &str = "delta.setTransactionRetentionDuration";
 
 /// A table of four commits, versions 1 to 4, with records behind them in the topic that are not in it yet.
@@ -29,6 +30,13 @@ impl Scene {
         Scene { workload, project }
     }
 
+    /// A writer that has everything and goes on; version 5 is its work.
+    fn running(&self) -> Running {
+        let mut running = Running::start(&self.project, ON, &[]);
+        await_all(&self.workload, &self.project, std::slice::from_mut(&mut running));
+        running
+    }
+
     fn folder(&self) -> PathBuf {
         self.project.path().join(".lake/tables/bronze/events")
     }
@@ -44,8 +52,7 @@ impl Scene {
     }
 
     fn holds_all(&self, what: &str) {
-        let expected = oracle::topic(&self.workload.brokers, &self.workload.topic);
-        assert_exactly_once(&expected, &oracle::local_table(&self.folder()), what);
+        check(&self.workload, &self.project, what);
     }
 
     /// Fails with this code, and says all of these words.
@@ -85,6 +92,44 @@ fn a_restored_table_is_refused_until_it_is_put_right() {
     scene.altered(|table| table.restore().with_version_to_restore(4).into_future());
     scene.project.lake(ONCE).ok();
     scene.holds_all("restored to version 2, then to version 4 again");
+}
+
+#[test]
+fn a_table_restored_under_a_writer_ends_it() {
+    let mut scene = Scene::new(&any_kafka());
+    let mut running = scene.running();
+    scene.altered(|table| table.restore().with_version_to_restore(2).into_future());
+    scene.workload.send(100);
+    let (code, log) = running.wait();
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains("restored to version 2") && log.contains("hint:"), "{log}");
+}
+
+#[test]
+fn a_log_that_loses_its_end_under_a_writer_ends_it() {
+    let mut scene = Scene::new(&any_kafka());
+    let mut running = scene.running();
+    std::fs::remove_file(scene.log_file(5)).unwrap();
+    std::fs::remove_file(scene.log_file(4)).unwrap();
+    scene.workload.send(100);
+    let (code, log) = running.wait();
+    assert_eq!(code, 75, "{log}");
+    assert!(log.contains("bronze.events") && log.contains("hint:"), "{log}");
+    scene.project.lake(ONCE).ok();
+    scene.holds_all("versions 4 and 5 were removed under a writer");
+}
+
+#[test]
+fn a_table_deleted_under_a_writer_ends_it() {
+    let mut scene = Scene::new(&any_kafka());
+    let mut running = scene.running();
+    std::fs::remove_dir_all(scene.folder()).unwrap();
+    scene.workload.send(100);
+    let (code, log) = running.wait();
+    assert_eq!(code, 75, "{log}");
+    assert!(log.contains("bronze.events") && log.contains("hint:"), "{log}");
+    scene.project.lake(ONCE).ok();
+    scene.holds_all("the table was deleted under a writer");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod bronze;
+pub mod cluster;
 pub mod kafka_proxy;
 pub mod oracle;
 pub mod proxy;

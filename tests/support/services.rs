@@ -49,6 +49,15 @@ pub fn any_kafka() -> Kafka {
     Kafka { brokers: broker.address().to_string(), _embedded: Some((broker, data)) }
 }
 
+/// The address of Apache Kafka; `None` without it, after saying what is left out.
+pub fn real_kafka(test: &str) -> Option<String> {
+    let found = std::env::var("LAKE_TEST_KAFKA").ok();
+    if found.is_none() {
+        super::left_out(&format!("{test} needs LAKE_TEST_KAFKA; tests/run sets it"));
+    }
+    found
+}
+
 impl Services {
     /// Points a project at all three, with topics, tables and schema of its own inside them.
     pub fn attach(&self, project: &mut Project, unique: &str) {

@@ -27,12 +27,19 @@ pub struct Record {
 impl Workload {
     /// A new topic with these many records in it.
     pub fn new(brokers: &str, seed: u64, partitions: u64, records: u64) -> Workload {
-        let topic = format!("faults-{}", uuid::Uuid::new_v4().simple());
         let kafka = KafkaConfig { brokers: brokers.into(), ..KafkaConfig::default() };
-        admin::ensure_topic(&kafka, &topic, partitions as i32).unwrap();
-        let mut workload = Workload { brokers: brokers.into(), topic, partitions, random: Random::new(seed), sent: 0 };
+        let mut workload = Workload::made_by(brokers, seed, partitions, |topic| {
+            admin::ensure_topic(&kafka, topic, partitions as i32).unwrap();
+        });
         workload.send(records);
         workload
+    }
+
+    /// A new topic, still empty, that the caller makes.
+    pub fn made_by(brokers: &str, seed: u64, partitions: u64, make: impl FnOnce(&str)) -> Workload {
+        let topic = format!("faults-{}", uuid::Uuid::new_v4().simple());
+        make(&topic);
+        Workload { brokers: brokers.into(), topic, partitions, random: Random::new(seed), sent: 0 }
     }
 
     pub fn producer(&self) -> BaseProducer {
