@@ -89,6 +89,9 @@ impl Table {
         loop {
             self.refresh().await.map_err(|error| in_doubt(error, unknown > 0))?;
             let landed = self.landed(seen, &id).await.map_err(|error| in_doubt(error, unknown > 0))?;
+            if seen == self.state.version() {
+                self.check_still_there().await.map_err(|error| in_doubt(error, unknown > 0))?;
+            }
             seen = self.state.version();
             if let Some(version) = landed.ours {
                 return Ok(Committed::Done { version: version as i64 });

@@ -5,7 +5,11 @@
 //! of the table knows which of the two he meant.
 
 use super::{Table, log};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+
+/// For a table whose newest versions, or all of them, were deleted under its writer.
+pub(super) const TAKEN_BACK: &str = "somebody took versions of the table back or made it again; \
+                                     run again to go on from what it holds now";
 
 impl Table {
     /// Fails when the table's properties let positions expire.
@@ -16,6 +20,28 @@ impl Table {
             "somebody set its property delta.setTransactionRetentionDuration; unset it \
              (in Spark: ALTER TABLE .. UNSET TBLPROPERTIES)",
         ))
+    }
+
+    /// Fails when the version this table stands at is no longer the one in its log: versions were taken back, or
+    /// the table was deleted or made again. A commit on top of it would be a log nobody can read.
+    pub(super) async fn check_still_there(&self) -> Result<()> {
+        let (name, version) = (&self.name, self.state.version());
+        let same = match log::entry(self.log.as_ref(), &name.to_string(), version).await? {
+            Some(entry) => {
+                entry.txns.iter().all(|(app, at)| self.positions.get(app).is_none_or(|known| *known == Some(*at)))
+            }
+            // An old table's last entries are cleaned away once a checkpoint has them.
+            None => match Table::load(name.clone(), self.log.clone(), None).await {
+                Ok(now) => now.id() == self.id() && now.state.version() >= version,
+                Err(error) if error.kind() == Kind::Internal => false,
+                Err(error) => return Err(error),
+            },
+        };
+        let gone = || {
+            Error::conflict(format!("version {version} of `{name}`, which was to be added to, is gone"))
+                .hint(TAKEN_BACK)
+        };
+        if same { Ok(()) } else { Err(gone()) }
     }
 
     /// Fails when an older version was restored after the last commit that moved a position: no restore takes

@@ -1,6 +1,7 @@
 //! The object store a lake lies on: how it is reached, and what the lake demands of it.
 
 use super::crash;
+use super::foreign::TAKEN_BACK;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use bytes::Bytes;
 use deltalake::DeltaTableError;
@@ -337,6 +338,9 @@ const REFUSED: &str = "check the access key, its secret and its rights on the bu
 fn of_kernel(text: &str) -> Option<(Kind, &'static str)> {
     if text.contains("File not found: ") {
         return Some((Kind::Unavailable, MISSING));
+    }
+    if text.contains("is older than the existing snapshot version") {
+        return Some((Kind::Conflict, TAKEN_BACK));
     }
     if gap(text).is_some() {
         return Some((Kind::Input, "bring the deleted files of `_delta_log` back, or move the table away"));
