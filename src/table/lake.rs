@@ -6,6 +6,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use deltalake::DeltaTableError;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::CommitProperties;
 use deltalake::kernel::{StructField, StructType};
@@ -94,6 +95,11 @@ impl Lake {
             Ok(_) => Table::load(name.clone(), log, None).await,
             Err(error) => match self.table(name).await? {
                 Some(table) => Ok(table),
+                // Its first version was said to exist, and does not.
+                None if matches!(error, DeltaTableError::InvalidVersion(_)) => {
+                    let message = format!("the store refused to create table `{name}` as if it existed");
+                    Err(Error::conflict(message).hint("run again").caused_by(error))
+                }
                 None => Err(failed(error, format!("create table `{name}`"))),
             },
         }
