@@ -61,6 +61,9 @@ impl Round<'_> {
         let struck = proxy.struck();
         let what = format!("{plan:?} on {}", struck.as_deref().unwrap_or("nothing"));
         explained(&broken, &what);
+        if broken.code == 0 {
+            assert_exactly_once(&self.expected, &self.table(&place), &format!("{what}, at once"));
+        }
         project.env("AWS_ENDPOINT_URL", &self.services.s3_endpoint);
         let again = project.lake(ONCE);
         assert_eq!(again.code, 0, "{what}, then again:\n{}", again.stderr);
