@@ -45,6 +45,7 @@ use deltalake::logstore::LogStoreRef;
 use deltalake::table::state::DeltaTableState;
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use store::failed;
 
@@ -197,8 +198,18 @@ impl Table {
 
     /// The last `limit` commits up to this version, newest first; ends where the log was cleaned.
     pub async fn history(&self, limit: usize) -> Result<Vec<CommitInfo>> {
-        let entries = self.entries((0..=self.state.version()).rev().take(limit));
-        entries.map_ok(|entry| entry.info).try_collect().await
+        self.commits_backwards().take(limit).try_collect().await
+    }
+
+    /// All commits up to this version, newest first; ends where the log was cleaned.
+    pub fn commits_backwards(&self) -> impl Stream<Item = Result<CommitInfo>> {
+        self.entries((0..=self.state.version()).rev()).map_ok(|entry| entry.info)
+    }
+
+    /// The commits of these versions, oldest first; ends at one the log does not hold.
+    pub fn commits(&self, versions: RangeInclusive<i64>) -> impl Stream<Item = Result<CommitInfo>> {
+        let versions = versions.filter_map(|version| u64::try_from(version).ok());
+        self.entries(versions).map_ok(|entry| entry.info)
     }
 
     /// Whether the rows have been the same ever since `version`: files may have been merged, no row changed and

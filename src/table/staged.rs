@@ -108,7 +108,8 @@ impl Staged {
     }
 }
 
-/// Files as DataFusion reads them: exactly these, in this order, with the partition values of their actions.
+/// Files as DataFusion reads them: exactly these, with the partition values of their actions; in this order when a
+/// session has one partition.
 pub(super) struct FileTable {
     schema: SchemaRef,
     /// Columns in the files, then partition columns.
@@ -192,7 +193,12 @@ impl TableProvider for FileTable {
         }
         session.runtime_env().register_object_store(self.url.as_ref(), self.store.clone());
         let positions = wanted.into_iter().map(|column| self.positions[column]).collect();
-        let groups = FileGroup::new(self.files.clone()).split_files(session.config().target_partitions());
+        let files = FileGroup::new(self.files.clone());
+        // Splitting sorts them by name.
+        let groups = match session.config().target_partitions() {
+            1 => vec![files],
+            partitions => files.split_files(partitions),
+        };
         let source = Arc::new(ParquetSource::new(self.layout.clone()));
         let scan = FileScanConfigBuilder::new(self.url.clone(), source)
             .with_file_groups(groups)

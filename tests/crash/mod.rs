@@ -13,6 +13,9 @@ const ABORTS: &[(&[&str], &str)] = &[
     (&["bronze", "--once"], "bronze.before_stage"),
     (&["bronze", "--once"], "bronze.before_commit"),
     (&["bronze", "--once"], "bronze.after_commit"),
+    (&["maintain"], "maintain.before_commit"),
+    (&["maintain"], "maintain.after_commit"),
+    (&["maintain"], "maintain.before_delete"),
     (&["promote", "all"], "promote.before_commit"),
     (&["promote", "all"], "promote.after_commit"),
     (&["promote", "all"], "promote.before_manifest"),
@@ -23,11 +26,12 @@ const ABORTS: &[(&[&str], &str)] = &[
 
 const LOST_REPLIES: &[(&[&str], &str)] = &[
     (&["bronze", "--once"], "bronze.commit"),
+    (&["maintain"], "maintain.commit"),
     (&["promote", "all"], "promote.commit"),
     (&["load-warehouse"], "load.commit"),
 ];
 
-const ROAD: &[&[&str]] = &[&["produce"], &["bronze", "--once"], &["promote", "all"], &["load-warehouse"]];
+const ROAD: &[&[&str]] = &[&["produce"], &["bronze", "--once"], &["maintain"], &["promote", "all"], &["load-warehouse"]];
 
 /// 2,500 orders with a bad row in each 100, so that `mid_send` is reached and quarantine takes part.
 fn shop() -> Project {

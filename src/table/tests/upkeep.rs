@@ -137,6 +137,7 @@ async fn of_two_that_merge_the_same_files_one_gives_up_and_leaves_none() {
     append(&mut table, &[5], vec![]).await.unwrap();
     let bins = table.bins(TARGET).unwrap();
     let late = table.rewrite(&bins[0], TARGET).await.unwrap();
+    other.refresh().await.unwrap();
     replace(&mut other, numbers(&[7]), vec![]).await.unwrap();
     let commit = Commit { mode: Mode::Rewrite, staged: late, txns: vec![], info: Map::new() };
     assert_eq!(table.commit(commit, "table.commit").await.unwrap_err().kind(), Kind::Conflict);
