@@ -33,7 +33,8 @@ const LOST_REPLIES: &[(&[&str], &str)] = &[
 
 const ROAD: &[&[&str]] = &[&["produce"], &["bronze", "--once"], &["maintain"], &["promote", "all"], &["load-warehouse"]];
 
-/// 2,500 orders with a bad row in each 100, so that `mid_send` is reached and quarantine takes part.
+/// 2,500 orders with a bad row in each 100, so that `mid_send` is reached and quarantine takes part; Bronze commits
+/// several times, so that there are files to merge.
 fn shop() -> Project {
     let project = Project::empty();
     let mut orders = String::from("order_id,amount\n");
@@ -46,7 +47,8 @@ fn shop() -> Project {
     project.write("data/orders.csv", orders);
     project.write(
         "lake.toml",
-        "[[produce]]\nname = \"orders\"\nfiles = [\"data/orders.csv\"]\nkey = [\"order_id\"]\npartitions = 3\n",
+        "[[produce]]\nname = \"orders\"\nfiles = [\"data/orders.csv\"]\nkey = [\"order_id\"]\npartitions = 3\n\
+         [bronze]\nmax_rows = 500\n",
     );
     project.write(
         "models/gold/fact_order.sql",

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Five commits of Bronze, good and bad rows in each, and an append model built from each of them.
 fn shop() -> Project {
     let project = Project::empty();
-    project.write("lake.toml", "[[produce]]\nname = \"any\"\nfiles = [\"data/any.csv\"]\n");
+    project.write("lake.toml", "[[produce]]\nname = \"any\"\nfiles = [\"data/any.csv\"]\n[maintain]\nkeep_runs = 1\n");
     project.write(
         "models/silver/seen.sql",
         "{{ config(materialized='append') }}\nselect id, count(*) as n from bronze.any group by id\n",
@@ -64,22 +64,23 @@ fn maintenance_changes_nothing_that_anybody_reads() {
     assert_eq!(promoted["models"][0]["status"], "skipped", "{promoted}");
     assert_eq!((promoted["run"].as_u64(), answers(&project)), (Some(5), before.clone()));
 
+    let rows = project.read("data/any.csv") + "90,1.50\n";
+    project.write("data/any.csv", rows);
+    for verb in [&["produce"][..], &["bronze", "--once"], &["promote", "all"]] {
+        project.lake(verb).ok();
+    }
+    let before = answers(&project);
+    assert_eq!(before[0], "n,s\n51,76.50\n");
     age(&project.path().join(".lake/tables"));
+    // Old files are pinned by old runs, of which the dry run would keep one.
     let dry = project.lake(&["maintain", "--dry-run"]).ok().stdout;
     assert_eq!(dry.matches("would delete bronze.any _quarantined=").count(), 10, "{dry}");
     let done = project.lake(&["maintain", "bronze.any", "--output", "json"]).ok().json();
-    assert_eq!(done["tables"][0]["deleted_files"], 10);
+    assert_eq!((done["tables"][0]["deleted_files"].as_u64(), done["runs"].as_u64()), (Some(10), Some(5)));
     assert_eq!(answers(&project), before);
     project.lake(&["verify"]).ok();
-
-    let rows = project.read("data/any.csv") + "90,1.50\n";
-    project.write("data/any.csv", rows);
-    project.lake(&["produce"]).ok();
-    project.lake(&["bronze", "--once"]).ok();
-    project.lake(&["promote", "all"]).ok();
-    assert_eq!(answers(&project)[0], "n,s\n51,76.50\n");
     project.lake(&["maintain"]).ok();
-    project.lake(&["verify"]).ok();
+    assert_eq!(answers(&project), before);
 }
 
 #[test]

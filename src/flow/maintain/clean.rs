@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_commit_may_take_as_long_as_the_retention_but_no_more_than_a_day() {
-        let hours = |hours| Duration::from_secs(hours * 3600);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
         assert_eq!((slack(hours(2)), slack(hours(24 * 7))), (hours(2), hours(24)));
     }
 }
