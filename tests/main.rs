@@ -5,6 +5,7 @@ mod architecture;
 mod cli;
 mod contract;
 mod crash;
+mod interop;
 mod listing;
 mod live;
 mod road;

@@ -70,7 +70,7 @@ impl Table {
 
     /// What is worth merging into files of about `target` bytes. Files whose rows are partly deleted are left alone.
     pub fn bins(&self, target: u64) -> Result<Vec<Bin>> {
-        let mut small: BTreeMap<Vec<(String, Option<String>)>, Vec<(Add, Option<u64>)>> = BTreeMap::new();
+        let mut small: BTreeMap<PartitionValue, Vec<Sized>> = BTreeMap::new();
         for file in self.standing()? {
             if file.size().unsigned_abs() < target && file.deletion_vector_descriptor().is_none() {
                 let mut value: Vec<_> = file.partition_values_map().into_iter().collect();
@@ -137,6 +137,9 @@ fn add(file: &LogicalFileView) -> Add {
     }
 }
 
+/// By column, sorted.
+type PartitionValue = Vec<(String, Option<String>)>;
+/// A file and its rows, if they are known.
 type Sized = (Add, Option<u64>);
 
 /// Groups of files of similar size.
