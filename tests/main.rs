@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod crash;
 mod faults;
+mod interop;
 mod listing;
 mod live;
 mod road;

@@ -1,6 +1,7 @@
 //! `lake bronze`
 
 use super::connections::Connections;
+use super::maintain;
 use super::output::Answer;
 use crate::config::duration;
 use crate::error::Result;
@@ -29,7 +30,16 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let mut options = connections.bronze_options(args.once);
     options.start = args.start;
     options.interval = args.interval.unwrap_or(options.interval);
-    let report = bronze(connections, &streams, &options).await?;
+    let report = match args.once {
+        true => bronze(connections, &streams, &options).await?,
+        false => {
+            let upkeep = maintain::Upkeep::new(connections, streams.iter().map(|stream| stream.table.clone())).await?;
+            tokio::select! {
+                report = bronze(connections, &streams, &options) => report?,
+                never = upkeep.go_on() => match never {},
+            }
+        }
+    };
     Answer::new("", &report)
 }
 

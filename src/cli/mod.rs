@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod init;
 mod load;
+mod maintain;
 mod output;
 mod produce;
 mod promote;
@@ -112,6 +113,7 @@ enum Verb {
     Verify(verify::Args),
     Query(query::Args),
     Status(status::Args),
+    Maintain(maintain::Args),
     Doctor(doctor::Args),
 }
 
@@ -129,6 +131,7 @@ impl Verb {
             Verb::Verify(args) => verify::run(args, connections).await,
             Verb::Query(args) => query::run(args, connections).await,
             Verb::Status(args) => status::run(args, connections).await,
+            Verb::Maintain(args) => maintain::run(args, connections).await,
             Verb::Doctor(args) => doctor::run(args, connections).await,
         }
     }

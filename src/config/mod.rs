@@ -41,6 +41,7 @@ pub struct Config {
     pub lake: LakeConfig,
     pub warehouse: Warehouse,
     pub bronze: Bronze,
+    pub maintain: Maintain,
     pub engine: EngineConfig,
     /// Visible to templates as `var('name')`.
     pub vars: BTreeMap<String, String>,
@@ -87,6 +88,18 @@ pub struct Bronze {
     pub max_bytes: usize,
 }
 
+/// `[maintain]`
+pub struct Maintain {
+    /// Bytes files are merged up to.
+    pub target_file_size: usize,
+    /// How long old versions stay readable.
+    pub retain: Duration,
+    /// Run manifests kept.
+    pub keep_runs: usize,
+    /// Time between two rounds of a daemon; `None`: it never tends to its tables.
+    pub interval: Option<Duration>,
+}
+
 impl Config {
     /// Reads the project's `lake.toml` (absent is fine), the `LAKE__` variables among `env`, and `flags`.
     /// Fails with [`crate::error::Kind::Config`] and every fault found.
@@ -99,6 +112,7 @@ impl Config {
             lake: lake(&mut settings),
             warehouse: warehouse(&mut settings),
             bronze: bronze(&mut settings),
+            maintain: maintain(&mut settings),
             engine: engine(&mut settings),
             vars: settings.map("vars"),
             sources,
@@ -221,6 +235,19 @@ fn bronze(settings: &mut Settings) -> Bronze {
         interval: settings.parsed("bronze.interval", units::duration).unwrap_or(Duration::from_secs(10)),
         max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(500_000),
         max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(128 << 20),
+    }
+}
+
+fn maintain(settings: &mut Settings) -> Maintain {
+    let interval = settings.parsed("maintain.interval", |text| match text {
+        "off" => Ok(None),
+        text => units::duration(text).map(Some).map_err(|_| "a duration such as 5m, or off"),
+    });
+    Maintain {
+        target_file_size: settings.parsed("maintain.target_file_size", units::bytes).unwrap_or(128 << 20),
+        retain: settings.parsed("maintain.retain", units::duration).unwrap_or(Duration::from_secs(7 * 24 * 3600)),
+        keep_runs: settings.parsed("maintain.keep_runs", units::count).unwrap_or(20),
+        interval: interval.unwrap_or(Some(Duration::from_secs(60))),
     }
 }
 

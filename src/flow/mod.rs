@@ -3,15 +3,17 @@
 //! A flow joins adapters that do not know each other: it reads a position out of its destination, works, and commits
 //! the work together with the next position. It gets built parts and its own `Options`; it never reads configuration,
 //! never prints, and never keeps state of its own. What it has to tell goes through [`Progress`]; that it should end
-//! comes through [`Stop`]. `catalog`, `checks`, `select` and `streams` are what several flows share.
+//! comes through [`Stop`]. `account`, `catalog`, `checks`, `select` and `streams` are what several flows share.
 //!
 //! A new verb is a file here with `Options`, `Report` and one async function, and a file in `cli`.
 
+pub mod account;
 pub mod bronze;
 pub mod catalog;
 pub mod checks;
 pub mod doctor;
 pub mod load;
+pub mod maintain;
 pub mod produce;
 pub mod promote;
 pub mod query;

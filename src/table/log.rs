@@ -22,6 +22,7 @@ pub(super) struct Entry {
     pub txns: Vec<(String, i64)>,
     /// Rows were added or removed (rewriting files without changing rows does not count).
     pub changes_rows: bool,
+    pub changes_columns: bool,
 }
 
 impl Entry {
@@ -42,7 +43,7 @@ struct Line {
     add: Option<FileLine>,
     remove: Option<FileLine>,
     #[serde(rename = "metaData")]
-    _metadata: Option<IgnoredAny>,
+    metadata: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +79,7 @@ fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {
             describe(&mut entry.info, commit_info);
         }
         entry.txns.extend(line.txn.map(|txn| (txn.app_id, txn.version)));
+        entry.changes_columns |= line.metadata.is_some();
         entry.changes_rows |= line.add.or(line.remove).is_some_and(|file| file.data_change);
     }
     Ok(entry)

@@ -1,6 +1,7 @@
-//! Tables on a temporary directory; on a store that loses replies in `lossy`.
+//! Tables on a temporary directory; on a store that loses replies in `lossy`, their maintenance in `upkeep`.
 
 mod lossy;
+mod upkeep;
 
 use super::manifest::{self, Manifest, ManifestTable};
 use super::*;

@@ -25,6 +25,11 @@ impl Table {
     /// Starts writing files that nobody sees until [`Table::commit`]. A [`super::Mode::Replace`] may bring any
     /// schema that keeps the partition columns, an append one with further columns.
     pub async fn stage(&self, schema: SchemaRef) -> Result<Stage> {
+        self.stage_files_of(FILE_BYTES, schema)
+    }
+
+    /// [`Table::stage`] with files of another size.
+    pub(super) fn stage_files_of(&self, file_bytes: NonZeroU64, schema: SchemaRef) -> Result<Stage> {
         delta_schema(&schema, &self.name)?;
         let schema = schema::storable(&schema);
         let partition_by = self.partition_by().to_vec();
@@ -36,7 +41,7 @@ impl Table {
             schema.clone(),
             partition_by.clone(),
             Some(writer_properties()),
-            Some(FILE_BYTES),
+            Some(file_bytes),
             None,
             indexed,
             columns,
