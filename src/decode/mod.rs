@@ -9,7 +9,9 @@
 mod column;
 pub mod infer;
 mod json;
+mod names;
 mod object;
+mod scan;
 mod value;
 
 pub use json::JsonDecoder;

@@ -45,7 +45,8 @@ impl Bench {
         connect: impl Fn() -> Result<Option<(Replay, Survey)>> + Clone + Send + 'static,
     ) -> Result<TableReport> {
         let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
-        Worker::new(&self.lake, &self.engine, &self.stream, options, &self.progress, &halt).run(connect).await
+        let shares = Shares::of(options.memory, 1);
+        Worker::new(&self.lake, &self.engine, &self.stream, options, shares, &self.progress, &halt).run(connect).await
     }
 
     /// Notes of all runs from now on.
@@ -84,6 +85,7 @@ pub(super) fn once() -> Options {
         interval: Duration::from_secs(60),
         max_rows: 100,
         max_bytes: usize::MAX,
+        memory: 64 << 20,
         start: Start::Earliest,
     }
 }
