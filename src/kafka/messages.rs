@@ -40,11 +40,6 @@ pub struct Message<'m> {
 pub struct Headers<'m>(&'m [u8]);
 
 impl Messages {
-    /// Room for about this many bytes of memory, so that filling it does not move what is there.
-    pub fn with_capacity(bytes: usize) -> Messages {
-        Messages { entries: Vec::new(), bytes: Vec::with_capacity(bytes) }
-    }
-
     pub fn push<'h>(
         &mut self,
         partition: i32,
