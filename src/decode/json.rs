@@ -6,7 +6,7 @@
 //! is rescued; two inexact ones are a reject. Fields without a column go, as they are written, into one JSON
 //! object in `_rescued`. A declared column without a field is null.
 //!
-//! Each payload is first read straight into the columns (`Rows::read`): the field expected next is compared
+//! Each payload is first read straight into the columns (`rows`): the field expected next is compared
 //! byte by byte, its value parsed where it stands. That path knows good records and gives up at anything
 //! unusual: a bad value, an escape in a name, two claims on a column. Then the row is taken back and the record
 //! is read again by the rules above, field by field, on serde_json's raw values; this path also says why. Both
@@ -19,17 +19,15 @@
 use super::column::Column;
 use super::names::{Binding, Names};
 use super::object::{self, Field, shortened};
+use super::rows::Rows;
 use super::value::{self, Value};
-use super::{Decoded, Decoder, RESCUED, Reject, scan};
+use super::{Decoded, Decoder, RESCUED, Reject};
 use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Fields without a column that the straight path compares with each other.
-const MANY_RESCUED: usize = 64;
 
 /// Decodes payloads that are one JSON object each.
 pub struct JsonDecoder {
@@ -51,15 +49,15 @@ impl JsonDecoder {
     /// For the declared columns; fails when one has a type JSON cannot fill or the reserved name.
     pub fn new(columns: &Fields) -> Result<JsonDecoder> {
         let mut type_names = Vec::with_capacity(columns.len());
-        let mut rows = Rows::default();
+        let mut cells = Vec::with_capacity(columns.len() + 1);
         for column in columns {
             let (name, data_type) = (column.name(), column.data_type());
             let type_name = type_name(data_type);
-            let Some(cells) = Column::new(data_type) else {
+            let Some(column) = Column::new(data_type) else {
                 let message = format!("column `{name}` has type {type_name}, which cannot be read from JSON");
                 return Err(Error::config(message).hint("declare it as text and convert it in a Silver model"));
             };
-            rows.columns.push(cells);
+            cells.push(column);
             type_names.push(type_name);
         }
         let names = Names::new(columns.iter().map(|column| column.name().as_str()));
@@ -71,9 +69,9 @@ impl JsonDecoder {
                 .hint("give every column a name of its own; names of Bronze's own columns begin with `_`"));
         }
         let rescued = Arc::new(ArrowField::new(RESCUED, DataType::Utf8, true));
-        rows.columns.extend(Column::new(rescued.data_type()));
+        cells.extend(Column::new(rescued.data_type()));
         let fields: Fields = columns.iter().cloned().chain([rescued]).collect();
-        Ok(JsonDecoder { schema: Arc::new(Schema::new(fields)), type_names, names, rows })
+        Ok(JsonDecoder { schema: Arc::new(Schema::new(fields)), type_names, names, rows: Rows::new(cells) })
     }
 
     /// Reads a record by the rules, or says why it is none.
@@ -145,101 +143,6 @@ fn rescued_text(fields: &[Field<'_>]) -> Option<String> {
     Some(format!("{{{}}}", members.join(",")))
 }
 
-/// The rows collected so far; the last column is [`RESCUED`].
-#[derive(Default)]
-struct Rows {
-    columns: Vec<Column>,
-    count: usize,
-    /// Of the row at hand: names of the fields without a column, and their text but for the last bracket.
-    rescued: Vec<usize>,
-    rescued_text: Vec<u8>,
-}
-
-impl Rows {
-    /// Appends the record as a row. `None`: it takes a closer look; the columns may hold parts of it, which
-    /// [`Rows::take_back`] removes.
-    fn read(&mut self, payload: &[u8], names: &mut Names) -> Option<()> {
-        let text = std::str::from_utf8(payload).ok()?;
-        self.rescued.clear();
-        let mut at = scan::space(payload, 0);
-        (payload.get(at)? == &b'{').then_some(())?;
-        at = scan::space(payload, at + 1);
-        if payload.get(at)? != &b'}' {
-            at = self.read_fields(text, at, names)?;
-        }
-        (scan::space(payload, at + 1) == payload.len()).then_some(())?;
-        self.close();
-        Some(())
-    }
-
-    /// Comes back with the place of the closing bracket.
-    fn read_fields(&mut self, text: &str, mut at: usize, names: &mut Names) -> Option<usize> {
-        let bytes = text.as_bytes();
-        let mut name = Names::START;
-        loop {
-            (name, at) = names.next(name, text, at)?;
-            at = scan::space(bytes, at);
-            (bytes.get(at)? == &b':').then_some(())?;
-            let start = scan::space(bytes, at + 1);
-            let end = scan::value(bytes, start)?;
-            self.keep(name, names, &text[start..end])?;
-            at = scan::space(bytes, end);
-            match bytes.get(at)? {
-                b',' => at = scan::space(bytes, at + 1),
-                b'}' => return Some(at),
-                _ => return None,
-            }
-        }
-    }
-
-    fn keep(&mut self, name: usize, names: &Names, raw: &str) -> Option<()> {
-        let Some(binding) = names.binding(name) else { return self.rescue(name, names, raw) };
-        let column = &mut self.columns[binding.column];
-        if column.len() > self.count {
-            return None;
-        }
-        column.append(value::parse(raw, column.data_type()).ok()?);
-        Some(())
-    }
-
-    fn rescue(&mut self, name: usize, names: &Names, raw: &str) -> Option<()> {
-        if self.rescued.len() >= MANY_RESCUED || self.rescued.contains(&name) {
-            return None;
-        }
-        if self.rescued.is_empty() {
-            self.rescued_text.clear();
-        }
-        self.rescued_text.push(if self.rescued.is_empty() { b'{' } else { b',' });
-        for piece in [names.quoted(name), ":", raw] {
-            self.rescued_text.extend_from_slice(piece.as_bytes());
-        }
-        self.rescued.push(name);
-        Some(())
-    }
-
-    /// Ends the row: columns without a field are null.
-    fn close(&mut self) {
-        if let (false, Some(column)) = (self.rescued.is_empty(), self.columns.last_mut()) {
-            column.append_text(&[&self.rescued_text, b"}"]);
-        }
-        for column in &mut self.columns {
-            if column.len() == self.count {
-                column.append_null();
-            }
-        }
-        self.count += 1;
-    }
-
-    fn take_back(&mut self) {
-        self.columns.iter_mut().for_each(|column| column.truncate(self.count));
-    }
-
-    fn append<'p>(&mut self, values: impl Iterator<Item = Value<'p>>) {
-        self.columns.iter_mut().zip(values).for_each(|(column, value)| column.append(value));
-        self.count += 1;
-    }
-}
-
 impl Decoder for JsonDecoder {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
@@ -260,218 +163,10 @@ impl Decoder for JsonDecoder {
                 rejects.push(Reject { index, reason });
             }
         }
-        self.rows.count = 0;
-        let arrays = self.rows.columns.iter_mut().map(Column::finish).collect::<Result<_, _>>();
-        let batch = arrays.and_then(|arrays| RecordBatch::try_new(self.schema.clone(), arrays));
+        let batch = self.rows.finish().and_then(|arrays| RecordBatch::try_new(self.schema.clone(), arrays));
         Ok(Decoded { batch: batch.context(Kind::Internal, || "assemble the decoded columns")?, rejects })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::AsArray;
-    use arrow::datatypes::{Decimal128Type, Int32Type};
-    use proptest::prelude::*;
-
-    fn decoder(columns: &[(&str, DataType)]) -> JsonDecoder {
-        let fields: Fields =
-            columns.iter().map(|(name, data_type)| ArrowField::new(*name, data_type.clone(), true)).collect();
-        JsonDecoder::new(&fields).unwrap()
-    }
-
-    fn texts(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
-        let array = batch.column_by_name(column).unwrap().as_string::<i32>();
-        array.iter().map(|text| text.map(str::to_string)).collect()
-    }
-
-    #[test]
-    fn good_rows_stand_in_order_around_the_bad_ones() {
-        let mut decoder = decoder(&[("qty", DataType::Int32), ("price", DataType::Decimal128(10, 2))]);
-        let payloads: Vec<&[u8]> = vec![
-            br#"{"qty":1,"price":"1.10"}"#,
-            b"{\"qty\":2",
-            br#"{"qty":"x"}"#,
-            br#"{"price":2.5,"qty":"3"}"#,
-            b"{}{}",
-            br#"{"qty":99999999999}"#,
-            br#"{"qty":null}"#,
-        ];
-        let decoded = decoder.decode(&payloads).unwrap();
-        let quantities: Vec<_> = decoded.batch.column(0).as_primitive::<Int32Type>().iter().collect();
-        let prices: Vec<_> = decoded.batch.column(1).as_primitive::<Decimal128Type>().iter().collect();
-        assert_eq!(quantities, [Some(1), Some(3), None]);
-        assert_eq!(prices, [Some(110), Some(250), None]);
-        let rejects: Vec<_> = decoded.rejects.iter().map(|reject| (reject.index, reject.reason.as_str())).collect();
-        assert_eq!(
-            rejects,
-            [
-                (1, "the JSON object ends too early, at byte 8"),
-                (2, "column `qty`: expected integer, found \"x\""),
-                (4, "text after the JSON object at byte 2"),
-                (5, "column `qty`: 99999999999 is out of range for integer"),
-            ]
-        );
-    }
-
-    #[test]
-    fn undeclared_fields_are_kept_as_written() {
-        let mut decoder = decoder(&[("post_code", DataType::Utf8)]);
-        let payloads: Vec<&[u8]> = vec![
-            br#"{"post_code":2600,"rate": 1.10,"more":{"a": [1]}}"#,
-            br#"{"post_code":"02600"}"#,
-            "{\"ключ \\\"\":null}".as_bytes(),
-        ];
-        let decoded = decoder.decode(&payloads).unwrap();
-        assert_eq!(texts(&decoded.batch, "post_code"), [Some("2600".into()), Some("02600".into()), None]);
-        let rescued = [Some(r#"{"rate":1.10,"more":{"a": [1]}}"#.into()), None, Some(r#"{"ключ \"":null}"#.into())];
-        assert_eq!(texts(&decoded.batch, RESCUED), rescued);
-    }
-
-    #[test]
-    fn fields_find_their_columns() {
-        let mut decoder = decoder(&[("author_s", DataType::Utf8), ("id", DataType::Utf8)]);
-        let good = [
-            (r#"{"Author(s)":"a"}"#, [Some("a"), None, None]),
-            (r#"{"ID":1,"id":2}"#, [None, Some("2"), Some(r#"{"ID":1}"#)]),
-            (r#"{"id":2,"ID":1}"#, [None, Some("2"), Some(r#"{"ID":1}"#)]),
-        ];
-        for (payload, expected) in good {
-            let decoded = decoder.decode(&[payload.as_bytes()]).unwrap();
-            let read = ["author_s", "id", RESCUED].map(|name| texts(&decoded.batch, name)[0].clone());
-            assert_eq!(read, expected.map(|text| text.map(str::to_string)), "{payload}");
-        }
-        let bad = [
-            (r#"{"ID":2,"Id":1}"#, "fields `ID` and `Id` both belong to column `id`"),
-            (r#"{"id":2,"id":2}"#, "field `id` occurs twice"),
-            (r#"{"x":2,"y":1,"x":2}"#, "field `x` occurs twice"),
-        ];
-        for (payload, reason) in bad {
-            let decoded = decoder.decode(&[payload.as_bytes()]).unwrap();
-            assert_eq!(decoded.rejects[0].reason, reason, "{payload}");
-        }
-    }
-
-    #[test]
-    fn columns_json_cannot_fill_are_refused() {
-        let refuse = |name: &str, data_type| {
-            let fields: Fields = vec![ArrowField::new(name, data_type, true)].into();
-            JsonDecoder::new(&fields).err().unwrap()
-        };
-        assert_eq!(refuse("a", DataType::Binary).kind(), Kind::Config);
-        assert_eq!(refuse(RESCUED, DataType::Utf8).kind(), Kind::Config);
-    }
-
-    /// Columns of every type, so that each kind of value meets each.
-    fn every_type() -> JsonDecoder {
-        use arrow::datatypes::TimeUnit::Microsecond;
-        decoder(&[
-            ("a", DataType::Utf8),
-            ("b", DataType::Boolean),
-            ("c", DataType::Int8),
-            ("d", DataType::Int64),
-            ("e", DataType::Float64),
-            ("f", DataType::Decimal128(12, 2)),
-            ("g", DataType::Date32),
-            ("h", DataType::Timestamp(Microsecond, None)),
-            ("i_j", DataType::Float32),
-        ])
-    }
-
-    /// What the explaining path alone makes of the payloads.
-    fn explained(decoder: &mut JsonDecoder, payloads: &[&[u8]]) -> Decoded {
-        let explain =
-            |(index, payload): (usize, &&[u8])| decoder.explain(payload).err().map(|reason| Reject { index, reason });
-        let rejects = payloads.iter().enumerate().filter_map(explain).collect();
-        let arrays = decoder.rows.columns.iter_mut().map(|column| column.finish().unwrap()).collect();
-        Decoded { batch: RecordBatch::try_new(decoder.schema.clone(), arrays).unwrap(), rejects }
-    }
-
-    fn value() -> impl Strategy<Value = String> {
-        let number = "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,8})?([eE][-+]?[0-9]{1,3})?";
-        let moment = "\"[0-9]{4}-[01][0-9]-[0-3][0-9]([T ][0-2][0-9]:[0-5][0-9](:[0-6][0-9](\\.[0-9]{1,7})?)?(Z| UTC|[-+][0-9]{2}(:?[0-9]{2})?)?)?\"";
-        let text = "\"([ a-zé,:{}\\[\\]]|\\\\[\"\\\\/bfnrtu]|\\\\u[0-9a-f]{4}){0,12}\"";
-        let word = prop::sample::select(vec!["null", "true", "false", "\"yes\"", "{}", "[]", "", "NaN", "\"\""]);
-        prop_oneof![number, moment, text, number.prop_map(|n| format!("\"{n}\"")), word.prop_map(String::from)]
-    }
-
-    fn nested() -> impl Strategy<Value = String> {
-        value().prop_recursive(3, 12, 4, |inner| {
-            let list = prop::collection::vec(inner.clone(), 0..4).prop_map(|all| format!("[{}]", all.join(" , ")));
-            let object = prop::collection::vec(("\"[a-c]\"", inner), 0..4)
-                .prop_map(|all| all.into_iter().map(|(k, v)| format!("{k}:{v}")).collect::<Vec<_>>().join(","));
-            prop_oneof![list, object.prop_map(|members| format!("{{{members}}}"))]
-        })
-    }
-
-    fn payload() -> impl Strategy<Value = Vec<u8>> {
-        let name = prop_oneof![8 => "[a-h]", 1 => "[a-hA-H]", 1 => "(i_j|I j|x|y|z)", 1 => "\\\\u006[1-9]"];
-        let members = prop::collection::vec((name, nested()), 0..8);
-        let object = (members, "[ \n]{0,1}").prop_map(|(members, space)| {
-            let members: Vec<String> = members.into_iter().map(|(k, v)| format!("\"{k}\"{space}:{space}{v}")).collect();
-            format!("{space}{{{space}{}{space}}}{space}", members.join(",")).into_bytes()
-        });
-        (object, prop::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>(), 0..3u8))).prop_map(
-            |(mut bytes, change)| {
-                if let Some((at, byte, kind)) = change {
-                    let at = at.index(bytes.len());
-                    match kind {
-                        0 => bytes[at] = byte,
-                        1 => bytes.insert(at, byte),
-                        _ => bytes.truncate(at),
-                    }
-                }
-                bytes
-            },
-        )
-    }
-
-    #[test]
-    fn bad_records_leave_no_trace_in_the_columns() {
-        let good =
-            br#"{"a":"x","b":true,"c":1,"d":2,"e":1.5,"f":"1.10","g":"2020-02-29","h":"2020-02-29T01:02:03.5Z","u":1}"#;
-        let mut decoder = every_type();
-        let mut payloads: Vec<&[u8]> = vec![good];
-        payloads.extend((0..good.len()).map(|end| &good[..end]));
-        payloads.push(good);
-        let decoded = decoder.decode(&payloads).unwrap();
-        assert_eq!((decoded.batch.num_rows(), decoded.rejects.len()), (2, good.len()));
-        assert_eq!(decoded.batch.slice(0, 1), decoded.batch.slice(1, 1));
-        assert_eq!(decoded.batch, decoder.decode(&[good, good]).unwrap().batch);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
-
-        #[test]
-        fn both_paths_agree(payloads in prop::collection::vec(payload(), 1..8)) {
-            let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-            let (mut straight, mut slow) = (every_type(), every_type());
-            for _ in 0..2 {
-                let (one, other) = (straight.decode(&slices).unwrap(), explained(&mut slow, &slices));
-                prop_assert_eq!(&one.rejects, &other.rejects);
-                prop_assert_eq!(one.batch, other.batch);
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_a_row_or_a_reject(payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..8)) {
-            let mut decoder = decoder(&[("a", DataType::Int32), ("b", DataType::Utf8)]);
-            let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-            let decoded = decoder.decode(&slices).unwrap();
-            prop_assert_eq!(decoded.batch.num_rows() + decoded.rejects.len(), payloads.len());
-        }
-
-        #[test]
-        fn any_text_survives(text in any::<String>(), other in any::<String>()) {
-            let mut decoder = decoder(&[("a", DataType::Utf8)]);
-            let payload = serde_json::json!({"a": text, "other name": other}).to_string();
-            let decoded = decoder.decode(&[payload.as_bytes()]).unwrap();
-            prop_assert_eq!(texts(&decoded.batch, "a"), vec![Some(text)]);
-            let rescued: serde_json::Value = serde_json::from_str(texts(&decoded.batch, RESCUED)[0].as_deref().unwrap()).unwrap();
-            prop_assert_eq!(rescued, serde_json::json!({"other name": other}));
-        }
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ pub mod infer;
 mod json;
 mod names;
 mod object;
+mod rows;
 mod scan;
 mod value;
 
