@@ -156,7 +156,7 @@ fn nested() -> impl Strategy<Value = String> {
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let name = prop_oneof![8 => "[a-h]", 1 => "[a-hA-H]", 1 => "(i_j|I j|x|y|z)", 1 => "\\\\u006[1-9]"];
+    let name = prop_oneof![6 => "[a-h]", 2 => "[a-hA-H]", 3 => "(i_j|I j|x|y)", 1 => "\\\\u006[1-9]"];
     let members = prop::collection::vec((name, nested()), 0..8);
     let object = (members, "[ \n]{0,1}").prop_map(|(members, space)| {
         let members: Vec<String> = members.into_iter().map(|(k, v)| format!("\"{k}\"{space}:{space}{v}")).collect();
