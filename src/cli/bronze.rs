@@ -3,7 +3,7 @@
 use super::connections::Connections;
 use super::maintain;
 use super::output::Answer;
-use crate::config::duration;
+use crate::config::{Flag, duration};
 use crate::error::Result;
 use crate::flow::bronze::{Options, Report, Start, Stream};
 use std::time::Duration;
@@ -23,6 +23,16 @@ pub struct Args {
     /// Time between two commits, for example 10s
     #[arg(long, value_name = "TIME", value_parser = parse_interval)]
     interval: Option<Duration>,
+    /// Memory for what was read and is not committed yet [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+}
+
+impl Args {
+    pub fn flags(&self) -> Vec<Flag> {
+        let memory = self.memory.clone().map(|value| Flag { key: "bronze.memory", value, name: "--memory" });
+        memory.into_iter().collect()
+    }
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {

@@ -33,6 +33,8 @@ use std::time::Duration;
 /// The file a project's settings stand in.
 pub const FILE: &str = "lake.toml";
 
+const LEAST_BRONZE_MEMORY: usize = 64_000_000;
+
 /// Everything the commands need to know, checked. Holds secrets, therefore not `Debug`.
 pub struct Config {
     /// The project's root folder, absolute.
@@ -82,10 +84,12 @@ pub struct Programs {
 pub struct Bronze {
     /// Time between two commits of a continuous run.
     pub interval: Duration,
-    /// Rows after which a batch is committed early.
+    /// Messages after which a batch is committed early.
     pub max_rows: usize,
-    /// Payload bytes after which a batch is committed early.
+    /// Payload, key and header bytes after which a batch is committed early; by default half of `memory`.
     pub max_bytes: usize,
+    /// Bytes all streams together may hold in memory.
+    pub memory: usize,
 }
 
 /// `[maintain]`
@@ -231,10 +235,16 @@ fn check_password(settings: &mut Settings, has_url: bool, has_password: bool) {
 }
 
 fn bronze(settings: &mut Settings) -> Bronze {
+    let memory = settings.parsed("bronze.memory", units::bytes).unwrap_or(256_000_000);
+    if memory < LEAST_BRONZE_MEMORY {
+        let message = format!("`bronze.memory` is {memory} bytes, too little to read, decode and encode at once");
+        settings.fault("bronze.memory", message, Some("give it 64MB or more".into()));
+    }
     Bronze {
         interval: settings.parsed("bronze.interval", units::duration).unwrap_or(Duration::from_secs(10)),
-        max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(500_000),
-        max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(128 << 20),
+        max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(1_000_000),
+        max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(memory / 2),
+        memory,
     }
 }
 

@@ -85,8 +85,12 @@ impl Table {
     /// succeeded. `table.commit` works as well.
     pub async fn commit(&mut self, commit: Commit, failpoint: &str) -> Result<Committed> {
         let id = Uuid::new_v4().to_string();
-        // Every commit after `seen` is read once: is it ours, does it change rows?
-        let mut seen = commit.staged.files().base;
+        // Every commit after `seen` is read once: is it ours, does it change rows? What is only added to may
+        // have changed since its files were begun.
+        let mut seen = match commit.mode {
+            Mode::Replace | Mode::Rewrite => commit.staged.files().base,
+            Mode::Append => self.state.version(),
+        };
         let (mut races, mut unknown) = (0, 0);
         loop {
             self.refresh().await.map_err(|error| in_doubt(error, unknown > 0))?;

@@ -188,16 +188,6 @@ impl Table {
             .map_err(|error| failed(error, format!("read position `{app}` of `{}`", self.name)))
     }
 
-    /// Fails when the table's properties let positions expire.
-    pub fn keeps_positions(&self) -> Result<()> {
-        let Some(after) = self.state.table_config().set_transaction_retention_duration else { return Ok(()) };
-        let (name, seconds) = (&self.name, after.as_secs());
-        Err(Error::config(format!("`{name}` forgets positions {seconds} s after they were last moved")).hint(
-            "somebody set its property delta.setTransactionRetentionDuration; unset it \
-             (in Spark: ALTER TABLE .. UNSET TBLPROPERTIES)",
-        ))
-    }
-
     /// The last `limit` commits up to this version, newest first; ends where the log was cleaned.
     pub async fn history(&self, limit: usize) -> Result<Vec<CommitInfo>> {
         self.commits_backwards().take(limit).try_collect().await

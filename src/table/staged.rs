@@ -7,6 +7,7 @@ use arrow::array::StringArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use async_trait::async_trait;
+use chrono::DateTime;
 use deltalake::datafusion::catalog::Session;
 use deltalake::datafusion::common::ScalarValue;
 use deltalake::datafusion::datasource::listing::PartitionedFile;
@@ -22,7 +23,7 @@ use deltalake::datafusion::physical_plan::empty::EmptyExec;
 use deltalake::kernel::Add;
 use deltalake::logstore::LogStoreRef;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -97,7 +98,7 @@ impl Staged {
     pub async fn discard(self) -> Result<()> {
         let store = self.files.log.object_store(None);
         for add in &self.files.adds {
-            match store.delete(&Path::from(add.path.as_str())).await {
+            match store.delete(&location(add)?).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
                     return Err(failed(error, format!("delete staged file `{}` of `{}`", add.path, self.files.table)));
@@ -156,8 +157,15 @@ fn partitioned_file(add: &Add, partition: &[FieldRef]) -> Result<PartitionedFile
         let text = add.partition_values.get(field.name()).cloned().flatten();
         partition_value(text.as_deref(), field.data_type())
     });
-    let file = PartitionedFile::new(Path::from(add.path.as_str()).to_string(), add.size.max(0) as u64);
-    Ok(file.with_partition_values(values.collect::<Result<_>>()?))
+    let size = add.size.max(0) as u64;
+    let meta =
+        ObjectMeta { location: location(add)?, last_modified: DateTime::default(), size, e_tag: None, version: None };
+    Ok(PartitionedFile::from(meta).with_partition_values(values.collect::<Result<_>>()?))
+}
+
+/// Where the file lies, its name as the writer encoded it: partition values may hold anything.
+fn location(add: &Add) -> Result<Path> {
+    Path::parse(&add.path).context(Kind::Internal, || format!("find staged file `{}`", add.path))
 }
 
 /// Delta keeps partition values as text.

@@ -31,9 +31,15 @@ pub(super) struct Survey {
     pub timed: BTreeMap<Partition, i64>,
 }
 
-/// Asks the broker. `None`: the topic does not exist. Blocking.
-pub(super) fn survey(kafka: &KafkaConfig, topic: &str, start: Start) -> Result<Option<(Consumer, Survey)>> {
-    let consumer = Consumer::new(kafka)?;
+/// Asks the broker. `None`: the topic does not exist. The consumer holds about `buffer` bytes of messages not yet
+/// polled. Blocking.
+pub(super) fn survey(
+    kafka: &KafkaConfig,
+    topic: &str,
+    start: Start,
+    buffer: usize,
+) -> Result<Option<(Consumer, Survey)>> {
+    let consumer = Consumer::buffering(kafka, buffer)?;
     let Some(partitions) = consumer.partitions(topic)? else { return Ok(None) };
     let mut survey = Survey::default();
     for partition in partitions {

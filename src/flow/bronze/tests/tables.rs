@@ -45,7 +45,8 @@ impl Bench {
         connect: impl Fn() -> Result<Option<(Replay, Survey)>> + Clone + Send + 'static,
     ) -> Result<TableReport> {
         let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
-        Worker::new(&self.lake, &self.engine, &self.stream, options, &self.progress, &halt).run(connect).await
+        let shares = Shares::of(options.memory, 1);
+        Worker::new(&self.lake, &self.engine, &self.stream, options, shares, &self.progress, &halt).run(connect).await
     }
 
     /// Notes of all runs from now on.
@@ -84,6 +85,7 @@ pub(super) fn once() -> Options {
         interval: Duration::from_secs(60),
         max_rows: 100,
         max_bytes: usize::MAX,
+        memory: 64 << 20,
         start: Start::Earliest,
     }
 }
@@ -174,6 +176,23 @@ async fn two_writers_at_once_do_the_work_once() {
     let rows = |report: Result<TableReport>| report.map(|report| report.rows + report.rejects).unwrap();
     assert_eq!(rows(one) + rows(other), topic.expected.len() as u64);
     assert_eq!(bench.places().await, topic.expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_keep_their_order_while_the_next_batch_is_collected() {
+    let bench = Bench::new().await;
+    let payloads: Vec<String> = (0..60).map(|n| format!("{{\"n\":{n}}}")).collect();
+    let topic = topic_of(&payloads.iter().map(String::as_str).collect::<Vec<_>>());
+    let report = bench.run(&topic, 1, usize::MAX, 7).await.unwrap();
+    assert_eq!((report.rows, report.commits > 5), (60, true), "{report:?}");
+    let table = bench.table().await;
+    let mut history = table.history(usize::MAX).await.unwrap();
+    history.retain(|commit| commit.info.contains_key("partitions"));
+    history.reverse();
+    let ranges: Vec<_> = history.iter().map(|commit| &commit.info["partitions"]["books/0"]).collect();
+    assert_eq!((ranges[0]["from"].as_i64(), ranges.last().unwrap()["to"].as_i64()), (Some(0), Some(60)));
+    assert!(ranges.windows(2).all(|pair| pair[0]["to"] == pair[1]["from"]), "{ranges:?}");
+    assert_eq!(ranges.len() as u64, report.commits);
 }
 
 #[tokio::test]
