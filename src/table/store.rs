@@ -216,10 +216,20 @@ fn root_url(root: &str) -> Result<Url> {
 fn local_root(directory: &std::path::Path) -> Result<Url> {
     let absolute = std::path::absolute(directory)
         .context(Kind::Config, || format!("`{}` is no directory for a lake", directory.display()))?;
+    if has_percent_escape(&absolute.to_string_lossy()) {
+        // The store writes to the folder of this name, the reader of the log to the one it stands for in a URL.
+        return Err(Error::config(format!("the lake's directory `{}` has an escape like %20", absolute.display()))
+            .hint("rename the folder, or set lake.root to another one"));
+    }
     std::fs::create_dir_all(&absolute)
         .context(Kind::Config, || format!("create the lake's directory `{}`", absolute.display()))?;
     Url::from_directory_path(&absolute)
         .map_err(|()| Error::config(format!("`{}` is no directory for a lake", absolute.display())))
+}
+
+/// A `%` and two hexadecimal digits.
+fn has_percent_escape(path: &str) -> bool {
+    path.as_bytes().windows(3).any(|part| part[0] == b'%' && part[1..].iter().all(u8::is_ascii_hexdigit))
 }
 
 fn without_credentials(root: &str) -> String {

@@ -491,8 +491,9 @@ async fn unusable_places_are_refused_with_a_remedy() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let below_a_file = format!("{}/lake", file.path().display());
     type Options<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Options, Kind); 7] = [
+    let cases: [(&str, Options, Kind); 8] = [
         ("", &[], Kind::Config),
+        ("/nowhere/a%20b/lake", &[], Kind::Config),
         ("ftp://host/x", &[], Kind::Config),
         ("s3://user:secret@bucket/x", &[], Kind::Config),
         ("s3://bucket/x", &[("aws_nonsense", "1")], Kind::Config),
