@@ -14,6 +14,7 @@ pub(super) struct Column {
     data_type: DataType,
     cells: Cells,
     valid: NullBufferBuilder,
+    rows: usize,
 }
 
 /// A cell for each row; what stands in the cell of a null does not count.
@@ -55,7 +56,7 @@ impl Column {
             DataType::Utf8 => Cells::Text(Texts { bytes: Vec::new(), ends: vec![0] }),
             _ => return None,
         };
-        Some(Column { data_type: data_type.clone(), cells, valid: NullBufferBuilder::new(0) })
+        Some(Column { data_type: data_type.clone(), cells, valid: NullBufferBuilder::new(0), rows: 0 })
     }
 
     pub fn data_type(&self) -> &DataType {
@@ -63,7 +64,7 @@ impl Column {
     }
 
     pub fn len(&self) -> usize {
-        self.valid.len()
+        self.rows
     }
 
     /// Appends a value parsed for this column's type.
@@ -83,6 +84,7 @@ impl Column {
             _ => return self.append_null(),
         }
         self.valid.append_non_null();
+        self.rows += 1;
     }
 
     /// Appends a text in pieces; null in a column of another type.
@@ -90,6 +92,7 @@ impl Column {
         let Cells::Text(texts) = &mut self.cells else { return self.append_null() };
         texts.push(pieces);
         self.valid.append_non_null();
+        self.rows += 1;
     }
 
     pub fn append_null(&mut self) {
@@ -105,11 +108,12 @@ impl Column {
             Cells::Text(texts) => texts.push(&[]),
         }
         self.valid.append_null();
+        self.rows += 1;
     }
 
     /// Takes back what was appended behind the first `rows` rows.
     pub fn truncate(&mut self, rows: usize) {
-        if rows >= self.len() {
+        if rows >= self.rows {
             return;
         }
         match &mut self.cells {
@@ -124,11 +128,12 @@ impl Column {
             Cells::Text(texts) => texts.truncate(rows),
         }
         self.valid.truncate(rows);
+        self.rows = rows;
     }
 
     /// The collected array; the column is empty afterwards, with room for as many rows again.
     pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        let (rows, valid, data_type) = (self.len(), self.valid.finish(), &self.data_type);
+        let (rows, valid, data_type) = (std::mem::take(&mut self.rows), self.valid.finish(), &self.data_type);
         Ok(match &mut self.cells {
             Cells::Boolean(cells) => Arc::new(BooleanArray::new(cells.finish(), valid)),
             Cells::Int8(cells) => array::<Int8Type>(cells, valid, data_type)?,

@@ -143,6 +143,9 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128, Fault> {
     if value.unsigned_abs() < limit { Ok(value) } else { Err(Fault::OutOfRange) }
 }
 
+/// Digits that any number of them fit an i128; no type holds more.
+const MOST_DIGITS: usize = 38;
+
 /// The number times 10^scale, when that is a whole one.
 fn scaled(text: &str, scale: i64) -> Result<i128, Fault> {
     let (negative, unsigned) = match text.as_bytes().first() {
@@ -159,29 +162,30 @@ fn scaled(text: &str, scale: i64) -> Result<i128, Fault> {
     if whole.is_empty() && fraction.is_empty() || !digits.clone().all(|byte| byte.is_ascii_digit()) {
         return Err(Fault::Unreadable);
     }
-    // The digits from the first to the last that is not zero, and the zeros behind them.
-    let (mut significant, mut zeros) = (Some(0i128), 0u32);
+    // The digits from the first to the last that is not zero, how many they are, and the zeros behind them.
+    let (mut significant, mut count, mut zeros) = (0i128, 0, 0);
     for digit in digits {
         match digit {
-            b'0' => zeros += 1,
-            _ if significant == Some(0) => (significant, zeros) = (Some((digit - b'0').into()), 0),
+            b'0' if count > 0 => zeros += 1,
+            b'0' => {}
             _ => {
-                let place = 10i128.checked_pow(zeros + 1);
-                let shifted = significant.zip(place).and_then(|(value, place)| value.checked_mul(place));
-                significant = shifted.and_then(|value| value.checked_add((digit - b'0').into()));
+                count += zeros + 1;
+                if count <= MOST_DIGITS {
+                    significant = significant * 10i128.pow(zeros as u32 + 1) + i128::from(digit - b'0');
+                }
                 zeros = 0;
             }
         }
     }
-    if significant == Some(0) {
+    if count == 0 {
         return Ok(0);
     }
-    let shift = scale + i64::from(exponent) - fraction.len() as i64 + i64::from(zeros);
+    let shift = scale + i64::from(exponent) - fraction.len() as i64 + zeros as i64;
     if shift < 0 {
         return Err(Fault::Inexact);
     }
     let factor = u32::try_from(shift).ok().and_then(|shift| 10i128.checked_pow(shift));
-    let value = significant.zip(factor).and_then(|(value, factor)| value.checked_mul(factor));
+    let value = factor.filter(|_| count <= MOST_DIGITS).and_then(|factor| significant.checked_mul(factor));
     value.map(|value| if negative { -value } else { value }).ok_or(Fault::OutOfRange)
 }
 
