@@ -14,6 +14,7 @@
 mod commit;
 mod compact;
 mod lake;
+mod local;
 mod log;
 pub mod manifest;
 mod retain;
