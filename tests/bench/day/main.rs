@@ -138,9 +138,9 @@ async fn append(table: &mut Table, number: i64) {
 async fn tend(lake: &Lake, name: &TableName) {
     let retain = Duration::from_secs(7 * 24 * 3600);
     let options = Options { target_file_size: 128 << 20, retain, keep_runs: 20, clean: false, dry_run: false };
-    let tables = [name.clone()];
-    let done = maintain::maintain(lake, &tables, &Ok(Vec::new()), &options, &Progress::silent(), &Stop::default());
-    let (_, failure) = done.await.unwrap();
+    let (tables, ledger) = ([name.clone()], Ok(Vec::new()));
+    let done = maintain::maintain(lake, &tables, &ledger, &options, &Progress::silent(), &Stop::default()).await;
+    let (_, failure) = done.unwrap();
     assert!(failure.is_none(), "{failure:?}");
 }
 
