@@ -43,10 +43,16 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let report = match args.once {
         true => bronze(connections, &streams, &options).await?,
         false => {
-            let upkeep = maintain::Upkeep::new(connections, streams.iter().map(|stream| stream.table.clone())).await?;
+            let tending = maintain::keep_tending(
+                connections.lake().await?,
+                streams.iter().map(|stream| stream.table.clone()).collect(),
+                maintain::Schedule::new(&connections.config.maintain),
+                connections.progress.clone(),
+                connections.stop.clone(),
+            );
             tokio::select! {
                 report = bronze(connections, &streams, &options) => report?,
-                never = upkeep.go_on() => match never {},
+                never = tending => match never {},
             }
         }
     };

@@ -4,7 +4,7 @@ use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::output::Answer;
 use crate::config::{Maintain, duration};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::flow::maintain::{self, Options, Report, TableReport};
 use crate::flow::{Progress, Stop, load};
 use crate::ident::{Layer, TableName};
@@ -13,6 +13,8 @@ use crate::warehouse::Entry;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+/// How often a daemon looks whether it is time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A daemon deletes what is old this often; it merges files far more often.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -90,56 +92,83 @@ fn text(report: &Report) -> String {
     text
 }
 
-/// Maintenance beside a daemon. Nothing that goes wrong with it ends the daemon.
-pub struct Upkeep {
-    lake: Lake,
-    tables: Vec<TableName>,
+/// When a daemon tends to its tables.
+pub struct Schedule {
     options: Options,
+    /// `None`: never.
     interval: Option<Duration>,
-    progress: Progress,
-    stop: Stop,
+    tended: Instant,
+    cleaned: Instant,
 }
 
-impl Upkeep {
-    pub async fn new(connections: &mut Connections, tables: impl Iterator<Item = TableName>) -> Result<Upkeep> {
-        let settings = &connections.config.maintain;
-        let (options, interval) = (options(settings), settings.interval);
-        let (progress, stop) = (connections.progress.clone(), connections.stop.clone());
-        let mut tables: Vec<TableName> = tables.collect();
-        tables.sort();
-        tables.dedup();
-        Ok(Upkeep { lake: connections.lake().await?, tables, options, interval, progress, stop })
+impl Schedule {
+    pub fn new(settings: &Maintain) -> Schedule {
+        let now = Instant::now();
+        Schedule { options: options(settings), interval: settings.interval, tended: now, cleaned: now }
     }
 
-    /// Rounds until it is dropped.
-    pub async fn go_on(mut self) -> Infallible {
-        let Some(interval) = self.interval else { return std::future::pending().await };
-        let mut cleaned = Instant::now();
-        loop {
-            tokio::time::sleep(interval).await;
-            self.options.clean = cleaned.elapsed() >= CLEAN_EVERY;
-            if self.options.clean {
-                cleaned = Instant::now();
-            }
-            self.round().await;
+    /// What to do when it is time; counts as done then.
+    pub fn due(&mut self) -> Option<Options> {
+        let interval = self.interval?;
+        if self.tended.elapsed() < interval {
+            return None;
         }
+        self.tended = Instant::now();
+        let clean = self.cleaned.elapsed() >= CLEAN_EVERY;
+        if clean {
+            self.cleaned = self.tended;
+        }
+        Some(Options { clean, ..self.options.clone() })
     }
+}
 
-    async fn round(&self) {
-        let mut standing = Vec::new();
-        for table in &self.tables {
-            // A table that nobody has made yet is nothing to speak of.
-            if let Ok(Some(_)) = self.lake.table(table).await {
-                standing.push(table.clone());
-            }
+/// One round over all tables between two rounds of `lake run`.
+pub async fn tend_all(connections: &mut Connections, options: &Options) {
+    let outcome = match connections.lake().await {
+        Ok(lake) => {
+            let ledger = if options.clean { ledger(connections, &lake).await } else { Ok(Vec::new()) };
+            tend(&lake, |_| true, &ledger, options, &connections.stop).await
         }
-        let quiet = Progress::silent();
-        let outcome =
-            maintain::maintain(&self.lake, &standing, &Ok(Vec::new()), &self.options, &quiet, &self.stop).await;
-        match outcome.map(|(_, failure)| failure) {
-            Ok(None) => {}
-            Err(error) | Ok(Some(error)) if matches!(error.kind(), Kind::Interrupted(_)) => {}
-            Err(error) | Ok(Some(error)) => self.progress.note(format!("maintenance: {error}")),
-        }
+        Err(error) => Err(error),
+    };
+    note(outcome, &connections.progress);
+}
+
+/// Rounds over these tables beside `lake bronze`, until it is dropped.
+pub async fn keep_tending(
+    lake: Lake,
+    tables: Vec<TableName>,
+    mut schedule: Schedule,
+    progress: Progress,
+    stop: Stop,
+) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(options) = schedule.due() else { continue };
+        let outcome = tend(&lake, |table| tables.contains(table), &Ok(Vec::new()), &options, &stop).await;
+        note(outcome, &progress);
+    }
+}
+
+/// A round over those of these tables that exist by now.
+async fn tend(
+    lake: &Lake,
+    wanted: impl Fn(&TableName) -> bool,
+    ledger: &Result<Vec<Entry>>,
+    options: &Options,
+    stop: &Stop,
+) -> Result<Option<Error>> {
+    let mut tables = maintain::select(lake, &[]).await?;
+    tables.retain(wanted);
+    let (_, failure) = maintain::maintain(lake, &tables, ledger, options, &Progress::silent(), stop).await?;
+    Ok(failure)
+}
+
+/// Nothing that goes wrong with maintenance ends a daemon.
+fn note(outcome: Result<Option<Error>>, progress: &Progress) {
+    match outcome {
+        Ok(None) => {}
+        Err(error) | Ok(Some(error)) if matches!(error.kind(), Kind::Interrupted(_)) => {}
+        Err(error) | Ok(Some(error)) => progress.note(format!("maintenance: {error}")),
     }
 }

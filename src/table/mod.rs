@@ -16,6 +16,7 @@ mod compact;
 mod crash;
 mod foreign;
 mod lake;
+mod local;
 mod log;
 pub mod manifest;
 mod retain;

@@ -97,7 +97,7 @@ impl Table {
     pub async fn checkpoint(&self) -> Result<()> {
         let attempt = || format!("write a checkpoint of `{}`", self.name());
         let mut table = DeltaTable::new(self.log.clone());
-        table.load_version(self.state.version()).await.map_err(|error| failed(error, attempt()))?;
+        table.state = Some(self.state.clone());
         deltalake::checkpoints::create_checkpoint(&table, None).await.map_err(|error| failed(error, attempt()))
     }
 

@@ -2,6 +2,7 @@
 
 use super::crash;
 use super::foreign::TAKEN_BACK;
+use super::local::LocalStore;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use bytes::Bytes;
 use deltalake::DeltaTableError;
@@ -10,7 +11,6 @@ use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, RetryConfig};
@@ -66,7 +66,7 @@ impl Store {
         let url = root_url(&config.root)?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown_scheme(&url))?;
         let objects: Arc<dyn ObjectStore> = match scheme {
-            ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new()),
+            ObjectStoreScheme::Local => Arc::new(LocalStore::default()),
             ObjectStoreScheme::AmazonS3 => Arc::new(s3(&url, &config.options)?),
             ObjectStoreScheme::GoogleCloudStorage => Arc::new(google(&url, &config.options)?),
             ObjectStoreScheme::MicrosoftAzure => Arc::new(azure(&url, &config.options)?),
