@@ -5,7 +5,7 @@
 //!
 //! | type | accepted |
 //! |---|---|
-//! | text | a string; a number or boolean as it is written; an object or array as its JSON text |
+//! | text | a string without NUL; a number or boolean as it is written; an object or array as its JSON text |
 //! | boolean | `true`/`false`, and as string also `t f yes no y n 1 0` in any case |
 //! | tinyint .. bigint | any number without a fractional value (`7`, `7.0`, `7e2`) within range |
 //! | real, double precision | any finite number; the nearest float |
@@ -43,6 +43,7 @@ pub(super) enum Fault {
     OutOfRange,
     Inexact,
     Escape,
+    Nul,
 }
 
 impl Fault {
@@ -54,6 +55,7 @@ impl Fault {
             Fault::OutOfRange => format!("{raw} is out of range for {type_name}"),
             Fault::Inexact => format!("{raw} does not fit {type_name} exactly"),
             Fault::Escape => format!("{raw} holds an escape that is no character"),
+            Fault::Nul => format!("{raw} holds a NUL character, which no text column of the warehouse can store"),
         }
     }
 }
@@ -70,13 +72,21 @@ pub(super) fn parse<'p>(raw: &'p str, data_type: &DataType) -> Result<Value<'p>,
         _ => Cow::Borrowed(raw),
     };
     if is_text(data_type) {
-        return Ok(Value::Text(text));
+        return text_value(text);
     }
     scalar(text.trim(), data_type)
 }
 
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8)
+}
+
+/// JSON writes a NUL only as an escape, so text that had none is not looked through.
+fn text_value(text: Cow<'_, str>) -> Result<Value<'_>, Fault> {
+    match text {
+        Cow::Owned(text) if text.contains('\0') => Err(Fault::Nul),
+        text => Ok(Value::Text(text)),
+    }
 }
 
 fn is_moment(data_type: &DataType) -> bool {
@@ -295,6 +305,9 @@ mod tests {
         }
         assert_eq!(parse("null", &DataType::Utf8), Ok(Value::Null));
         assert_eq!(parse(r#""\ud800""#, &DataType::Utf8), Err(Fault::Escape));
+        assert_eq!(parse(r#""a\u0000""#, &DataType::Utf8), Err(Fault::Nul));
+        assert_eq!(parse(r#""a\\u0000""#, &DataType::Utf8), Ok(Value::Text(r"a\u0000".into())));
+        assert_eq!(parse(r#"{"a":"\u0000"}"#, &DataType::Utf8), Ok(Value::Text(r#"{"a":"\u0000"}"#.into())));
     }
 
     #[test]

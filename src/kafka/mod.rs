@@ -1,8 +1,8 @@
 //! Kafka: the topics between the sources and Bronze.
 //!
 //! Owns every call into librdkafka: reading with manual assignment ([`Consumer`]), idempotent sending
-//! ([`Producer`]), topics ([`admin`]), which partition a row goes to ([`lane`]) and what of a source is already
-//! there ([`tail`]). The embedded broker and a cluster are reached by the same code, only the address differs.
+//! ([`Producer`]), topics ([`admin`]), which partition a row goes to ([`lane`]), what of a source is already
+//! there ([`tail`]) and whether a topic is still the one that was read ([`Tip`]). The embedded broker and a cluster are reached by the same code, only the address differs.
 //!
 //! Never joins a consumer group and never commits an offset: positions live in the tables. All calls block;
 //! async callers wrap them in `spawn_blocking`.
@@ -21,11 +21,13 @@ mod producer;
 pub mod tail;
 #[cfg(test)]
 mod tests;
+mod tip;
 mod watch;
 
 pub use consumer::{Consumer, Watermarks};
 pub use messages::{Headers, Message, Messages};
 pub use producer::{Producer, WINDOW};
+pub use tip::Tip;
 
 use crate::error::{Error, Result};
 use rdkafka::ClientConfig;

@@ -119,6 +119,28 @@ fn assignment_positions_and_pausing() {
 }
 
 #[test]
+fn tips_are_the_records_at_their_offsets() {
+    let mock = Mock::with_topic("t", 3);
+    send(&mock, "f", 1, &[(0, 1), (0, 2), (0, 3), (1, 1), (1, 2)]);
+    let mut expected = BTreeMap::new();
+    for message in mock.read_all("t") {
+        let mut messages = Messages::default();
+        message.push_to(&mut messages);
+        expected.insert((message.partition.clone(), message.offset), Tip::of(&messages.get(0)));
+    }
+    let mut consumer = Consumer::new(&mock.config).unwrap();
+    let (one, other) = (Partition::new("t", 0), Partition::new("t", 1));
+    for (first, second) in [(0, 1), (2, 0)] {
+        let found = consumer.tips(&BTreeMap::from([(one.clone(), first), (other.clone(), second)])).unwrap();
+        let wanted = [(one.clone(), first), (other.clone(), second)].map(|place| (place.0.clone(), expected[&place]));
+        assert_eq!(found, BTreeMap::from(wanted));
+    }
+    // Reading goes on from wherever it is told to, the partition that was looked at last included.
+    consumer.assign(&BTreeMap::from([(one, 1)])).unwrap();
+    assert_eq!(next(&mut consumer, Duration::from_secs(5)).unwrap(), Some(1));
+}
+
+#[test]
 fn an_offset_behind_the_end_is_an_error_and_no_jump() {
     let mock = Mock::with_topic("t", 1);
     send(&mock, "f", 1, &[(0, 1)]);

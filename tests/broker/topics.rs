@@ -71,6 +71,30 @@ fn a_topic_made_again_and_shorter_is_named() {
 }
 
 #[test]
+fn a_topic_made_again_and_longer_is_named() {
+    let Some(kafka) = real_kafka("a longer topic made again") else { return };
+    let mut workload = Workload::new(&kafka, SEED, 2, 1_000);
+    let project = workload.project(300);
+    project.lake(ONCE).ok();
+    workload.send(100);
+    project.lake(ONCE).ok();
+    delete(&workload);
+    make_again(&workload);
+    workload.send(3_000);
+    let refused = project.lake(ONCE).fails_with(1);
+    says(
+        &refused.stderr,
+        &[
+            "bronze.events",
+            &workload.topic,
+            "another record now",
+            "was deleted and made again",
+            "move `bronze.events` away",
+        ],
+    );
+}
+
+#[test]
 fn a_topic_that_is_gone_is_named() {
     let Some(kafka) = real_kafka("a deleted topic") else { return };
     let workload = Workload::new(&kafka, SEED, 2, 500);

@@ -85,6 +85,17 @@ fn fields_find_their_columns() {
 }
 
 #[test]
+fn a_nul_is_a_reject_in_a_column_and_stays_an_escape_in_kept_json() {
+    let mut decoder = decoder(&[("a", DataType::Utf8)]);
+    let payloads: [&[u8]; 3] = [br#"{"a":"x\u0000"}"#, br#"{"a":{"b":"\u0000"}}"#, br#"{"b":"\u0000"}"#];
+    let decoded = decoder.decode(&payloads).unwrap();
+    let reason = r#"column `a`: "x\u0000" holds a NUL character, which no text column of the warehouse can store"#;
+    assert_eq!((decoded.rejects.len(), decoded.rejects[0].reason.as_str()), (1, reason));
+    assert_eq!(texts(&decoded.batch, "a"), [Some(r#"{"b":"\u0000"}"#.into()), None]);
+    assert_eq!(texts(&decoded.batch, RESCUED), [None, Some(r#"{"b":"\u0000"}"#.into())]);
+}
+
+#[test]
 fn columns_json_cannot_fill_are_refused() {
     let refuse = |name: &str, data_type| {
         let fields: Fields = vec![ArrowField::new(name, data_type, true)].into();
@@ -141,7 +152,7 @@ fn explained(decoder: &mut JsonDecoder, payloads: &[&[u8]]) -> Decoded {
 fn value() -> impl Strategy<Value = String> {
     let number = "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,8})?([eE][-+]?[0-9]{1,3})?";
     let moment = "\"[0-9]{4}-[01][0-9]-[0-3][0-9]([T ][0-2][0-9]:[0-5][0-9](:[0-6][0-9](\\.[0-9]{1,7})?)?(Z| UTC|[-+][0-9]{2}(:?[0-9]{2})?)?)?\"";
-    let text = "\"([ a-zé,:{}\\[\\]]|\\\\[\"\\\\/bfnrtu]|\\\\u[0-9a-f]{4}){0,12}\"";
+    let text = "\"([ a-zé,:{}\\[\\]]|\\\\[\"\\\\/bfnrtu]|\\\\u0000|\\\\u[0-9a-f]{4}){0,12}\"";
     let word = prop::sample::select(vec!["null", "true", "false", "\"yes\"", "{}", "[]", "", "NaN", "\"\""]);
     prop_oneof![number, moment, text, number.prop_map(|n| format!("\"{n}\"")), word.prop_map(String::from)]
 }

@@ -4,7 +4,7 @@
 //! the commit breaks the law instead of hiding in it.
 
 use crate::error::{Error, Result};
-use crate::kafka::Messages;
+use crate::kafka::{Messages, Tip};
 use crate::partition::{Partition, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,19 +23,22 @@ pub(super) struct Batch {
 struct Part {
     step: Step,
     counts: Counts,
+    /// The last message that was taken.
+    tip: Option<Tip>,
 }
 
 impl Batch {
     /// An empty batch that goes on from `positions`.
     pub fn starting_at(topic: &str, positions: &BTreeMap<Partition, i64>) -> Batch {
-        let part = |at: i64| Part { step: Step { from: at, to: at }, counts: Counts::default() };
+        let part = |at: i64| Part { step: Step { from: at, to: at }, counts: Counts::default(), tip: None };
         let parts = positions.iter().map(|(partition, at)| (partition.number, part(*at))).collect();
         Batch { topic: topic.to_string(), parts, messages: 0, bytes: 0 }
     }
 
     /// Covers the next messages of their partitions.
     pub fn take(&mut self, messages: &Messages) -> Result<()> {
-        for message in messages.iter() {
+        let mut last = BTreeMap::new();
+        for (index, message) in messages.iter().enumerate() {
             let (number, offset) = (message.partition, message.offset);
             let Some(part) = self.parts.get_mut(&number) else {
                 let partition = self.named(number);
@@ -49,6 +52,11 @@ impl Batch {
             }
             part.pass(offset);
             part.step.to = offset + 1;
+            last.insert(number, index);
+        }
+        for (number, index) in last {
+            let tip = Tip::of(&messages.get(index));
+            self.parts.entry(number).and_modify(|part| part.tip = Some(tip));
         }
         self.messages += messages.len();
         self.bytes += messages.bytes();
@@ -90,6 +98,11 @@ impl Batch {
 
     pub fn parts(&self) -> impl Iterator<Item = (Partition, Step, Counts)> {
         self.parts.iter().map(|(number, part)| (self.named(*number), part.step, part.counts))
+    }
+
+    /// The last message of a partition; `None` when the batch has none.
+    pub fn tip(&self, partition: &Partition) -> Option<Tip> {
+        self.parts.get(&partition.number)?.tip
     }
 
     /// The conservation law; an error names the partition and both sides.

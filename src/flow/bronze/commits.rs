@@ -2,7 +2,8 @@
 
 use super::batch::{Batch, Counts};
 use super::desk::Worked;
-use super::{position_app, source_app};
+use super::start::Stored;
+use super::{position_app, source_app, tip_app};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::partition::{Partition, Step};
@@ -16,8 +17,8 @@ pub(super) struct Commits {
     topic: String,
     /// Away while a commit is under way.
     table: Option<Table>,
-    /// Positions as the table will store them when what is under way is in.
-    stored: BTreeMap<Partition, Option<i64>>,
+    /// As the table will have it when what is under way is in.
+    stored: Stored,
     running: Option<JoinHandle<Result<Landed>>>,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct Landed {
 }
 
 impl Commits {
-    pub fn new(topic: &str, table: Table, stored: BTreeMap<Partition, Option<i64>>) -> Commits {
+    pub fn new(topic: &str, table: Table, stored: Stored) -> Commits {
         Commits { topic: topic.to_string(), table: Some(table), stored, running: None }
     }
 
@@ -45,9 +46,11 @@ impl Commits {
             let partition = Partition::new(&self.topic, mark.partition);
             Txn { app: source_app(&partition, &mark.source), expected: mark.stored, next: mark.highest }
         });
-        let txns = self.positions(&batch).chain(marks).collect();
+        let tips = self.tips(&batch);
+        let txns = self.positions(&batch).chain(self.moved(&tips)).chain(marks).collect();
         let info = info(&batch, &self.topic);
-        self.stored = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
+        let positions = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
+        self.stored = Stored { positions, tips };
         self.running = Some(tokio::spawn(async move {
             let staged = stage.finish().await?;
             failpoint::hit("bronze.before_commit");
@@ -63,8 +66,25 @@ impl Commits {
 
     fn positions(&self, batch: &Batch) -> impl Iterator<Item = Txn> {
         batch.parts().filter_map(|(partition, step, _)| {
-            let expected = self.stored.get(&partition).copied().flatten();
+            let expected = self.stored.positions.get(&partition).copied().flatten();
             (expected != Some(step.to)).then(|| Txn { app: position_app(&partition), expected, next: step.to })
+        })
+    }
+
+    /// The tips at the end of a batch; a partition without messages in it keeps the one before.
+    fn tips(&self, batch: &Batch) -> BTreeMap<Partition, i64> {
+        let tip = |(partition, Step { to, .. }, _): (Partition, Step, Counts)| {
+            let last = batch.tip(&partition).or_else(|| self.stored.tip(&partition));
+            let number = last.map(|tip| tip.number(to)).or_else(|| self.stored.tips.get(&partition).copied());
+            number.map(|number| (partition, number))
+        };
+        batch.parts().filter_map(tip).collect()
+    }
+
+    fn moved(&self, tips: &BTreeMap<Partition, i64>) -> impl Iterator<Item = Txn> {
+        tips.iter().filter_map(|(partition, next)| {
+            let expected = self.stored.tips.get(partition).copied();
+            (expected != Some(*next)).then(|| Txn { app: tip_app(partition), expected, next: *next })
         })
     }
 

@@ -51,10 +51,15 @@ pub(super) struct Worked {
 }
 
 impl Desk {
-    /// Opens the table, or creates it by its contract; with Bronze's own columns alone when there is none, so
+    /// Takes the table as it was opened, or creates it by its contract; with Bronze's own columns alone when there is none, so
     /// that positions have their place before there is anything to infer columns from.
-    pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream, shares: Shares) -> Result<Desk> {
-        let existing = lake.table(&stream.table).await?;
+    pub async fn open(
+        lake: &Lake,
+        engine: &Engine,
+        stream: &Stream,
+        shares: Shares,
+        existing: Option<Table>,
+    ) -> Result<Desk> {
         let declared = columns::declared(&stream.table, &stream.columns)?;
         let decoded = match (&existing, declared.is_empty()) {
             (_, false) => declared,

@@ -4,7 +4,7 @@
 //! thread stops polling once a few chunks wait, and librdkafka's own queue is bounded by its settings.
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::kafka::{Consumer, Messages};
+use crate::kafka::{Consumer, Messages, Tip};
 use crate::partition::Partition;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,15 +18,21 @@ const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(60);
 
 /// Where messages come from; all calls block.
 pub(super) trait Feed: Send + 'static {
+    /// As [`Consumer::tips`].
+    fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>>;
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()>;
     /// As [`Consumer::fill`].
     fn fill(&mut self, messages: &mut Messages, full: &Full, timeout: Duration) -> Result<()>;
     fn position(&self, partition: &Partition) -> Result<Option<i64>>;
-    /// Partitions the topic has now.
+    /// Partitions the topic has now; 0 when there is no such topic.
     fn partition_count(&self, topic: &str) -> Result<usize>;
 }
 
 impl Feed for Consumer {
+    fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>> {
+        Consumer::tips(self, offsets)
+    }
+
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()> {
         Consumer::assign(self, positions)
     }
@@ -124,13 +130,37 @@ impl<F: Feed> Poller<F> {
             return Ok(false);
         }
         self.looked = Instant::now();
-        Ok(self.feed.partition_count(&self.topic)? > self.positions.len())
+        partitions_added(&self.topic, self.feed.partition_count(&self.topic)?, self.positions.len())
     }
+}
+
+/// Kafka takes no partition away, so a topic with fewer of them is gone, or another one of the same name.
+fn partitions_added(topic: &str, there: usize, assigned: usize) -> Result<bool> {
+    if there < assigned {
+        let what = format!("topic `{topic}` was deleted while it was read: of {assigned} partitions {there} are left");
+        return Err(Error::input(what).hint(
+            "every record that was committed is in the table; \
+             move the table away to read a new topic of that name from its beginning",
+        ));
+    }
+    Ok(there > assigned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn a_topic_that_lost_partitions_is_gone() {
+        assert!(!partitions_added("books", 3, 3).unwrap() && partitions_added("books", 4, 3).unwrap());
+        for left in [0, 2] {
+            let gone = partitions_added("books", left, 3).unwrap_err();
+            let expected = format!("topic `books` was deleted while it was read: of 3 partitions {left} are left");
+            assert_eq!((gone.kind(), gone.to_string()), (Kind::Input, expected));
+            assert!(gone.hint_text().unwrap().contains("move the table away"));
+        }
+    }
 
     #[test]
     fn keys_and_headers_fill_a_chunk_too() {

@@ -1,8 +1,8 @@
 //! `lake bronze`: Kafka topics into Bronze tables, each record exactly once, good or quarantined.
 //!
 //! One stream is one topic into one table. Its loop: positions out of the table's `txn` actions, a batch of
-//! consecutive messages, decode, one Delta commit that holds the rows, the quarantined records and the new
-//! positions. A batch that is not committed never happened; it is read again.
+//! consecutive messages, decode, one Delta commit that holds the rows, the quarantined records, the new
+//! positions and what the topic is known by later. A batch that is not committed never happened; it is read again.
 //!
 //! A batch is a stretch of offsets and the files they went into, not a heap of messages: chunks of it are
 //! decoded and encoded as they arrive, so its size costs no memory. Four things go on at the same time: one chunk
@@ -127,6 +127,11 @@ pub struct TableReport {
 /// App id of the `txn` that holds the next offset of a partition.
 pub fn position_app(partition: &Partition) -> String {
     format!("lake:bronze:{}:{}", partition.topic, partition.number)
+}
+
+/// App id of the `txn` that holds the [`Tip`](crate::kafka::Tip) of a partition, as a number.
+pub fn tip_app(partition: &Partition) -> String {
+    format!("lake:tip:{}:{}", partition.topic, partition.number)
 }
 
 /// App id of the `txn` that holds the highest row of a source seen in a partition.

@@ -13,7 +13,7 @@ use super::*;
 use crate::decode::JsonDecoder;
 use crate::error::Error;
 use crate::kafka::mock::Message;
-use crate::kafka::{Messages, Watermarks};
+use crate::kafka::{Messages, Tip, Watermarks};
 use crate::record::{HEADER_ERROR, HEADER_POSITION, HEADER_SOURCE, SourcePosition};
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
@@ -152,6 +152,18 @@ impl Replay {
 }
 
 impl Feed for Replay {
+    fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>> {
+        let mut found = BTreeMap::new();
+        for (partition, at) in offsets {
+            let mut messages = Messages::default();
+            if let Some(message) = &self.topic.log[partition.number as usize][*at as usize] {
+                message.push_to(&mut messages);
+                found.insert(partition.clone(), Tip::of(&messages.get(0)));
+            }
+        }
+        Ok(found)
+    }
+
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()> {
         self.at = positions.clone();
         Ok(())

@@ -5,13 +5,14 @@ use super::commits::{Commits, Landed};
 use super::desk::Desk;
 use super::intake::{Chunk, Feed, Intake};
 use super::memory::Shares;
-use super::start::{self, Survey};
-use super::{Halt, Options, Start, Stream, TableReport, position_app};
+use super::start::{self, Stored, Survey};
+use super::{Halt, Options, Start, Stream, TableReport, position_app, tip_app};
 use crate::engine::Engine;
 use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::flow::Progress;
 use crate::ident::TableName;
+use crate::kafka::Tip;
 use crate::partition::Partition;
 use crate::table::{Committed, Lake, Table};
 use arrow::datatypes::Fields;
@@ -84,13 +85,15 @@ impl<'a> Worker<'a> {
     ) -> Result<TableReport> {
         let mut waiting = false;
         while self.halt.go_on()? {
+            // Before the survey: the topic only grows, so it reaches at least as far as any position stored by now.
+            let table = self.lake.table(&self.stream.table).await?;
             let connected = tokio::task::spawn_blocking(connect.clone());
             let Some((feed, survey)) = connected.await.context(Kind::Internal, || "ask the broker about a topic")??
             else {
                 self.await_topic(&mut waiting).await?;
                 continue;
             };
-            match self.serve(feed, &survey).await? {
+            match self.serve(table, feed, &survey).await? {
                 Ended::Finished => break,
                 Ended::Reassign => {}
             }
@@ -117,14 +120,19 @@ impl<'a> Worker<'a> {
 
     /// Reads from where the table stands until the end, a fence or a change of the topic's partitions. Whatever
     /// ends it, no commit is under way and no file is open afterwards.
-    async fn serve(&mut self, feed: impl Feed, survey: &Survey) -> Result<Ended> {
-        let desk = Desk::open(self.lake, self.engine, self.stream, self.shares).await?;
+    async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
+        let surveyed_after = table.is_some();
+        let desk = Desk::open(self.lake, self.engine, self.stream, self.shares, table).await?;
+        if !surveyed_after {
+            return Ok(Ended::Reassign);
+        }
         self.report.version = Some(desk.table.version());
         let topic = &self.stream.topic;
-        let stored = stored_positions(&desk.table, survey, topic).await?;
-        let positions = start::positions(&self.stream.table, survey, &stored, self.options.start)?;
+        let stored = stored(&desk.table, survey, topic).await?;
+        let positions = start::positions(&self.stream.table, survey, &stored.positions, self.options.start)?;
+        let feed = self.check_tips(feed, stored.tips_within(survey)).await?;
         // A start that moves with time is stored at once, so that the next run goes on from it and skips nothing.
-        let pin_start = self.options.start != Start::Earliest && stored.values().all(Option::is_none);
+        let pin_start = self.options.start != Start::Earliest && stored.positions.values().all(Option::is_none);
         let batch = Batch::starting_at(topic, &positions);
         let commits = Commits::new(topic, desk.table.clone(), stored);
         let mut work = Work { desk, commits, batch };
@@ -136,6 +144,15 @@ impl<'a> Worker<'a> {
             (Ended::Finished, false) => Ok(Ended::Reassign),
             (ended, _) => Ok(ended),
         }
+    }
+
+    async fn check_tips<F: Feed>(&self, mut feed: F, tips: BTreeMap<Partition, Tip>) -> Result<F> {
+        let name = self.stream.table.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            start::check_tips(&name, &tips, &mut feed)?;
+            Ok(feed)
+        });
+        checked.await.context(Kind::Internal, || "look at the records read last")?
     }
 
     async fn read(
@@ -262,13 +279,17 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// The stored position of each partition of the topic, and of the one behind its last: a topic made again
+/// What the table holds of each partition of the topic, and of the one behind its last: a topic made again
 /// with fewer partitions shows by it.
-async fn stored_positions(table: &Table, survey: &Survey, topic: &str) -> Result<BTreeMap<Partition, Option<i64>>> {
+async fn stored(table: &Table, survey: &Survey, topic: &str) -> Result<Stored> {
     let beyond = Partition::new(topic, survey.watermarks.len() as i32);
-    let mut stored = BTreeMap::new();
+    let mut stored = Stored::default();
     for partition in survey.watermarks.keys().chain([&beyond]) {
-        stored.insert(partition.clone(), table.txn(&position_app(partition)).await?);
+        let position = table.txn(&position_app(partition)).await?;
+        stored.positions.insert(partition.clone(), position);
+        if let (Some(_), Some(tip)) = (position, table.txn(&tip_app(partition)).await?) {
+            stored.tips.insert(partition.clone(), tip);
+        }
     }
     Ok(stored)
 }
