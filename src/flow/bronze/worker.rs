@@ -10,6 +10,7 @@ use super::{Halt, Options, Start, Stream, TableReport, position_app, tip_app};
 use crate::engine::Engine;
 use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
+use crate::failpoint;
 use crate::flow::Progress;
 use crate::ident::TableName;
 use crate::kafka::Tip;
@@ -197,6 +198,9 @@ impl<'a> Worker<'a> {
                 return Ok(End::Due);
             }
             let Some(Chunk { messages, positions, partitions_added }) = intake.receive().await? else { continue };
+            if !messages.is_empty() {
+                failpoint::hit("bronze.after_poll");
+            }
             let Work { desk, batch, .. } = work;
             batch.take(&messages)?;
             batch.reach(&positions);
