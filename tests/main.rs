@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod broker;
 mod cli;
 mod contract;
 mod crash;
+mod faults;
+mod interop;
 mod listing;
 mod live;
 mod road;

@@ -1,8 +1,9 @@
 //! `lake bronze`
 
 use super::connections::Connections;
+use super::maintain;
 use super::output::Answer;
-use crate::config::duration;
+use crate::config::{Flag, duration};
 use crate::error::Result;
 use crate::flow::bronze::{Options, Report, Start, Stream};
 use std::time::Duration;
@@ -22,6 +23,16 @@ pub struct Args {
     /// Time between two commits, for example 10s
     #[arg(long, value_name = "TIME", value_parser = parse_interval)]
     interval: Option<Duration>,
+    /// Memory for what was read and is not committed yet [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<String>,
+}
+
+impl Args {
+    pub fn flags(&self) -> Vec<Flag> {
+        let memory = self.memory.clone().map(|value| Flag { key: "bronze.memory", value, name: "--memory" });
+        memory.into_iter().collect()
+    }
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
@@ -29,7 +40,22 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let mut options = connections.bronze_options(args.once);
     options.start = args.start;
     options.interval = args.interval.unwrap_or(options.interval);
-    let report = bronze(connections, &streams, &options).await?;
+    let report = match args.once {
+        true => bronze(connections, &streams, &options).await?,
+        false => {
+            let tending = maintain::keep_tending(
+                connections.lake().await?,
+                streams.iter().map(|stream| stream.table.clone()).collect(),
+                maintain::Schedule::new(&connections.config.maintain),
+                connections.progress.clone(),
+                connections.stop.clone(),
+            );
+            tokio::select! {
+                report = bronze(connections, &streams, &options) => report?,
+                never = tending => match never {},
+            }
+        }
+    };
     Answer::new("", &report)
 }
 

@@ -3,7 +3,7 @@
 
 use super::output::Format;
 use super::screen::Screen;
-use crate::config::{Config, Secret};
+use crate::config::{BronzeSettings, Config, Secret};
 use crate::embedded::{self, Parts, Search};
 use crate::engine::Engine;
 use crate::error::Result;
@@ -110,9 +110,8 @@ impl Connections {
     }
 
     pub fn bronze_options(&self, once: bool) -> Options {
-        let settings = &self.config.bronze;
-        let (interval, max_rows, max_bytes) = (settings.interval, settings.max_rows, settings.max_bytes);
-        Options { once, interval, max_rows, max_bytes, start: Start::Earliest }
+        let &BronzeSettings { interval, max_rows, max_bytes, memory } = &self.config.bronze;
+        Options { once, interval, max_rows, max_bytes, memory, start: Start::Earliest }
     }
 
     /// Waits for the interval between two rounds. False: a stop was asked for.

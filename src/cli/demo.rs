@@ -76,6 +76,7 @@ async fn layers(connections: &mut Connections) -> Result<String> {
         kafka: connections.kafka(),
         lake: connections.lake().await,
         warehouse: Some(connections.warehouse().await),
+        target_file_size: connections.config.maintain.target_file_size as u64,
     };
     let status = flow::status::status(parts).await?;
     let known = |figure: Option<u64>| figure.map_or_else(|| "-".into(), grouped);

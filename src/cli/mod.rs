@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod init;
 mod load;
+mod maintain;
 mod output;
 mod produce;
 mod promote;
@@ -112,10 +113,19 @@ enum Verb {
     Verify(verify::Args),
     Query(query::Args),
     Status(status::Args),
+    Maintain(maintain::Args),
     Doctor(doctor::Args),
 }
 
 impl Verb {
+    /// Settings given as flags of the command itself.
+    fn flags(&self) -> Vec<Flag> {
+        match self {
+            Verb::Bronze(args) => args.flags(),
+            _ => Vec::new(),
+        }
+    }
+
     async fn run(self, connections: &mut Connections) -> Result<Answer> {
         match self {
             Verb::Demo(args) => demo::run(args, connections).await,
@@ -129,6 +139,7 @@ impl Verb {
             Verb::Verify(args) => verify::run(args, connections).await,
             Verb::Query(args) => query::run(args, connections).await,
             Verb::Status(args) => status::run(args, connections).await,
+            Verb::Maintain(args) => maintain::run(args, connections).await,
             Verb::Doctor(args) => doctor::run(args, connections).await,
         }
     }
@@ -187,7 +198,7 @@ fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<En
         Command::Verb(verb) => verb,
     };
     let format = globals.output;
-    let config = configuration(globals, env)?;
+    let config = configuration(globals, verb.flags(), env)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -199,7 +210,7 @@ fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<En
     ending
 }
 
-fn configuration(globals: Globals, env: &BTreeMap<String, String>) -> Result<Config> {
+fn configuration(globals: Globals, flags: Vec<Flag>, env: &BTreeMap<String, String>) -> Result<Config> {
     let here = std::env::current_dir().context(Kind::Config, || "find the current folder")?;
     let project = project_root(globals.project.as_deref(), &here)?;
     let flag = |key, name, value: Option<String>| value.map(|value| Flag { key, name, value });
@@ -210,6 +221,7 @@ fn configuration(globals: Globals, env: &BTreeMap<String, String>) -> Result<Con
     ]
     .into_iter()
     .flatten()
+    .chain(flags)
     .collect();
     Config::load(&project, env, &flags)
 }

@@ -2,7 +2,7 @@
 
 use super::connections::Connections;
 use super::output::Answer;
-use super::{bronze, load, produce, promote};
+use super::{bronze, load, maintain, produce, promote};
 use crate::error::{Error, Kind, Result};
 use crate::flow;
 use crate::flow::load::Status;
@@ -41,6 +41,7 @@ impl Round {
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
+    let mut schedule = maintain::Schedule::new(&connections.config.maintain);
     loop {
         let (report, failure) = match round(connections).await {
             Err(error) if !args.once && passes(&error) => {
@@ -55,6 +56,9 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         };
         if failure.is_some() || args.once || !connections.pause().await {
             return Ok(Answer::new("", &report)?.failing(failure));
+        }
+        if let Some(options) = schedule.due() {
+            maintain::tend_all(connections, &options).await;
         }
     }
 }

@@ -6,6 +6,7 @@ use super::output::Answer;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::flow::status::{self, Parts, Report};
+use crate::table::Extent;
 
 /// Show how far each stream, model and load has come
 #[derive(clap::Args)]
@@ -30,6 +31,7 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
             true => Some(connections.warehouse().await),
             false => None,
         },
+        target_file_size: connections.config.maintain.target_file_size as u64,
     };
     let report = status::status(parts).await?;
     Answer::new(text(&report), &report)
@@ -54,14 +56,23 @@ fn streams(report: &Report) -> String {
             stream.topic.clone(),
             number(stream.rows),
             number(stream.rejects),
+            stream.extent.map(files).unwrap_or_default(),
             number(stream.lag().filter(|_| !stream.partitions.is_empty()).map(i64::unsigned_abs)),
             places.collect::<Vec<_>>().join(" "),
             stream.last_commit.clone().unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = report.streams.iter().map(row).collect();
-    let head = ["stream", "topic", "rows", "quarantined", "lag", "partition:position/end", "last commit"];
+    let head = ["stream", "topic", "rows", "quarantined", "files", "lag", "partition:position/end", "last commit"];
     if rows.is_empty() { String::new() } else { columns(&head, &rows) }
+}
+
+/// `12 (10 small)`: small ones are merged by `lake maintain`.
+fn files(extent: Extent) -> String {
+    match extent.small_files {
+        0 => grouped(extent.files),
+        small => format!("{} ({} small)", grouped(extent.files), grouped(small)),
+    }
 }
 
 fn models(report: &Report) -> String {

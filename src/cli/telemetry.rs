@@ -4,8 +4,24 @@ use super::screen::Screen;
 use std::io;
 use tracing_subscriber::EnvFilter;
 
+/// delta-rs expects the panic of an upload that is given up twice, and catches it: the store's refusal before it
+/// is what the user has to read.
+fn silence_expected_panics() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        match panic
+            .location()
+            .filter(|place| place.file().contains("object_store") && place.file().ends_with("buffered.rs"))
+        {
+            Some(place) => tracing::debug!("{panic} at {place}"),
+            None => tell(panic),
+        }
+    }));
+}
+
 /// Starts logging. `verbosity` counts the `-v`s; lines of librdkafka appear from two on.
 pub fn start(screen: &Screen, verbosity: u8, quiet: bool, colour: bool) {
+    silence_expected_panics();
     let filter = match (quiet, verbosity) {
         (true, _) => "off",
         (false, 0) => "off,lake=warn,librdkafka=off",

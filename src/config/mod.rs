@@ -34,6 +34,7 @@ pub const FILE: &str = "lake.toml";
 
 /// The folder of everything that runs or is kept inside the project.
 const DOT_LAKE: &str = ".lake";
+const LEAST_BRONZE_MEMORY: usize = 64_000_000;
 
 /// Everything the commands need to know, checked. Holds secrets, therefore not `Debug`.
 pub struct Config {
@@ -43,6 +44,7 @@ pub struct Config {
     pub lake: LakeConfig,
     pub warehouse: WarehouseSettings,
     pub bronze: BronzeSettings,
+    pub maintain: MaintainSettings,
     pub engine: EngineConfig,
     /// Visible to templates as `var('name')`.
     pub vars: BTreeMap<String, String>,
@@ -83,10 +85,24 @@ pub struct Programs {
 pub struct BronzeSettings {
     /// Time between two commits of a continuous run.
     pub interval: Duration,
-    /// Rows after which a batch is committed early.
+    /// Messages after which a batch is committed early.
     pub max_rows: usize,
-    /// Payload bytes after which a batch is committed early.
+    /// Payload, key and header bytes after which a batch is committed early; by default half of `memory`.
     pub max_bytes: usize,
+    /// Bytes all streams together may hold in memory.
+    pub memory: usize,
+}
+
+/// `[maintain]`
+pub struct MaintainSettings {
+    /// Bytes files are merged up to.
+    pub target_file_size: usize,
+    /// How long old versions stay readable.
+    pub retain: Duration,
+    /// Run manifests kept.
+    pub keep_runs: usize,
+    /// Time between two rounds of a daemon; `None`: it never tends to its tables.
+    pub interval: Option<Duration>,
 }
 
 impl Config {
@@ -101,6 +117,7 @@ impl Config {
             lake: lake(&mut settings),
             warehouse: warehouse(&mut settings),
             bronze: bronze(&mut settings),
+            maintain: maintain(&mut settings),
             engine: engine(&mut settings),
             vars: settings.map("vars"),
             sources,
@@ -220,10 +237,29 @@ fn check_password(settings: &mut Settings, has_url: bool, has_password: bool) {
 }
 
 fn bronze(settings: &mut Settings) -> BronzeSettings {
+    let memory = settings.parsed("bronze.memory", units::bytes).unwrap_or(256_000_000);
+    if memory < LEAST_BRONZE_MEMORY {
+        let message = format!("`bronze.memory` is {memory} bytes, too little to read, decode and encode at once");
+        settings.fault("bronze.memory", message, Some("give it 64MB or more".into()));
+    }
     BronzeSettings {
         interval: settings.parsed("bronze.interval", units::duration).unwrap_or(Duration::from_secs(10)),
-        max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(500_000),
-        max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(128 << 20),
+        max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(1_000_000),
+        max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(memory / 2),
+        memory,
+    }
+}
+
+fn maintain(settings: &mut Settings) -> MaintainSettings {
+    let interval = settings.parsed("maintain.interval", |text| match text {
+        "off" => Ok(None),
+        text => units::duration(text).map(Some).map_err(|_| "a duration such as 5m, or off"),
+    });
+    MaintainSettings {
+        target_file_size: settings.parsed("maintain.target_file_size", units::bytes).unwrap_or(128 << 20),
+        retain: settings.parsed("maintain.retain", units::duration).unwrap_or(Duration::from_secs(7 * 24 * 3600)),
+        keep_runs: settings.parsed("maintain.keep_runs", units::count).unwrap_or(20),
+        interval: interval.unwrap_or(Some(Duration::from_secs(60))),
     }
 }
 

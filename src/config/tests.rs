@@ -28,6 +28,7 @@ fn without_a_file_everything_is_embedded() {
     assert!(config.kafka.brokers.is_none() && config.warehouse.url.is_none() && config.sources.is_empty());
     assert_eq!(config.lake.root, temp.path().join(".lake/tables").display().to_string());
     assert_eq!((config.warehouse.schema.as_str(), config.bronze.interval), ("gold", Duration::from_secs(10)));
+    assert_eq!((config.bronze.memory, config.bronze.max_bytes), (256_000_000, 128_000_000));
 }
 
 #[test]
@@ -45,6 +46,22 @@ fn a_later_layer_wins() {
     for (config, expected) in table {
         assert_eq!(config.unwrap().kafka.brokers.as_deref(), expected);
     }
+}
+
+#[test]
+fn a_batch_is_bounded_by_the_memory_unless_its_size_is_given() {
+    let flag = [("bronze.memory", "100MB", "--memory")];
+    let table = [
+        (load("", &[("LAKE__BRONZE__MEMORY", "1GB")], &[]), 1_000_000_000, 500_000_000),
+        (load("[bronze]\nmemory = '1GB'", &[], &flag), 100_000_000, 50_000_000),
+        (load("[bronze]\nmax_bytes = '7MB'", &[], &flag), 100_000_000, 7_000_000),
+    ];
+    for (config, memory, max_bytes) in table {
+        let bronze = config.unwrap().bronze;
+        assert_eq!((bronze.memory, bronze.max_bytes), (memory, max_bytes));
+    }
+    let error = load("", &[], &[("bronze.memory", "5MB", "--memory")]).err().unwrap().to_string();
+    assert!(error.starts_with("--memory: `bronze.memory` is 5000000 bytes"), "{error}");
 }
 
 #[test]

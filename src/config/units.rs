@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-/// `500ms`, `10s`, `5m`, `2h`.
+/// `500ms`, `10s`, `5m`, `2h`, `7d`.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
-    const EXPECTED: &str = "a duration such as 500ms, 10s, 5m or 2h";
+    const EXPECTED: &str = "a duration such as 500ms, 10s, 5m, 2h or 7d";
     let (number, unit) = split(text);
     let milliseconds = match unit {
         "ms" => 1,
         "s" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(EXPECTED),
     };
     let number: u64 = number.parse().map_err(|_| EXPECTED)?;
@@ -52,7 +53,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, expected) in [("500ms", 500), ("10s", 10_000), ("5 m", 300_000), ("2h", 7_200_000)] {
+        for (text, expected) in
+            [("500ms", 500), ("10s", 10_000), ("5 m", 300_000), ("2h", 7_200_000), ("7d", 604_800_000)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(expected)), "{text}");
         }
         for bad in ["", "10", "s", "0s", "-1s", "1.5s", "10 parsecs", "99999999999999999999s"] {

@@ -1,96 +1,185 @@
-//! Collects the values of one column into an Arrow array.
+//! Collects the values of one column into an Arrow array, and can take the last ones back.
 
 use super::value::Value;
-use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int8Builder,
-    Int16Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, NullBufferBuilder, PrimitiveArray, StringArray};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimeUnit, TimestampMicrosecondType,
 };
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::error::ArrowError;
 use std::sync::Arc;
 
-pub(super) enum Column {
-    Boolean(BooleanBuilder),
-    Int8(Int8Builder),
-    Int16(Int16Builder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Float32(Float32Builder),
-    Float64(Float64Builder),
-    Decimal(Decimal128Builder),
-    Date(Date32Builder),
-    Timestamp(TimestampMicrosecondBuilder),
-    Text(StringBuilder),
+pub(super) struct Column {
+    data_type: DataType,
+    cells: Cells,
+    valid: NullBufferBuilder,
+    rows: usize,
+}
+
+/// A cell for each row; what stands in the cell of a null does not count.
+enum Cells {
+    Boolean(BooleanBufferBuilder),
+    Int8(Vec<i8>),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal(Vec<i128>),
+    Date(Vec<i32>),
+    Timestamp(Vec<i64>),
+    Text(Texts),
+}
+
+/// Texts one behind the other.
+struct Texts {
+    bytes: Vec<u8>,
+    /// 0, then where each text ends.
+    ends: Vec<i32>,
 }
 
 impl Column {
     /// `None` for a type JSON cannot fill; [`super::value::parse`] reads all others.
     pub fn new(data_type: &DataType) -> Option<Column> {
-        Some(match data_type {
-            DataType::Boolean => Column::Boolean(BooleanBuilder::new()),
-            DataType::Int8 => Column::Int8(Int8Builder::new()),
-            DataType::Int16 => Column::Int16(Int16Builder::new()),
-            DataType::Int32 => Column::Int32(Int32Builder::new()),
-            DataType::Int64 => Column::Int64(Int64Builder::new()),
-            DataType::Float32 => Column::Float32(Float32Builder::new()),
-            DataType::Float64 => Column::Float64(Float64Builder::new()),
-            DataType::Decimal128(_, 0..) => Column::Decimal(Decimal128Builder::new().with_data_type(data_type.clone())),
-            DataType::Date32 => Column::Date(Date32Builder::new()),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Column::Timestamp(TimestampMicrosecondBuilder::new().with_data_type(data_type.clone()))
-            }
-            DataType::Utf8 => Column::Text(StringBuilder::new()),
+        let cells = match data_type {
+            DataType::Boolean => Cells::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => Cells::Int8(Vec::new()),
+            DataType::Int16 => Cells::Int16(Vec::new()),
+            DataType::Int32 => Cells::Int32(Vec::new()),
+            DataType::Int64 => Cells::Int64(Vec::new()),
+            DataType::Float32 => Cells::Float32(Vec::new()),
+            DataType::Float64 => Cells::Float64(Vec::new()),
+            DataType::Decimal128(_, 0..) => Cells::Decimal(Vec::new()),
+            DataType::Date32 => Cells::Date(Vec::new()),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Cells::Timestamp(Vec::new()),
+            DataType::Utf8 => Cells::Text(Texts { bytes: Vec::new(), ends: vec![0] }),
             _ => return None,
-        })
+        };
+        Some(Column { data_type: data_type.clone(), cells, valid: NullBufferBuilder::new(0), rows: 0 })
+    }
+
+    pub fn data_type(&self) -> &DataType {
+        &self.data_type
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows
     }
 
     /// Appends a value parsed for this column's type.
     pub fn append(&mut self, value: Value<'_>) {
-        match (self, value) {
-            (Column::Boolean(builder), Value::Boolean(value)) => builder.append_value(value),
-            (Column::Int8(builder), Value::Int8(value)) => builder.append_value(value),
-            (Column::Int16(builder), Value::Int16(value)) => builder.append_value(value),
-            (Column::Int32(builder), Value::Int32(value)) => builder.append_value(value),
-            (Column::Int64(builder), Value::Int64(value)) => builder.append_value(value),
-            (Column::Float32(builder), Value::Float32(value)) => builder.append_value(value),
-            (Column::Float64(builder), Value::Float64(value)) => builder.append_value(value),
-            (Column::Decimal(builder), Value::Decimal(value)) => builder.append_value(value),
-            (Column::Date(builder), Value::Date(value)) => builder.append_value(value),
-            (Column::Timestamp(builder), Value::Timestamp(value)) => builder.append_value(value),
-            (Column::Text(builder), Value::Text(value)) => builder.append_value(value),
-            (column, _) => column.append_null(),
+        match (&mut self.cells, value) {
+            (Cells::Boolean(cells), Value::Boolean(value)) => cells.append(value),
+            (Cells::Int8(cells), Value::Int8(value)) => cells.push(value),
+            (Cells::Int16(cells), Value::Int16(value)) => cells.push(value),
+            (Cells::Int32(cells), Value::Int32(value)) => cells.push(value),
+            (Cells::Int64(cells), Value::Int64(value)) => cells.push(value),
+            (Cells::Float32(cells), Value::Float32(value)) => cells.push(value),
+            (Cells::Float64(cells), Value::Float64(value)) => cells.push(value),
+            (Cells::Decimal(cells), Value::Decimal(value)) => cells.push(value),
+            (Cells::Date(cells), Value::Date(value)) => cells.push(value),
+            (Cells::Timestamp(cells), Value::Timestamp(value)) => cells.push(value),
+            (Cells::Text(texts), Value::Text(value)) => texts.push(&[value.as_bytes()]),
+            _ => return self.append_null(),
         }
+        self.valid.append_non_null();
+        self.rows += 1;
     }
 
-    fn append_null(&mut self) {
-        match self {
-            Column::Boolean(builder) => builder.append_null(),
-            Column::Int8(builder) => builder.append_null(),
-            Column::Int16(builder) => builder.append_null(),
-            Column::Int32(builder) => builder.append_null(),
-            Column::Int64(builder) => builder.append_null(),
-            Column::Float32(builder) => builder.append_null(),
-            Column::Float64(builder) => builder.append_null(),
-            Column::Decimal(builder) => builder.append_null(),
-            Column::Date(builder) => builder.append_null(),
-            Column::Timestamp(builder) => builder.append_null(),
-            Column::Text(builder) => builder.append_null(),
-        }
+    /// Appends a text in pieces; null in a column of another type.
+    pub fn append_text(&mut self, pieces: &[&[u8]]) {
+        let Cells::Text(texts) = &mut self.cells else { return self.append_null() };
+        texts.push(pieces);
+        self.valid.append_non_null();
+        self.rows += 1;
     }
 
-    /// The collected array; the column is empty afterwards.
-    pub fn finish(&mut self) -> ArrayRef {
-        match self {
-            Column::Boolean(builder) => Arc::new(builder.finish()),
-            Column::Int8(builder) => Arc::new(builder.finish()),
-            Column::Int16(builder) => Arc::new(builder.finish()),
-            Column::Int32(builder) => Arc::new(builder.finish()),
-            Column::Int64(builder) => Arc::new(builder.finish()),
-            Column::Float32(builder) => Arc::new(builder.finish()),
-            Column::Float64(builder) => Arc::new(builder.finish()),
-            Column::Decimal(builder) => Arc::new(builder.finish()),
-            Column::Date(builder) => Arc::new(builder.finish()),
-            Column::Timestamp(builder) => Arc::new(builder.finish()),
-            Column::Text(builder) => Arc::new(builder.finish()),
+    pub fn append_null(&mut self) {
+        match &mut self.cells {
+            Cells::Boolean(cells) => cells.append(false),
+            Cells::Int8(cells) => cells.push(0),
+            Cells::Int16(cells) => cells.push(0),
+            Cells::Int32(cells) | Cells::Date(cells) => cells.push(0),
+            Cells::Int64(cells) | Cells::Timestamp(cells) => cells.push(0),
+            Cells::Float32(cells) => cells.push(0.0),
+            Cells::Float64(cells) => cells.push(0.0),
+            Cells::Decimal(cells) => cells.push(0),
+            Cells::Text(texts) => texts.push(&[]),
         }
+        self.valid.append_null();
+        self.rows += 1;
     }
+
+    /// Takes back what was appended behind the first `rows` rows.
+    pub fn truncate(&mut self, rows: usize) {
+        if rows >= self.rows {
+            return;
+        }
+        match &mut self.cells {
+            Cells::Boolean(cells) => cells.truncate(rows),
+            Cells::Int8(cells) => cells.truncate(rows),
+            Cells::Int16(cells) => cells.truncate(rows),
+            Cells::Int32(cells) | Cells::Date(cells) => cells.truncate(rows),
+            Cells::Int64(cells) | Cells::Timestamp(cells) => cells.truncate(rows),
+            Cells::Float32(cells) => cells.truncate(rows),
+            Cells::Float64(cells) => cells.truncate(rows),
+            Cells::Decimal(cells) => cells.truncate(rows),
+            Cells::Text(texts) => texts.truncate(rows),
+        }
+        self.valid.truncate(rows);
+        self.rows = rows;
+    }
+
+    /// The collected array; the column is empty afterwards, with room for as many rows again.
+    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let (rows, valid, data_type) = (std::mem::take(&mut self.rows), self.valid.finish(), &self.data_type);
+        Ok(match &mut self.cells {
+            Cells::Boolean(cells) => Arc::new(BooleanArray::new(cells.finish(), valid)),
+            Cells::Int8(cells) => array::<Int8Type>(cells, valid, data_type)?,
+            Cells::Int16(cells) => array::<Int16Type>(cells, valid, data_type)?,
+            Cells::Int32(cells) => array::<Int32Type>(cells, valid, data_type)?,
+            Cells::Int64(cells) => array::<Int64Type>(cells, valid, data_type)?,
+            Cells::Float32(cells) => array::<Float32Type>(cells, valid, data_type)?,
+            Cells::Float64(cells) => array::<Float64Type>(cells, valid, data_type)?,
+            Cells::Decimal(cells) => array::<Decimal128Type>(cells, valid, data_type)?,
+            Cells::Date(cells) => array::<Date32Type>(cells, valid, data_type)?,
+            Cells::Timestamp(cells) => array::<TimestampMicrosecondType>(cells, valid, data_type)?,
+            Cells::Text(texts) => {
+                let bytes = refill(&mut texts.bytes, 0);
+                let ends = refill(&mut texts.ends, rows + 1);
+                texts.ends.push(0);
+                let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
+                Arc::new(StringArray::try_new(ends, Buffer::from_vec(bytes), valid)?)
+            }
+        })
+    }
+}
+
+impl Texts {
+    fn push(&mut self, pieces: &[&[u8]]) {
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        // The decoder takes no more bytes at once than the offsets of an array can count.
+        self.ends.push(self.bytes.len() as i32);
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.ends.truncate(rows + 1);
+        self.bytes.truncate(self.ends.last().map_or(0, |end| *end as usize));
+    }
+}
+
+/// Takes the values out and leaves room for as many.
+fn refill<T>(values: &mut Vec<T>, least: usize) -> Vec<T> {
+    let room = values.len().max(least);
+    std::mem::replace(values, Vec::with_capacity(room))
+}
+
+fn array<T: ArrowPrimitiveType>(
+    cells: &mut Vec<T::Native>,
+    valid: Option<NullBuffer>,
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
+    let values = ScalarBuffer::from(refill(cells, 0));
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values, valid)?.with_data_type(data_type.clone())))
 }

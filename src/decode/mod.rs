@@ -9,7 +9,10 @@
 mod column;
 pub mod infer;
 mod json;
+mod names;
 mod object;
+mod rows;
+mod scan;
 mod value;
 
 pub use json::JsonDecoder;

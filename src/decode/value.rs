@@ -5,7 +5,7 @@
 //!
 //! | type | accepted |
 //! |---|---|
-//! | text | a string; a number or boolean as it is written; an object or array as its JSON text |
+//! | text | a string without NUL; a number or boolean as it is written; an object or array as its JSON text |
 //! | boolean | `true`/`false`, and as string also `t f yes no y n 1 0` in any case |
 //! | tinyint .. bigint | any number without a fractional value (`7`, `7.0`, `7e2`) within range |
 //! | real, double precision | any finite number; the nearest float |
@@ -43,6 +43,7 @@ pub(super) enum Fault {
     OutOfRange,
     Inexact,
     Escape,
+    Nul,
 }
 
 impl Fault {
@@ -54,6 +55,7 @@ impl Fault {
             Fault::OutOfRange => format!("{raw} is out of range for {type_name}"),
             Fault::Inexact => format!("{raw} does not fit {type_name} exactly"),
             Fault::Escape => format!("{raw} holds an escape that is no character"),
+            Fault::Nul => format!("{raw} holds a NUL character, which no text column of the warehouse can store"),
         }
     }
 }
@@ -63,16 +65,28 @@ pub(super) fn parse<'p>(raw: &'p str, data_type: &DataType) -> Result<Value<'p>,
     let text = match raw.as_bytes().first() {
         Some(b'n') => return Ok(Value::Null),
         Some(b'"') => unescape(raw)?,
-        Some(b'{' | b'[') if *data_type != DataType::Utf8 => return Err(Fault::Unreadable),
+        Some(b'{' | b'[') if !is_text(data_type) => return Err(Fault::Unreadable),
         Some(b't' | b'f') if !matches!(data_type, DataType::Utf8 | DataType::Boolean) => return Err(Fault::Unreadable),
         Some(_) if is_moment(data_type) => return Err(Fault::Unreadable),
-        Some(b'-' | b'0'..=b'9') if *data_type == DataType::Boolean => return Err(Fault::Unreadable),
+        Some(b'-' | b'0'..=b'9') if matches!(data_type, DataType::Boolean) => return Err(Fault::Unreadable),
         _ => Cow::Borrowed(raw),
     };
-    if *data_type == DataType::Utf8 {
-        return Ok(Value::Text(text));
+    if is_text(data_type) {
+        return text_value(text);
     }
     scalar(text.trim(), data_type)
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8)
+}
+
+/// JSON writes a NUL only as an escape, so text that had none is not looked through.
+fn text_value(text: Cow<'_, str>) -> Result<Value<'_>, Fault> {
+    match text {
+        Cow::Owned(text) if text.contains('\0') => Err(Fault::Nul),
+        text => Ok(Value::Text(text)),
+    }
 }
 
 fn is_moment(data_type: &DataType) -> bool {
@@ -105,9 +119,10 @@ fn scalar(text: &str, data_type: &DataType) -> Result<Value<'static>, Fault> {
 const UNIX_EPOCH_FROM_CE: i32 = 719_163;
 
 fn boolean(text: &str) -> Result<bool, Fault> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "t" | "yes" | "y" | "1" => Ok(true),
-        "false" | "f" | "no" | "n" | "0" => Ok(false),
+    let is = |word: &&str| text.eq_ignore_ascii_case(word);
+    match (["true", "t", "yes", "y", "1"].iter().any(is), ["false", "f", "no", "n", "0"].iter().any(is)) {
+        (true, _) => Ok(true),
+        (_, true) => Ok(false),
         _ => Err(Fault::Unreadable),
     }
 }
@@ -138,6 +153,9 @@ fn decimal(text: &str, precision: u8, scale: i8) -> Result<i128, Fault> {
     if value.unsigned_abs() < limit { Ok(value) } else { Err(Fault::OutOfRange) }
 }
 
+/// Digits that any number of them fit an i128; no type holds more.
+const MOST_DIGITS: usize = 38;
+
 /// The number times 10^scale, when that is a whole one.
 fn scaled(text: &str, scale: i64) -> Result<i128, Fault> {
     let (negative, unsigned) = match text.as_bytes().first() {
@@ -150,35 +168,54 @@ fn scaled(text: &str, scale: i64) -> Result<i128, Fault> {
         None => (unsigned, 0),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = [whole, fraction].concat();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let digits = whole.bytes().chain(fraction.bytes());
+    if whole.is_empty() && fraction.is_empty() || !digits.clone().all(|byte| byte.is_ascii_digit()) {
         return Err(Fault::Unreadable);
     }
-    let significant = digits.trim_end_matches('0');
-    let dropped = (digits.len() - significant.len()) as i64;
-    let significant = significant.trim_start_matches('0');
-    if significant.is_empty() {
+    // The digits from the first to the last that is not zero, how many they are, and the zeros behind them.
+    let (mut significant, mut count, mut zeros) = (0i128, 0, 0);
+    for digit in digits {
+        match digit {
+            b'0' if count > 0 => zeros += 1,
+            b'0' => {}
+            _ => {
+                count += zeros + 1;
+                if count <= MOST_DIGITS {
+                    significant = significant * 10i128.pow(zeros as u32 + 1) + i128::from(digit - b'0');
+                }
+                zeros = 0;
+            }
+        }
+    }
+    if count == 0 {
         return Ok(0);
     }
-    let shift = scale + i64::from(exponent) - fraction.len() as i64 + dropped;
+    let shift = scale + i64::from(exponent) - fraction.len() as i64 + zeros as i64;
     if shift < 0 {
         return Err(Fault::Inexact);
     }
     let factor = u32::try_from(shift).ok().and_then(|shift| 10i128.checked_pow(shift));
-    let value = significant.parse::<i128>().ok().zip(factor).and_then(|(value, factor)| value.checked_mul(factor));
+    let value = factor.filter(|_| count <= MOST_DIGITS).and_then(|factor| significant.checked_mul(factor));
     value.map(|value| if negative { -value } else { value }).ok_or(Fault::OutOfRange)
 }
 
 fn date(text: &str) -> Result<NaiveDate, Fault> {
-    let shape = text.len() == 10
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() });
-    if !shape {
-        return Err(Fault::Unreadable);
+    let digits = text.as_bytes().first_chunk::<10>().filter(|_| text.len() == 10).ok_or(Fault::Unreadable)?;
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *digits else { return Err(Fault::Unreadable) };
+    let (year, month, day) = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?);
+    NaiveDate::from_ymd_opt(year as i32, month, day).ok_or(Fault::OutOfRange)
+}
+
+/// At most nine digits.
+fn number(digits: &[u8]) -> Result<u32, Fault> {
+    let mut value = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(Fault::Unreadable);
+        }
+        value = value * 10 + u32::from(digit - b'0');
     }
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| Fault::OutOfRange)
+    Ok(value)
 }
 
 fn timestamp(text: &str) -> Result<i64, Fault> {
@@ -190,10 +227,22 @@ fn timestamp(text: &str) -> Result<i64, Fault> {
     let clock = rest.strip_prefix([' ', 'T', 't']).ok_or(Fault::Unreadable)?;
     let (clock, offset_seconds) = zone(clock)?;
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
-    let format = if clock.len() == 5 { "%H:%M" } else { "%H:%M:%S" };
-    let time = NaiveTime::parse_from_str(clock, format).map_err(|_| Fault::Unreadable)?;
-    let micros = NaiveDateTime::new(day, time).and_utc().timestamp_micros() + microseconds(fraction)?;
+    let micros = NaiveDateTime::new(day, time(clock)?).and_utc().timestamp_micros() + microseconds(fraction)?;
     Ok(micros - offset_seconds * 1_000_000)
+}
+
+fn time(clock: &str) -> Result<NaiveTime, Fault> {
+    if let [h1, h2, b':', m1, m2, b':', s1, s2] = *clock.as_bytes() {
+        let numbers = (number(&[h1, h2]), number(&[m1, m2]), number(&[s1, s2]));
+        if let (Ok(hour), Ok(minute), Ok(second)) = numbers
+            && let Some(time) = NaiveTime::from_hms_opt(hour, minute, second)
+        {
+            return Ok(time);
+        }
+    }
+    // Anything less regular, a leap second too.
+    let format = if clock.len() == 5 { "%H:%M" } else { "%H:%M:%S" };
+    NaiveTime::parse_from_str(clock, format).map_err(|_| Fault::Unreadable)
 }
 
 /// Splits off the zone: the clock without it, and its offset east of UTC in seconds.
@@ -203,13 +252,18 @@ fn zone(clock: &str) -> Result<(&str, i64), Fault> {
     }
     let Some(at) = clock.rfind(['+', '-']) else { return Ok((clock, 0)) };
     let (clock, offset) = clock.split_at(at);
-    let digits: String = offset[1..].chars().filter(|c| *c != ':').collect();
-    if !matches!(digits.len(), 2 | 4) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Fault::Unreadable);
+    let (mut digits, mut count) = ([0; 4], 0);
+    for byte in offset.bytes().skip(1).filter(|byte| *byte != b':') {
+        *digits.get_mut(count).ok_or(Fault::Unreadable)? = byte;
+        count += 1;
     }
-    let number = |text: &str| text.parse::<i64>().map_err(|_| Fault::Unreadable);
-    let (hours, minutes) = (number(&digits[..2])?, if digits.len() == 4 { number(&digits[2..])? } else { 0 });
-    let seconds = hours * 3600 + minutes * 60;
+    let [h1, h2, m1, m2] = digits;
+    let (hours, minutes) = match count {
+        2 => (number(&[h1, h2])?, 0),
+        4 => (number(&[h1, h2])?, number(&[m1, m2])?),
+        _ => return Err(Fault::Unreadable),
+    };
+    let seconds = i64::from(hours * 3600 + minutes * 60);
     Ok((clock.trim_end(), if offset.starts_with('-') { -seconds } else { seconds }))
 }
 
@@ -221,7 +275,7 @@ fn microseconds(fraction: &str) -> Result<i64, Fault> {
     if significant.len() > 6 {
         return Err(Fault::Inexact);
     }
-    format!("{significant:0<6}").parse().map_err(|_| Fault::Unreadable)
+    Ok(i64::from(number(significant.as_bytes())?) * 10i64.pow(6 - significant.len() as u32))
 }
 
 #[cfg(test)]
@@ -251,6 +305,9 @@ mod tests {
         }
         assert_eq!(parse("null", &DataType::Utf8), Ok(Value::Null));
         assert_eq!(parse(r#""\ud800""#, &DataType::Utf8), Err(Fault::Escape));
+        assert_eq!(parse(r#""a\u0000""#, &DataType::Utf8), Err(Fault::Nul));
+        assert_eq!(parse(r#""a\\u0000""#, &DataType::Utf8), Ok(Value::Text(r"a\u0000".into())));
+        assert_eq!(parse(r#"{"a":"\u0000"}"#, &DataType::Utf8), Ok(Value::Text(r#"{"a":"\u0000"}"#.into())));
     }
 
     #[test]

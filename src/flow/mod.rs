@@ -3,7 +3,7 @@
 //! A flow joins adapters that do not know each other: it reads a position out of its destination, works, and commits
 //! the work together with the next position. It gets built parts and its own `Options`; it never reads configuration,
 //! never prints, and never keeps state of its own. What it has to tell goes through [`Progress`]; that it should end
-//! comes through [`Stop`]. `catalog`, `checks`, `rows`, `select` and `streams` are what several flows share.
+//! comes through [`Stop`]. `account`, `catalog`, `checks`, `count`, `rows`, `select` and `streams` are what several flows share.
 //!
 //! A flow answers `Result<Report>`. One that goes on past faults, so that a failure does not hide what was done,
 //! answers `Result<(Report, Option<Error>)>`: the report is complete and the second value is the one failure that
@@ -11,12 +11,14 @@
 //!
 //! A new verb is a file here with `Options`, `Report` and one async function, and a file in `cli`.
 
+pub mod account;
 pub mod bronze;
 pub mod catalog;
 pub mod checks;
 pub mod count;
 pub mod doctor;
 pub mod load;
+pub mod maintain;
 pub mod produce;
 pub mod promote;
 pub mod query;

@@ -13,13 +13,16 @@ use crate::kafka::{Consumer, KafkaConfig, Watermarks};
 use crate::model;
 use crate::partition::Partition;
 use crate::table::manifest::{self, ManifestTable};
-use crate::table::{Lake, Table};
+use crate::table::{Extent, Lake, Table};
 use crate::warehouse::{Entry, Warehouse};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Commits looked through for the newest of `lake bronze`.
+const LOOKED_THROUGH: usize = 20;
 
 /// What is asked. A part that could not be had comes as the error that says why.
 pub struct Parts<'a> {
@@ -32,6 +35,8 @@ pub struct Parts<'a> {
     pub lake: Result<Lake>,
     /// `None` when nothing was ever loaded and nothing needs to be started to say so.
     pub warehouse: Option<Result<Box<dyn Warehouse>>>,
+    /// Bytes a file should have; smaller ones are counted.
+    pub target_file_size: u64,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -51,7 +56,8 @@ pub struct StreamStatus {
     pub version: Option<i64>,
     pub rows: Option<u64>,
     pub rejects: Option<u64>,
-    /// RFC 3339.
+    pub extent: Option<Extent>,
+    /// RFC 3339, of the newest commit that moved a position.
     pub last_commit: Option<String>,
     pub partitions: Vec<PartitionStatus>,
 }
@@ -135,7 +141,8 @@ pub async fn status(parts: Parts<'_>) -> Result<Report> {
     let lake = report.up("lake", parts.lake);
     if let Some(lake) = &lake {
         for stream in parts.streams {
-            let found = stream_status(stream, lake, parts.engine, topics.get(&stream.topic)).await;
+            let topic = topics.get(&stream.topic);
+            let found = stream_status(stream, lake, parts.engine, parts.target_file_size, topic).await;
             if let Some(stream) = report.up("lake", found) {
                 report.streams.push(stream);
             }
@@ -207,6 +214,7 @@ async fn stream_status(
     stream: &Stream,
     lake: &Lake,
     engine: &Engine,
+    target_file_size: u64,
     topic: Option<&BTreeMap<Partition, Watermarks>>,
 ) -> Result<StreamStatus> {
     let mut status =
@@ -214,7 +222,8 @@ async fn stream_status(
     let table = lake.table(&stream.table).await?;
     if let Some(table) = &table {
         status.version = Some(table.version());
-        status.last_commit = table.history(1).await?.first().and_then(|commit| time(commit.timestamp_ms));
+        status.last_commit = last_commit(table).await?;
+        status.extent = Some(table.extent(target_file_size)?);
         let (rows, rejects) = count(table, engine).await?;
         (status.rows, status.rejects) = (Some(rows), Some(rejects));
     }
@@ -231,6 +240,13 @@ async fn stream_status(
         status.partitions.push(partition_status(number, position, marks));
     }
     Ok(status)
+}
+
+/// When `lake bronze` last wrote; above it there may be commits of maintenance.
+async fn last_commit(table: &Table) -> Result<Option<String>> {
+    let history = table.history(LOOKED_THROUGH).await?;
+    let newest = history.iter().find(|commit| commit.info.contains_key("partitions")).or(history.first());
+    Ok(newest.and_then(|commit| time(commit.timestamp_ms)))
 }
 
 fn partition_status(partition: i32, position: Option<i64>, marks: Option<&Watermarks>) -> PartitionStatus {

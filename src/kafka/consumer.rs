@@ -1,13 +1,14 @@
 //! Reading partitions from given offsets.
 //!
 //! A consumer reads the partitions of one topic at a time and is told where each begins; it joins no group,
-//! commits nothing and keeps no position beyond its own life.
+//! commits nothing and keeps no position beyond its own life. What waits in the client for being taken is
+//! bounded in bytes; nobody is evicted for taking it late, because no group is joined.
 
+use super::messages::Messages;
 use super::watch::Watch;
 use super::{CONNECT_TIMEOUT, KafkaConfig, fault};
 use crate::error::{Error, Result};
 use crate::partition::Partition;
-use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message as _};
@@ -19,18 +20,10 @@ use std::time::{Duration, Instant};
 
 /// The first time-out of a question to the broker; doubled until [`CONNECT_TIMEOUT`] is used up.
 const FIRST_TRY: Duration = Duration::from_secs(1);
-
-/// One record of a topic.
-#[derive(Debug, Clone)]
-pub struct Message {
-    pub partition: Partition,
-    pub offset: i64,
-    pub timestamp_ms: Option<i64>,
-    pub key: Option<Bytes>,
-    /// `None` is a tombstone.
-    pub payload: Option<Bytes>,
-    pub headers: Vec<(String, Option<Bytes>)>,
-}
+/// How long more messages are waited for once there is one: a slice of many costs less than many slices.
+const LINGER: Duration = Duration::from_millis(20);
+/// Fetched and not yet taken, unless the caller says otherwise.
+const BUFFER_BYTES: usize = 32 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watermarks {
@@ -62,7 +55,12 @@ impl Consumer {
     /// Sets the client up without connecting. Errors: [`Kind::Config`](crate::error::Kind::Config) when a
     /// property is wrong.
     pub fn new(config: &KafkaConfig) -> Result<Consumer> {
-        let client = config.create(&config.reading()?, Watch::default())?;
+        Consumer::buffering(config, BUFFER_BYTES)
+    }
+
+    /// As [`Consumer::new`]; about `buffer` bytes of memory hold what was fetched and not yet taken.
+    pub fn buffering(config: &KafkaConfig, buffer: usize) -> Result<Consumer> {
+        let client = config.create(&config.reading(buffer)?, Watch::default())?;
         Ok(Consumer {
             config: config.clone(),
             client,
@@ -138,16 +136,49 @@ impl Consumer {
         Ok(())
     }
 
-    /// The next message of any assigned partition; `None` after the time-out, or sooner when the end of a
-    /// partition was reached. Blocking.
+    /// Appends messages of the assigned partitions. Comes back when `full` says so, a moment after the first
+    /// message when no more are there, after `timeout` without any, or when a partition's end was reached and
+    /// nothing was appended. Blocking.
     ///
     /// A lost connection is waited out for [`CONNECT_TIMEOUT`] before it becomes `Unavailable`.
-    pub fn poll(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        let topic = self.topic.clone();
-        self.poll_with(timeout, |message| owned(&topic, message))
+    pub fn fill(&mut self, messages: &mut Messages, full: impl Fn(&Messages) -> bool, timeout: Duration) -> Result<()> {
+        let mut deadline = Instant::now() + timeout;
+        while !full(messages) {
+            // Without a time-out no clock is read, which counts per message.
+            let polled = self.client.poll(Duration::ZERO).or_else(|| {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() { None } else { self.client.poll(left) }
+            });
+            match polled {
+                Some(Ok(message)) => {
+                    if messages.is_empty() {
+                        deadline = Instant::now() + LINGER;
+                    }
+                    append(messages, &message);
+                    advance(&mut self.cursors, &message);
+                }
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    self.reached_end(number);
+                    if messages.is_empty() {
+                        return Ok(());
+                    }
+                }
+                Some(Err(failure)) => self.outlive(failure)?,
+                None if Instant::now() >= deadline => break,
+                None => {}
+            }
+        }
+        match messages.is_empty() {
+            true => self.check_connection(),
+            false => {
+                self.lost_since = None;
+                Ok(())
+            }
+        }
     }
 
-    /// As [`Consumer::poll`], for a reader that needs only a part of each message.
+    /// Hands the next message of any assigned partition to `read`; `None` after the time-out, or sooner when
+    /// the end of a partition was reached. Blocking.
     pub(super) fn poll_with<T>(
         &mut self,
         timeout: Duration,
@@ -159,9 +190,7 @@ impl Consumer {
             let failure = match self.client.poll(left) {
                 Some(Ok(message)) => {
                     self.lost_since = None;
-                    if let Some(cursor) = self.cursors.get_mut(&message.partition()) {
-                        cursor.next = Some(message.offset() + 1);
-                    }
+                    advance(&mut self.cursors, &message);
                     return Ok(Some(read(&message)));
                 }
                 Some(Err(failure)) => failure,
@@ -277,22 +306,17 @@ fn list_of(partitions: &[Partition]) -> TopicPartitionList {
     list
 }
 
-fn owned(topic: &str, message: &BorrowedMessage<'_>) -> Message {
-    Message {
-        partition: Partition::new(topic, message.partition()),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
-        key: message.key().map(Bytes::copy_from_slice),
-        payload: message.payload().map(Bytes::copy_from_slice),
-        headers: message.headers().map(owned_headers).unwrap_or_default(),
+fn advance(cursors: &mut BTreeMap<i32, Cursor>, message: &BorrowedMessage<'_>) {
+    if let Some(cursor) = cursors.get_mut(&message.partition()) {
+        cursor.next = Some(message.offset() + 1);
     }
 }
 
-fn owned_headers(headers: &BorrowedHeaders) -> Vec<(String, Option<Bytes>)> {
-    (0..headers.count())
-        .filter_map(|index| header(headers, index))
-        .map(|(name, value)| (name.to_string(), value.map(Bytes::copy_from_slice)))
-        .collect()
+fn append(messages: &mut Messages, message: &BorrowedMessage<'_>) {
+    let headers = message.headers();
+    let headers = headers.iter().flat_map(|headers| (0..headers.count()).filter_map(|index| header(headers, index)));
+    let (partition, offset, timestamp_ms) = (message.partition(), message.offset(), message.timestamp().to_millis());
+    messages.push(partition, offset, timestamp_ms, message.key(), message.payload(), headers);
 }
 
 /// Name and value of a header. rdkafka panics at a name that is not UTF-8; one such record must not stop a

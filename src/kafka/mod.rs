@@ -1,8 +1,9 @@
 //! Kafka: the topics between the sources and Bronze.
 //!
 //! Owns every call into librdkafka: reading with manual assignment ([`Consumer`]), idempotent sending
-//! ([`Producer`]), topics ([`admin`]), which partition a row goes to ([`partitioner`]) and what of a source is already
-//! there ([`tail`]). The embedded broker and a cluster are reached by the same code, only the address differs.
+//! ([`Producer`]), topics ([`admin`]), which partition a row goes to ([`partitioner`]), what of a source is already
+//! there ([`tail`]) and whether a topic is still the one that was read ([`Tip`]). The embedded broker and a cluster
+//! are reached by the same code, only the address differs.
 //!
 //! Never joins a consumer group and never commits an offset: positions live in the tables. All calls block;
 //! async callers wrap them in `spawn_blocking`.
@@ -13,6 +14,7 @@
 pub mod admin;
 mod consumer;
 mod fault;
+mod messages;
 #[cfg(test)]
 pub(crate) mod mock;
 pub mod partitioner;
@@ -20,10 +22,13 @@ mod producer;
 pub mod tail;
 #[cfg(test)]
 mod tests;
+mod tip;
 mod watch;
 
-pub use consumer::{Consumer, Message, Watermarks};
+pub use consumer::{Consumer, Watermarks};
+pub use messages::{Headers, Message, Messages};
 pub use producer::{Producer, WINDOW};
+pub use tip::Tip;
 
 use crate::error::{Error, Result};
 use rdkafka::ClientConfig;
@@ -73,7 +78,12 @@ const SENDING: Promises = Promises {
 };
 
 impl KafkaConfig {
-    fn reading(&self) -> Result<ClientConfig> {
+    /// `buffer`: bytes of memory for what was fetched and not yet taken.
+    fn reading(&self, buffer: usize) -> Result<ClientConfig> {
+        let kilobytes = (buffer / 1024).max(1_024);
+        // The queue is looked at before a fetch, so it may grow by one more; and a fetch of compressed batches
+        // unfolds to several times its size.
+        let fetch = (buffer / 16).clamp(1 << 20, 16 << 20);
         self.client(
             &[
                 // assign() wants one although no group is joined.
@@ -83,8 +93,11 @@ impl KafkaConfig {
                 // The default of 1000 makes a reader whose queue was full wait a second.
                 ("fetch.queue.backoff.ms", "5"),
                 ("fetch.wait.max.ms", "100"),
-                ("queued.min.messages", "200000"),
-                ("queued.max.messages.kbytes", "65536"),
+                // Both bounds hold for all partitions together. Payload bytes are what librdkafka counts; each
+                // message costs it some 500 bytes beside them.
+                ("queued.min.messages", &kilobytes.to_string()),
+                ("queued.max.messages.kbytes", &kilobytes.to_string()),
+                ("fetch.max.bytes", &fetch.to_string()),
             ],
             &READING,
         )

@@ -77,6 +77,13 @@ fn a_record_comes_back_as_it_was_sent() {
     assert_eq!(admin::ensure_topic(&mock.config, "u", 0).unwrap_err().kind(), Kind::Config);
 }
 
+/// The offset of the next message; `None` when none came in time.
+fn next(consumer: &mut Consumer, wait: Duration) -> Result<Option<i64>> {
+    let mut messages = Messages::default();
+    consumer.fill(&mut messages, |messages| messages.len() == 1, wait)?;
+    Ok(messages.iter().next().map(|message| message.offset))
+}
+
 struct SystemNow;
 impl SystemNow {
     fn ms() -> i64 {
@@ -93,22 +100,44 @@ fn assignment_positions_and_pausing() {
     consumer.assign(&BTreeMap::from([(partition.clone(), 1)])).unwrap();
     assert_eq!(consumer.position(&partition).unwrap(), None);
     let wait = Duration::from_secs(5);
-    assert_eq!(consumer.poll(wait).unwrap().unwrap().offset, 1);
+    assert_eq!(next(&mut consumer, wait).unwrap(), Some(1));
     assert_eq!(consumer.position(&partition).unwrap(), Some(2));
     consumer.pause(std::slice::from_ref(&partition)).unwrap();
-    assert!(consumer.poll(Duration::from_millis(300)).unwrap().is_none());
+    assert!(next(&mut consumer, Duration::from_millis(300)).unwrap().is_none());
     // Assigning again also wakes what was paused.
     consumer.assign(&BTreeMap::from([(partition.clone(), 2)])).unwrap();
-    assert_eq!(consumer.poll(wait).unwrap().unwrap().offset, 2);
+    assert_eq!(next(&mut consumer, wait).unwrap(), Some(2));
     // An assignment at the end: nothing is delivered, and the position is known all the same.
     consumer.assign(&BTreeMap::from([(partition.clone(), 3)])).unwrap();
     let deadline = Instant::now() + wait;
     while consumer.position(&partition).unwrap().is_none() && Instant::now() < deadline {
-        assert!(consumer.poll(wait).unwrap().is_none());
+        assert!(next(&mut consumer, wait).unwrap().is_none());
     }
     assert_eq!(consumer.position(&partition).unwrap(), Some(3));
     let two_topics = BTreeMap::from([(partition, 0), (Partition::new("u", 0), 0)]);
     assert_eq!(consumer.assign(&two_topics).unwrap_err().kind(), Kind::Internal);
+}
+
+#[test]
+fn tips_are_the_records_at_their_offsets() {
+    let mock = Mock::with_topic("t", 3);
+    send(&mock, "f", 1, &[(0, 1), (0, 2), (0, 3), (1, 1), (1, 2)]);
+    let mut expected = BTreeMap::new();
+    for message in mock.read_all("t") {
+        let mut messages = Messages::default();
+        message.push_to(&mut messages);
+        expected.insert((message.partition.clone(), message.offset), Tip::of(&messages.get(0)));
+    }
+    let mut consumer = Consumer::new(&mock.config).unwrap();
+    let (one, other) = (Partition::new("t", 0), Partition::new("t", 1));
+    for (first, second) in [(0, 1), (2, 0)] {
+        let found = consumer.tips(&BTreeMap::from([(one.clone(), first), (other.clone(), second)])).unwrap();
+        let wanted = [(one.clone(), first), (other.clone(), second)].map(|place| (place.0.clone(), expected[&place]));
+        assert_eq!(found, BTreeMap::from(wanted));
+    }
+    // Reading goes on from wherever it is told to, the partition that was looked at last included.
+    consumer.assign(&BTreeMap::from([(one, 1)])).unwrap();
+    assert_eq!(next(&mut consumer, Duration::from_secs(5)).unwrap(), Some(1));
 }
 
 #[test]
@@ -119,7 +148,7 @@ fn an_offset_behind_the_end_is_an_error_and_no_jump() {
     consumer.assign(&BTreeMap::from([(Partition::new("t", 0), 50)])).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
     let failure = loop {
-        match consumer.poll(Duration::from_secs(1)) {
+        match next(&mut consumer, Duration::from_secs(1)) {
             Err(failure) => break failure,
             Ok(message) => assert!(message.is_none() && Instant::now() < deadline),
         }

@@ -16,10 +16,10 @@ use crate::failpoint;
 use arrow::datatypes::SchemaRef;
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{Action, MetadataExt, Protocol, Transaction, contains_timestampntz};
+use deltalake::kernel::{Action, LogicalFileView, MetadataExt, Protocol, Transaction, contains_timestampntz};
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::table::config::TablePropertiesExt;
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -29,6 +29,8 @@ pub enum Mode {
     Append,
     /// All earlier files leave the table in the same commit; the schema becomes the staged one.
     Replace,
+    /// The files of a [`super::Bin`] give way to others with the same rows; made by [`Table::rewrite`].
+    Rewrite,
 }
 
 /// A position stored as a Delta `txn` action.
@@ -83,24 +85,33 @@ impl Table {
     /// succeeded. `table.commit` works as well.
     pub async fn commit(&mut self, commit: Commit, failpoint: &str) -> Result<Committed> {
         let id = Uuid::new_v4().to_string();
-        // Every commit after `seen` is read once: is it ours, does it change rows?
-        let mut seen = commit.staged.files().base;
+        // Every commit after `seen` is read once: is it ours, does it change rows? What is only added to may
+        // have changed since its files were begun.
+        let mut seen = match commit.mode {
+            Mode::Replace | Mode::Rewrite => commit.staged.files().base,
+            Mode::Append => self.state.version(),
+        };
         let (mut races, mut unknown) = (0, 0);
         loop {
             self.refresh().await.map_err(|error| in_doubt(error, unknown > 0))?;
             let landed = self.landed(seen, &id).await.map_err(|error| in_doubt(error, unknown > 0))?;
+            if seen == self.state.version() {
+                self.check_still_there().await.map_err(|error| in_doubt(error, unknown > 0))?;
+            }
             seen = self.state.version();
             if let Some(version) = landed.ours {
                 return Ok(Committed::Done { version: version as i64 });
+            }
+            if landed.restored && !commit.txns.is_empty() {
+                self.check_not_restored().await?;
             }
             if let Some(fenced) = self.moved(&commit.txns).await? {
                 discard(commit.staged).await;
                 return Ok(fenced);
             }
-            if commit.mode == Mode::Replace && landed.changes_rows {
+            if let Some(overtaken) = self.overtaken(&commit, &landed)? {
                 discard(commit.staged).await;
-                return Err(Error::conflict(format!("another writer changed `{}` while it was rebuilt", self.name))
-                    .hint("run again"));
+                return Err(overtaken);
             }
             match self.attempt(&commit, &id, failpoint).await {
                 Attempt::Done => {
@@ -134,11 +145,33 @@ impl Table {
                 return Err(Error::conflict(format!("version {version} of `{}` left the log already", self.name)));
             };
             landed.changes_rows |= entry.changes_rows;
+            landed.restored |= entry.is_restore();
             if entry.commit_id() == Some(id) {
                 landed.ours = Some(version);
             }
         }
         Ok(landed)
+    }
+
+    /// The conflict when what the commit takes out of the table is no longer what it was made from.
+    fn overtaken(&self, commit: &Commit, landed: &Landed) -> Result<Option<Error>> {
+        let (overtaken, what) = match (commit.mode, &commit.staged.files().rewrite) {
+            (Mode::Append, _) => (false, ""),
+            (Mode::Replace, _) => (landed.changes_rows, "it was rebuilt"),
+            (Mode::Rewrite, None) => return Err(Error::internal("a rewrite that says nothing of what it rewrites")),
+            (Mode::Rewrite, Some(rewrite)) => {
+                (self.still_standing(&rewrite.paths)?.len() < rewrite.paths.len(), "its files were merged")
+            }
+        };
+        let error =
+            || Error::conflict(format!("another writer changed `{}` while {what}", self.name)).hint("run again");
+        Ok(overtaken.then(error))
+    }
+
+    /// Those of the files that are still in the table with all their rows.
+    fn still_standing(&self, paths: &HashSet<String>) -> Result<Vec<LogicalFileView>> {
+        let whole = |file: &LogicalFileView| file.deletion_vector_descriptor().is_none();
+        Ok(self.standing()?.filter(|file| paths.contains(file.path().as_ref()) && whole(file)).collect())
     }
 
     /// The first position that is not where the writer believes it to be.
@@ -169,13 +202,11 @@ impl Table {
         info.insert(COMMIT_ID.to_string(), json!(id));
         let moved = chrono::Utc::now().timestamp_millis();
         let txns = commit.txns.iter().map(|txn| Transaction::new_with_last_update(&txn.app, txn.next, Some(moved)));
-        let next = self.state.version() + 1;
-        // Tidying the log costs a listing, so it is done when a checkpoint is written anyway.
-        let checkpoint = (next + 1).is_multiple_of(self.state.table_config().checkpoint_interval().get());
+        // The log is cleaned by maintenance alone, which first saves what the old commits are still needed for.
         let properties = CommitProperties::default()
             .with_metadata([(INFO_KEY.to_string(), Value::Object(info))])
             .with_application_transactions(txns.collect())
-            .with_cleanup_expired_logs(if checkpoint { None } else { Some(false) })
+            .with_cleanup_expired_logs(Some(false))
             .with_max_retries(0);
         let written = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -211,9 +242,13 @@ impl Table {
 
     fn operation(&self, commit: &Commit) -> DeltaOperation {
         let partition_by = Some(self.partition_by().to_vec()).filter(|columns| !columns.is_empty());
-        let mode = match commit.mode {
-            Mode::Append => SaveMode::Append,
-            Mode::Replace => SaveMode::Overwrite,
+        let mode = match (commit.mode, &commit.staged.files().rewrite) {
+            (Mode::Rewrite, Some(rewrite)) => {
+                let target_size = i64::try_from(rewrite.target).unwrap_or(i64::MAX);
+                return DeltaOperation::Optimize { predicate: None, target_size };
+            }
+            (Mode::Replace, _) => SaveMode::Overwrite,
+            (Mode::Append | Mode::Rewrite, _) => SaveMode::Append,
         };
         DeltaOperation::Write { mode, partition_by, predicate: None }
     }
@@ -222,12 +257,11 @@ impl Table {
         let files = commit.staged.files();
         let mut actions = self.schema_actions(&self.schema_after(commit.mode, files)?)?;
         if commit.mode == Mode::Replace {
-            let standing = self
-                .state
-                .snapshot()
-                .try_log_data()
-                .map_err(|error| failed(error, format!("list the files of `{}`", self.name)))?;
-            actions.extend(standing.iter().map(|file| Action::Remove(file.remove_action(true))));
+            actions.extend(self.standing()?.map(|file| Action::Remove(file.remove_action(true))));
+        }
+        if let Some(rewrite) = &files.rewrite {
+            let replaced = self.still_standing(&rewrite.paths)?;
+            actions.extend(replaced.iter().map(|file| Action::Remove(file.remove_action(false))));
         }
         actions.extend(files.adds.iter().cloned().map(Action::Add));
         Ok(actions)
@@ -240,6 +274,7 @@ impl Table {
         }
         match mode {
             Mode::Replace => Ok(files.schema.clone()),
+            Mode::Rewrite => Ok(self.schema.clone()),
             Mode::Append => schema::widened(&self.schema, &files.schema, &self.name.to_string()),
         }
     }
@@ -272,6 +307,7 @@ async fn discard(staged: Staged) {
 struct Landed {
     ours: Option<u64>,
     changes_rows: bool,
+    restored: bool,
 }
 
 /// The protocol that allows timestamps without zone, when the table's own does not yet.

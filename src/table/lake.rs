@@ -6,6 +6,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use deltalake::DeltaTableError;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::kernel::transaction::CommitProperties;
 use deltalake::kernel::{StructField, StructType};
@@ -85,7 +86,11 @@ impl Lake {
             .with_log_store(log.clone())
             .with_columns(delta_schema(&schema, name)?.fields().cloned())
             .with_partition_columns(partition_by.iter().copied())
-            .with_configuration([("delta.checkpointInterval", Some(CHECKPOINT_INTERVAL))])
+            .with_configuration([
+                ("delta.checkpointInterval", Some(CHECKPOINT_INTERVAL)),
+                // Old commits say what became of each offset; only `lake maintain` knows how to keep that.
+                ("delta.enableExpiredLogCleanup", Some("false")),
+            ])
             .with_save_mode(SaveMode::ErrorIfExists)
             // A retry would write our columns over those of the writer who came first.
             .with_commit_properties(CommitProperties::default().with_max_retries(0))
@@ -94,6 +99,11 @@ impl Lake {
             Ok(_) => Table::load(name.clone(), log, None).await,
             Err(error) => match self.table(name).await? {
                 Some(table) => Ok(table),
+                // Its first version was said to exist, and does not.
+                None if matches!(error, DeltaTableError::InvalidVersion(_)) => {
+                    let message = format!("the store refused to create table `{name}` as if it existed");
+                    Err(Error::conflict(message).hint("run again").caused_by(error))
+                }
                 None => Err(failed(error, format!("create table `{name}`"))),
             },
         }
@@ -106,6 +116,10 @@ impl Lake {
 
     pub async fn get(&self, path: &str) -> Result<Option<Bytes>> {
         self.0.get(path).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<()> {
+        self.0.delete(path).await
     }
 
     /// Paths below a prefix, relative to the lake's root, sorted.

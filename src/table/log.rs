@@ -16,13 +16,20 @@ pub(super) const COMMIT_ID: &str = "commit_id";
 /// One commit.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
+    /// The version a `RESTORE` went back to, unless it was chosen by its time.
+    pub restored_version: Option<u64>,
     pub info: CommitInfo,
     pub txns: Vec<(String, i64)>,
     /// Rows were added or removed (rewriting files without changing rows does not count).
     pub changes_rows: bool,
+    pub changes_columns: bool,
 }
 
 impl Entry {
+    pub fn is_restore(&self) -> bool {
+        self.info.operation == "RESTORE"
+    }
+
     pub fn commit_id(&self) -> Option<&str> {
         self.info.info.get(COMMIT_ID)?.as_str()
     }
@@ -36,7 +43,7 @@ struct Line {
     add: Option<FileLine>,
     remove: Option<FileLine>,
     #[serde(rename = "metaData")]
-    _metadata: Option<IgnoredAny>,
+    metadata: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -68,12 +75,20 @@ fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {
         let line: Line = serde_json::from_slice(line)
             .context(Kind::Internal, || format!("version {version} of `{table}` holds a broken line"))?;
         if let Some(commit_info) = line.commit_info {
+            entry.restored_version = restored_version(&commit_info);
             describe(&mut entry.info, commit_info);
         }
         entry.txns.extend(line.txn.map(|txn| (txn.app_id, txn.version)));
+        entry.changes_columns |= line.metadata.is_some();
         entry.changes_rows |= line.add.or(line.remove).is_some_and(|file| file.data_change);
     }
     Ok(entry)
+}
+
+/// By writer the number stands there as such or as text.
+fn restored_version(commit_info: &Map<String, Value>) -> Option<u64> {
+    let version = commit_info.get("operationParameters")?.get("version")?;
+    version.as_u64().or_else(|| version.as_str()?.parse().ok())
 }
 
 fn describe(info: &mut CommitInfo, mut commit_info: Map<String, Value>) {

@@ -43,6 +43,11 @@ impl ManifestTable {
         self.id.is_empty() || self.id == table.id()
     }
 
+    /// Whether the table, at the version it is pinned to, has the very rows of the version that is meant.
+    pub async fn names_rows_of(&self, table: &Table) -> Result<bool> {
+        Ok(self.is_of(table) && table.same_rows_since(self.version).await?)
+    }
+
     /// Whether it means the version the table is pinned to.
     pub fn names(&self, table: &Table) -> bool {
         self.is_of(table) && self.version == table.version()
@@ -80,6 +85,16 @@ pub async fn list(lake: &Lake, limit: usize) -> Result<Vec<Manifest>> {
         manifests.extend(read(lake, run).await?);
     }
     Ok(manifests)
+}
+
+/// Deletes all but the newest `keep` manifests, at least one of which stays. Returns the runs that went.
+pub async fn prune(lake: &Lake, keep: usize) -> Result<Vec<u64>> {
+    let mut runs = numbers(lake).await?;
+    runs.truncate(runs.len().saturating_sub(keep.max(1)));
+    for run in &runs {
+        lake.delete(&path(*run)).await?;
+    }
+    Ok(runs)
 }
 
 /// The manifest of one run.

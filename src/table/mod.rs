@@ -5,28 +5,37 @@
 //! files that nobody sees, [`Table::commit`] makes them visible together with the positions they stand for.
 //!
 //! Never retries an append whose outcome is unknown without first looking for it in the log, never reads a
-//! topic or runs a query, and never deletes a file that a version names. What a commit means (which
+//! topic or runs a query, and never deletes a file that a version it is told to keep names. What a commit means (which
 //! positions, which `commitInfo`) is decided by `flow`.
 //!
 //! To add a kind of commit, add a [`Mode`] and its actions in `commit.rs`; to add a store, add its builder
 //! in `store.rs`.
 
 mod commit;
+mod compact;
+mod crash;
+mod foreign;
 mod lake;
+mod local;
 mod log;
 pub mod manifest;
+mod retain;
 pub mod schema;
 mod staged;
 mod store;
+mod vacuum;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
 pub use commit::{Commit, Committed, Mode, Txn};
+pub use compact::{Bin, Extent};
 pub use lake::Lake;
+pub use retain::LogFiles;
 pub use staged::Staged;
 pub use store::LakeConfig;
+pub use vacuum::Unused;
 pub use write::Stage;
 
 use crate::error::{Error, Kind, Result};
@@ -34,11 +43,17 @@ use crate::ident::TableName;
 use arrow::datatypes::SchemaRef;
 use deltalake::datafusion::datasource::TableProvider;
 use deltalake::delta_datafusion::DeltaScanNext;
+use deltalake::kernel::LogicalFileView;
 use deltalake::logstore::LogStoreRef;
 use deltalake::table::state::DeltaTableState;
+use futures::{Stream, StreamExt, TryStreamExt, future};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use store::failed;
+
+/// Commits of the log read at the same time.
+const READ_AT_ONCE: usize = 16;
 
 /// One table pinned to one version.
 #[derive(Clone)]
@@ -96,10 +111,16 @@ impl Table {
         self.state.metadata().partition_columns()
     }
 
+    /// The files of this version.
+    fn standing(&self) -> Result<Box<dyn Iterator<Item = LogicalFileView>>> {
+        let files = self.state.snapshot().try_log_data();
+        let files = files.map_err(|error| failed(error, format!("list the files of `{}`", self.name)))?;
+        Ok(files.into_iter())
+    }
+
     /// Rows by the statistics of the files; `None` when a file has none.
     pub fn rows(&self) -> Option<u64> {
-        let files = self.state.snapshot().try_log_data().ok()?;
-        files.iter().try_fold(0, |rows, file| {
+        self.standing().ok()?.try_fold(0, |rows, file| {
             let whole = file.deletion_vector_descriptor().is_none();
             Some(rows + file.num_records().filter(|_| whole)? as u64)
         })
@@ -155,8 +176,10 @@ impl Table {
         Ok(())
     }
 
-    /// Version of the `txn` action of this app id, if any.
+    /// Version of the `txn` action of this app id, if any. Kind Config when the table is set to forget them: a
+    /// partition that was quiet for that long would be read from its beginning again.
     pub async fn txn(&self, app: &str) -> Result<Option<i64>> {
+        self.keeps_positions()?;
         if let Some(known) = self.positions.get(app) {
             return Ok(*known);
         }
@@ -168,14 +191,49 @@ impl Table {
 
     /// The last `limit` commits up to this version, newest first; ends where the log was cleaned.
     pub async fn history(&self, limit: usize) -> Result<Vec<CommitInfo>> {
-        let mut history = Vec::new();
-        for version in (0..=self.state.version()).rev().take(limit) {
-            match log::entry(self.log.as_ref(), &self.name.to_string(), version).await? {
-                Some(entry) => history.push(entry.info),
-                None => break,
-            }
+        self.commits_backwards().take(limit).try_collect().await
+    }
+
+    /// All commits up to this version, newest first; ends where the log was cleaned.
+    pub fn commits_backwards(&self) -> impl Stream<Item = Result<CommitInfo>> {
+        self.entries((0..=self.state.version()).rev()).map_ok(|entry| entry.info)
+    }
+
+    /// The commits of these versions, oldest first; ends at one the log does not hold.
+    pub fn commits(&self, versions: RangeInclusive<i64>) -> impl Stream<Item = Result<CommitInfo>> {
+        let versions = versions.filter_map(|version| u64::try_from(version).ok());
+        self.entries(versions).map_ok(|entry| entry.info)
+    }
+
+    /// Whether the rows have been the same ever since `version`: files may have been merged, no row changed and
+    /// no column did. False, too, when the log no longer tells.
+    pub async fn same_rows_since(&self, version: i64) -> Result<bool> {
+        if version == self.version() {
+            return Ok(true);
         }
-        Ok(history)
+        let Some(after) = u64::try_from(version).ok().filter(|version| *version < self.state.version()) else {
+            return Ok(false);
+        };
+        let mut entries = std::pin::pin!(self.entries((after + 1..=self.state.version()).rev()));
+        let mut told = after + 1;
+        while let Some(entry) = entries.try_next().await? {
+            if entry.changes_rows || entry.changes_columns {
+                return Ok(false);
+            }
+            told += 1;
+        }
+        Ok(told == self.state.version() + 1)
+    }
+
+    /// The commits of these versions, in this order; ends where the log holds none.
+    fn entries(&self, versions: impl Iterator<Item = u64>) -> impl Stream<Item = Result<log::Entry>> {
+        let name = self.name.to_string();
+        let read = move |version| {
+            let (log, name) = (self.log.clone(), name.clone());
+            async move { log::entry(log.as_ref(), &name, version).await }
+        };
+        let entries = futures::stream::iter(versions).map(read).buffered(READ_AT_ONCE);
+        entries.map(Result::transpose).take_while(|entry| future::ready(entry.is_some())).filter_map(future::ready)
     }
 
     /// For queries. Registers the store it reads from in whatever session scans it.

@@ -7,6 +7,7 @@ use arrow::array::StringArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef};
 use async_trait::async_trait;
+use chrono::DateTime;
 use deltalake::datafusion::catalog::Session;
 use deltalake::datafusion::common::ScalarValue;
 use deltalake::datafusion::datasource::listing::PartitionedFile;
@@ -22,7 +23,8 @@ use deltalake::datafusion::physical_plan::empty::EmptyExec;
 use deltalake::kernel::Add;
 use deltalake::logstore::LogStoreRef;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -34,6 +36,7 @@ pub struct Staged {
     files: Arc<Files>,
 }
 
+#[derive(Clone)]
 pub(super) struct Files {
     table: TableName,
     log: LogStoreRef,
@@ -42,6 +45,17 @@ pub(super) struct Files {
     pub schema: SchemaRef,
     pub partition_by: Vec<String>,
     pub adds: Vec<Add>,
+    /// Set when the files hold the very rows of files that stand.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// The files whose place others take.
+#[derive(Clone)]
+pub(super) struct Rewrite {
+    /// As [`deltalake`] names them.
+    pub paths: HashSet<String>,
+    /// Bytes a file was meant to have.
+    pub target: u64,
 }
 
 impl Staged {
@@ -54,7 +68,15 @@ impl Staged {
         rows: u64,
         adds: Vec<Add>,
     ) -> Staged {
-        Staged { rows, files: Arc::new(Files { table, log, base, schema, partition_by, adds }) }
+        Staged { rows, files: Arc::new(Files { table, log, base, schema, partition_by, adds, rewrite: None }) }
+    }
+
+    /// The same files as the ones that take the place of `rewrite`'s and count as old as the newest of them.
+    pub(super) fn rewriting(self, rewrite: Rewrite, modification_time: i64) -> Staged {
+        let Files { table, log, base, schema, partition_by, adds, .. } = self.files.as_ref().clone();
+        let adds = adds.into_iter().map(|add| Add { data_change: false, modification_time, ..add }).collect();
+        let files = Files { table, log, base, schema, partition_by, adds, rewrite: Some(rewrite) };
+        Staged { rows: self.rows, files: Arc::new(files) }
     }
 
     pub(super) fn files(&self) -> &Files {
@@ -68,14 +90,15 @@ impl Staged {
     /// The staged files as a table, for the tests that run before the commit. Registers the store it reads
     /// from in whatever session scans it.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>> {
-        StagedTable::new(&self.files).map(|table| Arc::new(table) as Arc<dyn TableProvider>)
+        let Files { schema, partition_by, adds, log, .. } = self.files.as_ref();
+        FileTable::new(schema, partition_by, adds, log).map(|table| Arc::new(table) as Arc<dyn TableProvider>)
     }
 
     /// Deletes the files. Only for files that were not committed and whose commit is not in doubt.
     pub async fn discard(self) -> Result<()> {
         let store = self.files.log.object_store(None);
         for add in &self.files.adds {
-            match store.delete(&Path::from(add.path.as_str())).await {
+            match store.delete(&location(add)?).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
                     return Err(failed(error, format!("delete staged file `{}` of `{}`", add.path, self.files.table)));
@@ -86,8 +109,9 @@ impl Staged {
     }
 }
 
-/// The staged files as DataFusion reads them: exactly these, with the partition values of their actions.
-struct StagedTable {
+/// Files as DataFusion reads them: exactly these, with the partition values of their actions; in this order when a
+/// session has one partition.
+pub(super) struct FileTable {
     schema: SchemaRef,
     /// Columns in the files, then partition columns.
     layout: TableSchema,
@@ -98,31 +122,31 @@ struct StagedTable {
     files: Vec<PartitionedFile>,
 }
 
-impl fmt::Debug for StagedTable {
+impl fmt::Debug for FileTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StagedTable").field("files", &self.files.len()).finish()
+        f.debug_struct("FileTable").field("files", &self.files.len()).finish()
     }
 }
 
-impl StagedTable {
-    fn new(files: &Files) -> Result<StagedTable> {
-        let partitioned = |field: &&FieldRef| files.partition_by.contains(field.name());
+impl FileTable {
+    pub fn new(schema: &SchemaRef, partition_by: &[String], adds: &[Add], log: &LogStoreRef) -> Result<FileTable> {
+        let partitioned = |field: &&FieldRef| partition_by.contains(field.name());
         let (partition, file): (Vec<FieldRef>, Vec<FieldRef>) =
-            files.schema.fields().iter().cloned().partition(|field| partitioned(&field));
+            schema.fields().iter().cloned().partition(|field| partitioned(&field));
         let layout = TableSchema::builder(Arc::new(Schema::new(file)))
             .with_table_partition_cols(Fields::from(partition.clone()))
             .build();
-        let positions = files.schema.fields().iter().map(|field| layout.table_schema().index_of(field.name()));
+        let positions = schema.fields().iter().map(|field| layout.table_schema().index_of(field.name()));
         let positions = positions.collect::<Result<_, _>>().context(Kind::Internal, || "arrange staged columns")?;
-        let partitioned_files = files.adds.iter().map(|add| partitioned_file(add, &partition));
+        let partitioned_files = adds.iter().map(|add| partitioned_file(add, &partition));
         // The store is rooted at the table's folder, so it needs an address of its own.
         let address = format!("staged://{}/", Uuid::new_v4());
-        Ok(StagedTable {
-            schema: files.schema.clone(),
+        Ok(FileTable {
+            schema: schema.clone(),
             layout,
             positions,
             url: ObjectStoreUrl::parse(&address).context(Kind::Internal, || "address staged files")?,
-            store: files.log.object_store(None),
+            store: log.object_store(None),
             files: partitioned_files.collect::<Result<_>>()?,
         })
     }
@@ -133,8 +157,15 @@ fn partitioned_file(add: &Add, partition: &[FieldRef]) -> Result<PartitionedFile
         let text = add.partition_values.get(field.name()).cloned().flatten();
         partition_value(text.as_deref(), field.data_type())
     });
-    let file = PartitionedFile::new(Path::from(add.path.as_str()).to_string(), add.size.max(0) as u64);
-    Ok(file.with_partition_values(values.collect::<Result<_>>()?))
+    let size = add.size.max(0) as u64;
+    let meta =
+        ObjectMeta { location: location(add)?, last_modified: DateTime::default(), size, e_tag: None, version: None };
+    Ok(PartitionedFile::from(meta).with_partition_values(values.collect::<Result<_>>()?))
+}
+
+/// Where the file lies, its name as the writer encoded it: partition values may hold anything.
+fn location(add: &Add) -> Result<Path> {
+    Path::parse(&add.path).context(Kind::Internal, || format!("find staged file `{}`", add.path))
 }
 
 /// Delta keeps partition values as text.
@@ -145,7 +176,7 @@ fn partition_value(text: Option<&str>, data_type: &DataType) -> Result<ScalarVal
 }
 
 #[async_trait]
-impl TableProvider for StagedTable {
+impl TableProvider for FileTable {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
@@ -170,7 +201,12 @@ impl TableProvider for StagedTable {
         }
         session.runtime_env().register_object_store(self.url.as_ref(), self.store.clone());
         let positions = wanted.into_iter().map(|column| self.positions[column]).collect();
-        let groups = FileGroup::new(self.files.clone()).split_files(session.config().target_partitions());
+        let files = FileGroup::new(self.files.clone());
+        // Splitting sorts them by name.
+        let groups = match session.config().target_partitions() {
+            1 => vec![files],
+            partitions => files.split_files(partitions),
+        };
         let source = Arc::new(ParquetSource::new(self.layout.clone()));
         let scan = FileScanConfigBuilder::new(self.url.clone(), source)
             .with_file_groups(groups)

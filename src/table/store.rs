@@ -1,13 +1,16 @@
 //! The object store a lake lies on: how it is reached, and what the lake demands of it.
 
+use super::crash;
+use super::foreign::TAKEN_BACK;
+use super::local::LocalStore;
 use crate::error::{Cause, Context, Error, Kind, Result};
 use bytes::Bytes;
+use deltalake::DeltaTableError;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, RetryConfig};
@@ -63,7 +66,7 @@ impl Store {
         let url = root_url(&config.root)?;
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|_| unknown_scheme(&url))?;
         let objects: Arc<dyn ObjectStore> = match scheme {
-            ObjectStoreScheme::Local => Arc::new(LocalFileSystem::new()),
+            ObjectStoreScheme::Local => Arc::new(LocalStore::default()),
             ObjectStoreScheme::AmazonS3 => Arc::new(s3(&url, &config.options)?),
             ObjectStoreScheme::GoogleCloudStorage => Arc::new(google(&url, &config.options)?),
             ObjectStoreScheme::MicrosoftAzure => Arc::new(azure(&url, &config.options)?),
@@ -73,7 +76,8 @@ impl Store {
             Ok(directory) if scheme == ObjectStoreScheme::Local => directory.display().to_string(),
             _ => url.to_string(),
         };
-        Ok(Store { url, shown: shown.trim_end_matches('/').to_string(), objects, prefix })
+        let (shown, objects) = (shown.trim_end_matches('/').to_string(), crash::guarded(objects));
+        Ok(Store { url, shown, objects, prefix })
     }
 
     /// A lake over a store made elsewhere, for tests that break it on purpose.
@@ -166,9 +170,11 @@ impl Store {
     pub async fn probe(&self) -> Result<()> {
         let path = format!("_lake/probe-{}", Uuid::new_v4());
         let writes = async {
-            // The name is new, so a refused first write is our own write whose reply was lost.
-            self.put_new(&path, Bytes::from_static(b"probe")).await?;
-            let overwritten = self.put_new(&path, Bytes::from_static(b"probe")).await?;
+            let write = || self.put_new(&path, Bytes::from_static(b"probe"));
+            // The name is new, so a refused first write is our own write whose reply was lost, or was refused for
+            // a passing reason; then the next one may be the first to come in.
+            let first = write().await?;
+            let overwritten = write().await? && (first || write().await?);
             self.delete(&path).await?;
             Ok(overwritten)
         };
@@ -210,10 +216,20 @@ fn root_url(root: &str) -> Result<Url> {
 fn local_root(directory: &std::path::Path) -> Result<Url> {
     let absolute = std::path::absolute(directory)
         .context(Kind::Config, || format!("`{}` is no directory for a lake", directory.display()))?;
+    if has_percent_escape(&absolute.to_string_lossy()) {
+        // The store writes to the folder of this name, the reader of the log to the one it stands for in a URL.
+        return Err(Error::config(format!("the lake's directory `{}` has an escape like %20", absolute.display()))
+            .hint("rename the folder, or set lake.root to another one"));
+    }
     std::fs::create_dir_all(&absolute)
         .context(Kind::Config, || format!("create the lake's directory `{}`", absolute.display()))?;
     Url::from_directory_path(&absolute)
         .map_err(|()| Error::config(format!("`{}` is no directory for a lake", absolute.display())))
+}
+
+/// A `%` and two hexadecimal digits.
+fn has_percent_escape(path: &str) -> bool {
+    path.as_bytes().windows(3).any(|part| part[0] == b'%' && part[1..].iter().all(u8::is_ascii_hexdigit))
 }
 
 fn without_credentials(root: &str) -> String {
@@ -295,12 +311,58 @@ pub(super) fn failed(error: impl Into<Cause>, message: impl Into<String>) -> Err
         if let Some(store) = error.downcast_ref::<object_store::Error>() {
             return of_store(store, message.into());
         }
-        if error.is::<std::io::Error>() {
-            return Error::new(Kind::Unavailable, message).caused_by(cause);
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return of_io(io, message.into());
+        }
+        if let Some(DeltaTableError::KernelError(kernel)) = error.downcast_ref()
+            && let Some((kind, hint)) = of_kernel(&kernel.to_string())
+        {
+            let text = kernel.to_string();
+            return Error::new(kind, message).hint(hint).caused_by(said(&text).or_else(|| gap(&text)).unwrap_or(text));
         }
         next = error.source();
     }
     Error::new(Kind::Internal, message).caused_by(cause)
+}
+
+/// The words for a log in which commits are missing between others.
+fn gap(text: &str) -> Option<String> {
+    let (_, files) = text.split_once("Expected contiguous commit files, but found gap: ")?;
+    let number = |part: &str| part.split(|c: char| !c.is_ascii_digit()).next().map(str::to_string);
+    let versions: Vec<String> = files.split("version: ").skip(1).filter_map(number).collect();
+    let [before, after] = versions.as_slice() else { return None };
+    Some(format!("in its log, version {after} follows version {before}: what was between them was deleted"))
+}
+
+/// A store's failure that came through a writer or reader of streams is inside, not behind.
+fn of_io(error: &std::io::Error, message: String) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<object_store::Error>()) {
+        Some(store) => of_store(store, message),
+        None => Error::new(Kind::Unavailable, message).hint(UNREACHED).caused_by(error.to_string()),
+    }
+}
+
+const UNREACHED: &str = "check that the store is running and can be reached, then run again";
+const MISSING: &str = "check that the place exists and that no file of the lake was deleted";
+const REFUSED: &str = "check the access key, its secret and its rights on the bucket";
+
+/// Kind and remedy when the store failed Delta's kernel, which keeps of the store's error no more than its words.
+fn of_kernel(text: &str) -> Option<(Kind, &'static str)> {
+    if text.contains("File not found: ") {
+        return Some((Kind::Unavailable, MISSING));
+    }
+    if text.contains("is older than the existing snapshot version") {
+        return Some((Kind::Conflict, TAKEN_BACK));
+    }
+    if gap(text).is_some() {
+        return Some((Kind::Input, "bring the deleted files of `_delta_log` back, or move the table away"));
+    }
+    let (_, store) = text.split_once("Error interacting with object store: ")?;
+    let refused = ["lacked the necessary privileges", "lacked valid authentication"];
+    Some(match refused.iter().any(|words| store.contains(words)) {
+        true => (Kind::Config, REFUSED),
+        false => (Kind::Unavailable, UNREACHED),
+    })
 }
 
 fn of_store(error: &object_store::Error, message: String) -> Error {
@@ -311,35 +373,36 @@ fn of_store(error: &object_store::Error, message: String) -> Error {
             (Kind::Config, "check the options of the lake")
         }
         NotFound { .. } if reason.starts_with("NoSuchBucket") => (Kind::Config, "create the bucket first"),
-        NotFound { .. } => (Kind::Unavailable, "check that the place exists and that no file of the lake was deleted"),
-        PermissionDenied { .. } | Unauthenticated { .. } => {
-            (Kind::Config, "check the access key, its secret and its rights on the bucket")
-        }
+        NotFound { .. } => (Kind::Unavailable, MISSING),
+        PermissionDenied { .. } | Unauthenticated { .. } => (Kind::Config, REFUSED),
         // The address of a cloud machine's own credentials: asked when none are configured.
         _ if error.to_string().contains("169.254.169.254") => {
             (Kind::Config, "no credentials were given: set aws_access_key_id and aws_secret_access_key")
         }
-        _ => (Kind::Unavailable, "check that the store is running and can be reached, then run again"),
+        _ => (Kind::Unavailable, UNREACHED),
     };
     Error::new(kind, message).hint(hint).caused_by(reason)
 }
 
-/// What the store itself said (code and message of its XML), else the innermost cause. The sentences around
-/// it repeat each other with requests and bodies.
+/// What the store itself said, else the innermost cause. The sentences around it repeat each other with
+/// requests and bodies.
 fn reason(error: &object_store::Error) -> String {
-    let text = error.to_string();
-    let tag = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        rest.split_once(&format!("</{name}>")).map(|(value, _)| value.trim())
-    };
-    match (tag("Code"), tag("Message")) {
-        (Some(code), Some(message)) => return format!("{code}: {}", message.trim_end_matches('.')),
-        (Some(code), None) => return code.to_string(),
-        _ => {}
-    }
     let mut innermost: &dyn StdError = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    said(&error.to_string()).unwrap_or_else(|| innermost.to_string())
+}
+
+/// Code and message of the XML in a store's answer.
+fn said(text: &str) -> Option<String> {
+    let tag = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(value, _)| value.trim())
+    };
+    let code = tag("Code")?;
+    Some(match tag("Message") {
+        Some(message) => format!("{code}: {}", message.trim_end_matches('.')),
+        None => code.to_string(),
+    })
 }

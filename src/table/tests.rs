@@ -1,6 +1,7 @@
-//! Tables on a temporary directory; on a store that loses replies in `lossy`.
+//! Tables on a temporary directory; on a store that loses replies in `lossy`, their maintenance in `upkeep`.
 
 mod lossy;
+mod upkeep;
 
 use super::manifest::{self, Manifest, ManifestTable};
 use super::*;
@@ -315,6 +316,56 @@ async fn staged_files_are_readable_before_they_are_visible() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_partition_has_files_of_its_own_whatever_the_order_of_rows() {
+    let (directory, lake) = lake().await;
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("part", DataType::Utf8, true),
+        Field::new("text", DataType::Utf8, true),
+    ]));
+    let mut table = lake.create(&name("bronze.x"), schema.clone(), &["part"]).await.unwrap();
+    let mut stage = table.stage(schema.clone()).await.unwrap().tuned(1 << 20, &["n", "text", "part"]);
+    let long = "z".repeat(100);
+    for (first, parts) in [(0, [Some("a"), Some("a"), None, Some("null")]), (4, [None, Some("a"), Some("b/c é"), None])]
+    {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(first..first + 4)),
+            Arc::new(StringArray::from(parts.to_vec())),
+            Arc::new(StringArray::from(vec![Some(long.as_str()), None, Some("b"), None])),
+        ];
+        stage.write(RecordBatch::try_new(schema.clone(), columns).unwrap()).await.unwrap();
+    }
+    let staged = stage.finish().await.unwrap();
+    assert_eq!((staged.rows, files_below(directory.path())), (8, 4));
+    let grouped = "select part, count(*), sum(n), max(text) from t group by part order by part nulls first";
+    let check = |rows: RecordBatch| {
+        let parts = arrow::compute::cast(rows.column(0), &DataType::Utf8).unwrap();
+        assert_eq!(parts.as_string::<i32>().iter().collect::<Vec<_>>(), [None, Some("a"), Some("b/c é"), Some("null")]);
+        assert_eq!(rows.column(1).as_primitive::<Int64Type>().values(), &[3, 3, 1, 1]);
+        assert_eq!(rows.column(2).as_primitive::<Int64Type>().values(), &[2 + 4 + 7, 6, 6, 3]);
+        let texts = arrow::compute::cast(rows.column(3), &DataType::Utf8).unwrap();
+        assert_eq!(texts.as_string::<i32>().iter().collect::<Vec<_>>(), [Some(&*long), Some(&long), Some("b"), None]);
+    };
+    check(query(staged.provider().await.unwrap(), grouped).await);
+    table.commit(Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() }, "table.commit").await.unwrap();
+    check(query(table.provider().await.unwrap(), grouped).await);
+    assert_eq!(table.rows(), Some(8));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_other_columns_spoils_only_its_stage() {
+    let (directory, lake) = lake().await;
+    let table = lake.create(&name("gold.x"), numbers(&[]).schema(), &[]).await.unwrap();
+    let mut stage = table.stage(numbers(&[]).schema()).await.unwrap();
+    stage.write(numbers(&[1])).await.unwrap();
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+    let error = stage.write(RecordBatch::try_from_iter([("n", text)]).unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Input);
+    stage.abort().await.unwrap();
+    assert_eq!(files_below(directory.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn columns_no_table_can_hold_are_refused_by_name() {
     let (_directory, lake) = lake().await;
     let table = lake.create(&name("gold.x"), numbers(&[]).schema(), &[]).await.unwrap();
@@ -440,8 +491,9 @@ async fn unusable_places_are_refused_with_a_remedy() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let below_a_file = format!("{}/lake", file.path().display());
     type Options<'a> = &'a [(&'a str, &'a str)];
-    let cases: [(&str, Options, Kind); 7] = [
+    let cases: [(&str, Options, Kind); 8] = [
         ("", &[], Kind::Config),
+        ("/nowhere/a%20b/lake", &[], Kind::Config),
         ("ftp://host/x", &[], Kind::Config),
         ("s3://user:secret@bucket/x", &[], Kind::Config),
         ("s3://bucket/x", &[("aws_nonsense", "1")], Kind::Config),

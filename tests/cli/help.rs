@@ -18,6 +18,7 @@ fn help_lists_every_verb_and_the_exit_codes() {
         "verify",
         "query",
         "status",
+        "maintain",
         "doctor",
         "69 a service is unreachable",
         "lake demo",
@@ -29,7 +30,9 @@ fn help_lists_every_verb_and_the_exit_codes() {
 #[test]
 fn each_verb_explains_itself() {
     let project = Project::empty();
-    for verb in ["init", "demo", "up", "produce", "bronze", "promote", "test", "load-warehouse", "run", "verify"] {
+    for verb in
+        ["init", "demo", "up", "produce", "bronze", "promote", "test", "load-warehouse", "run", "verify", "maintain"]
+    {
         let help = project.lake(&[verb, "--help"]).ok().stdout;
         assert!(help.contains(&format!("Usage: lake {verb}")) && help.contains("--project <DIR>"), "{verb}:\n{help}");
     }
@@ -37,7 +40,7 @@ fn each_verb_explains_itself() {
 
 #[test]
 fn a_wrong_command_line_is_a_usage_error() {
-    let table: [(&[&str], &str); 10] = [
+    let table: [(&[&str], &str); 11] = [
         (&[], "Usage: lake"),
         (&["prodcue"], "'produce'"),
         (&["query", "select 1", "--outptu", "json"], "--output"),
@@ -48,6 +51,7 @@ fn a_wrong_command_line_is_a_usage_error() {
         (&["produce", "--topic", "t"], "--file <FILE>"),
         (&["produce", "--file", "x", "--rate", "0"], "write a number above 0"),
         (&["status", "--output", "csv"], "is for `lake query`"),
+        (&["maintain", "--retain", "soon"], "write a duration such as"),
     ];
     let project = Project::empty();
     for (arguments, message) in table {

@@ -26,7 +26,7 @@ fn every_fault_is_told_at_once() {
     let output = project.lake(&["run", "--once"]).fails_with(78);
     for line in [
         "error: 5 settings are wrong",
-        "  lake.toml:2: `bronze.interval` is `soon`; write a duration such as 500ms, 10s, 5m or 2h",
+        "  lake.toml:2: `bronze.interval` is `soon`; write a duration such as 500ms, 10s, 5m, 2h or 7d",
         "  lake.toml:4: `warehouse.password_file` names the file",
         "  LAKE__LAKE__ROOT: the lake is on S3 and there are no credentials; set AWS_ACCESS_KEY_ID",
         "  LAKE__KAFKA__PORT: unknown setting `LAKE__KAFKA__PORT`",

@@ -6,7 +6,7 @@ use lake::embedded::broker::{Broker, BrokerConfig};
 use lake::error::Kind;
 use lake::flow::produce::{Options, SourceReport, produce};
 use lake::flow::{Progress, Stop};
-use lake::kafka::{Consumer, KafkaConfig, Message, admin};
+use lake::kafka::{Consumer, KafkaConfig, Messages, admin};
 use lake::partition::Partition;
 use lake::source::SourceConfig;
 use rdkafka::ClientConfig;
@@ -90,25 +90,45 @@ fn counts(report: &SourceReport) -> [u64; 5] {
     [report.rows, report.sent, report.already, report.rejected, report.acknowledged]
 }
 
+#[derive(Debug)]
+struct Message {
+    partition: Partition,
+    offset: i64,
+    timestamp_ms: Option<i64>,
+    key: Option<bytes::Bytes>,
+    payload: Option<bytes::Bytes>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
 fn read_all(kafka: &KafkaConfig, topic: &str) -> Vec<Message> {
     let mut consumer = Consumer::new(kafka).unwrap();
     let partitions = consumer.partitions(topic).unwrap().unwrap();
     let highs: Vec<(Partition, i64)> =
         partitions.iter().map(|partition| (partition.clone(), consumer.watermarks(partition).unwrap().high)).collect();
     consumer.assign(&partitions.into_iter().map(|partition| (partition, 0)).collect()).unwrap();
-    let mut messages = Vec::new();
+    let mut messages = Messages::default();
     let deadline = Instant::now() + Duration::from_secs(30);
     while highs.iter().any(|(partition, high)| consumer.position(partition).unwrap().unwrap_or(0) < *high) {
         assert!(Instant::now() < deadline, "reading {topic} takes too long");
-        messages.extend(consumer.poll(Duration::from_millis(100)).unwrap());
+        consumer.fill(&mut messages, |_| false, Duration::from_millis(100)).unwrap();
     }
+    let owned = |bytes: &[u8]| bytes::Bytes::copy_from_slice(bytes);
+    let message = |message: lake::kafka::Message<'_>| Message {
+        partition: Partition::new(topic, message.partition),
+        offset: message.offset,
+        timestamp_ms: message.timestamp_ms,
+        key: message.key.map(owned),
+        payload: message.payload.map(owned),
+        headers: message.headers.map(|(name, value)| (name.to_string(), value.map(Vec::from))).collect(),
+    };
+    let mut messages: Vec<Message> = messages.iter().map(message).collect();
     messages.sort_by_key(|message| (message.partition.number, message.offset));
     messages
 }
 
 fn header(message: &Message, name: &str) -> String {
     let found = message.headers.iter().find(|(header, _)| header == name);
-    found.map(|(_, value)| String::from_utf8(value.clone().unwrap().to_vec()).unwrap()).unwrap_or_default()
+    found.map(|(_, value)| String::from_utf8(value.clone().unwrap()).unwrap()).unwrap_or_default()
 }
 
 fn rows_arrive_once_however_often_it_is_run(kafka: &KafkaConfig) {

@@ -1,6 +1,7 @@
 //! Stop at each failpoint as `kill -9` would, run again, and the result equals the uninterrupted one. Lost replies of
 //! the two commits likewise.
 
+mod bronze;
 mod embedded;
 
 use crate::support::Project;
@@ -13,6 +14,9 @@ const ABORTS: &[(&[&str], &str)] = &[
     (&["bronze", "--once"], "bronze.before_stage"),
     (&["bronze", "--once"], "bronze.before_commit"),
     (&["bronze", "--once"], "bronze.after_commit"),
+    (&["maintain"], "maintain.before_commit"),
+    (&["maintain"], "maintain.after_commit"),
+    (&["maintain"], "maintain.before_delete"),
     (&["promote", "all"], "promote.before_commit"),
     (&["promote", "all"], "promote.after_commit"),
     (&["promote", "all"], "promote.before_manifest"),
@@ -23,13 +27,16 @@ const ABORTS: &[(&[&str], &str)] = &[
 
 const LOST_REPLIES: &[(&[&str], &str)] = &[
     (&["bronze", "--once"], "bronze.commit"),
+    (&["maintain"], "maintain.commit"),
     (&["promote", "all"], "promote.commit"),
     (&["load-warehouse"], "load.commit"),
 ];
 
-const ROAD: &[&[&str]] = &[&["produce"], &["bronze", "--once"], &["promote", "all"], &["load-warehouse"]];
+const ROAD: &[&[&str]] =
+    &[&["produce"], &["bronze", "--once"], &["maintain"], &["promote", "all"], &["load-warehouse"]];
 
-/// 2,500 orders with a bad row in each 100, so that `mid_send` is reached and quarantine takes part.
+/// 2,500 orders with a bad row in each 100, so that `mid_send` is reached and quarantine takes part; Bronze commits
+/// several times, so that there are files to merge.
 fn shop() -> Project {
     let project = Project::empty();
     let mut orders = String::from("order_id,amount\n");
@@ -42,7 +49,8 @@ fn shop() -> Project {
     project.write("data/orders.csv", orders);
     project.write(
         "lake.toml",
-        "[[produce]]\nname = \"orders\"\nfiles = [\"data/orders.csv\"]\nkey = [\"order_id\"]\npartitions = 3\n",
+        "[[produce]]\nname = \"orders\"\nfiles = [\"data/orders.csv\"]\nkey = [\"order_id\"]\npartitions = 3\n\
+         [bronze]\nmax_rows = 500\n",
     );
     project.write(
         "models/gold/fact_order.sql",

@@ -4,4 +4,5 @@
 pub mod bookshop;
 mod faults;
 mod init;
+mod maintain;
 mod twice;

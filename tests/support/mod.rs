@@ -2,7 +2,15 @@
 
 #![allow(dead_code)]
 
+pub mod bronze;
+pub mod cluster;
+pub mod kafka_proxy;
+pub mod oracle;
+pub mod proxy;
+pub mod running;
+pub mod seed;
 pub mod services;
+pub mod workload;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

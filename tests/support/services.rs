@@ -1,6 +1,7 @@
 //! The real services, when `tests/services up` started them and its variables are set.
 
 use super::Project;
+use lake::embedded::broker::{Broker, BrokerConfig};
 
 /// Addresses of the running services; `None` outside `tests/run`, after saying what is left out.
 pub struct Services {
@@ -31,6 +32,30 @@ pub fn services(test: &str) -> Option<Services> {
         super::left_out(&format!("{test} needs real services; tests/run starts them"));
     }
     services
+}
+
+/// Apache Kafka when it is there, else a broker of our own that ends with this value.
+pub struct Kafka {
+    pub brokers: String,
+    _embedded: Option<(Broker, tempfile::TempDir)>,
+}
+
+pub fn any_kafka() -> Kafka {
+    if let Ok(brokers) = std::env::var("LAKE_TEST_KAFKA") {
+        return Kafka { brokers, _embedded: None };
+    }
+    let data = tempfile::tempdir().unwrap();
+    let broker = Broker::start(&BrokerConfig::new(data.path())).unwrap();
+    Kafka { brokers: broker.address().to_string(), _embedded: Some((broker, data)) }
+}
+
+/// The address of Apache Kafka; `None` without it, after saying what is left out.
+pub fn real_kafka(test: &str) -> Option<String> {
+    let found = std::env::var("LAKE_TEST_KAFKA").ok();
+    if found.is_none() {
+        super::left_out(&format!("{test} needs LAKE_TEST_KAFKA; tests/run sets it"));
+    }
+    found
 }
 
 impl Services {

@@ -41,6 +41,9 @@ pub const SYSTEM_COLUMNS: [&str; 13] = [
 /// Columns of [`SYSTEM_COLUMNS`] that only quarantined records use.
 pub const HIDDEN_COLUMNS: [&str; 3] = [REASON, RAW, QUARANTINED];
 
+/// Columns of [`SYSTEM_COLUMNS`] whose numbers rise, or stay the same, from row to row for the most part.
+pub(super) const COUNTING: [&str; 5] = [PARTITION, OFFSET, "_timestamp", "_source_row", "_ingested_at"];
+
 fn system_type(name: &str) -> DataType {
     match name {
         PARTITION => DataType::Int32,

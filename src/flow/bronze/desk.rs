@@ -1,34 +1,65 @@
-//! What the batches of one table are worked on with: the table, its decoder, its SQL.
+//! What the batches of one table are worked on with: the table, its decoder, its SQL, its open files.
+//!
+//! A batch is worked on chunk by chunk as its messages come, so its size costs no memory. Only until a table has
+//! columns are the chunks of a batch held back, because its columns are inferred from all of them.
 
 use super::Stream;
 use super::batch::Batch;
-use super::columns::{self, QUARANTINED};
-use super::marks::Marks;
+use super::columns::{self, COUNTING, QUARANTINED};
+use super::marks::{Marks, MovedMark};
+use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort};
+use super::source_app;
 use super::transform::Transform;
 use crate::decode::{Decoder, JsonDecoder, infer};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
+use crate::failpoint;
+use crate::ident::TableName;
+use crate::kafka::Messages;
+use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
-use crate::table::{Lake, Table};
+use crate::table::schema::align;
+use crate::table::{Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
 
 pub(super) struct Desk {
+    name: TableName,
+    topic: String,
+    /// As of the last commit that was heard of; only for beginning files and looking up marks.
     pub table: Table,
     /// The columns the table should have; those it lacks are added by the next commit.
-    pub wanted: SchemaRef,
+    wanted: SchemaRef,
+    shares: Shares,
     /// Nobody declared columns and the table has none beside Bronze's own.
     to_infer: bool,
-    /// Away while a batch is decoded on its thread.
+    held: Vec<Messages>,
+    /// Away while messages are decoded on their thread.
     decoder: Option<Box<dyn Decoder>>,
     transform: Option<Transform>,
+    marks: Marks,
+    /// Open files of the batch.
+    stage: Option<Stage>,
+}
+
+/// A batch that is worked off, but for closing its files.
+pub(super) struct Worked {
+    pub stage: Stage,
+    pub marks: Vec<MovedMark>,
+    /// The columns that were inferred from it.
+    pub inferred: Option<Fields>,
 }
 
 impl Desk {
-    /// Opens the table, or creates it by its contract; with Bronze's own columns alone when there is none, so
+    /// Takes the table as it was opened, or creates it by its contract; with Bronze's own columns alone when there is none, so
     /// that positions have their place before there is anything to infer columns from.
-    pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream) -> Result<Desk> {
-        let existing = lake.table(&stream.table).await?;
+    pub async fn open(
+        lake: &Lake,
+        engine: &Engine,
+        stream: &Stream,
+        shares: Shares,
+        existing: Option<Table>,
+    ) -> Result<Desk> {
         let declared = columns::declared(&stream.table, &stream.columns)?;
         let decoded = match (&existing, declared.is_empty()) {
             (_, false) => declared,
@@ -47,17 +78,70 @@ impl Desk {
         let wanted = columns::table_schema(transform.as_ref().map_or(&decoded, |transform| &transform.columns));
         let decoder = json(&decoded)?;
         let table = match existing {
-            Some(table) => table,
+            Some(table) => table.check_not_restored().await.map(|()| table)?,
             None => lake.create(name, wanted.clone(), &[QUARANTINED]).await?,
         };
         columns::widened(name, &table.schema(), &wanted)?;
-        Ok(Desk { table, wanted, to_infer: decoded.is_empty(), decoder, transform })
+        Ok(Desk {
+            name: name.clone(),
+            topic: stream.topic.clone(),
+            table,
+            wanted,
+            shares,
+            to_infer: decoded.is_empty(),
+            held: Vec::new(),
+            decoder,
+            transform,
+            marks: Marks::default(),
+            stage: None,
+        })
     }
 
-    /// Takes the columns from the batch when there are none yet; returns those found. The commit of the batch
-    /// adds them to the table. A batch without a readable record leaves them to the next one.
-    pub fn infer(&mut self, batch: &Batch) -> Result<Option<Fields>> {
-        let found = if self.to_infer { infer_columns(batch) } else { Fields::empty() };
+    /// Whether the batch has to end here although its limits are not reached.
+    pub fn is_full(&self) -> bool {
+        !self.held.is_empty() && self.held.iter().map(Messages::bytes).sum::<usize>() >= self.shares.inference
+    }
+
+    /// Works on the next messages of a batch, which covers them already.
+    pub async fn take(&mut self, messages: Messages, batch: &mut Batch) -> Result<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        if self.to_infer {
+            self.held.push(messages);
+            return Ok(());
+        }
+        self.work(messages, batch).await
+    }
+
+    /// Ends the batch; the next one begins with nothing but the marks.
+    pub async fn finish(&mut self, batch: &mut Batch) -> Result<Worked> {
+        let held = std::mem::take(&mut self.held);
+        let inferred = self.infer(&held)?;
+        for messages in held {
+            self.work(messages, batch).await?;
+        }
+        let stage = match self.stage.take() {
+            Some(stage) => stage,
+            None => self.begin().await?,
+        };
+        let marks = self.marks.moved();
+        // Whoever fails to commit them starts anew from what the table holds.
+        self.marks.committed();
+        Ok(Worked { stage, marks, inferred })
+    }
+
+    /// Deletes what was written of a batch that will not be committed.
+    pub async fn abandon(&mut self) {
+        let Some(stage) = self.stage.take() else { return };
+        if let Err(error) = stage.abort().await {
+            tracing::warn!("{error}; files of a batch that ended early cost space and are read by nobody");
+        }
+    }
+
+    /// Takes the columns from the first batch that shows some; its commit adds them to the table.
+    fn infer(&mut self, held: &[Messages]) -> Result<Option<Fields>> {
+        let found = if self.to_infer { infer_columns(held) } else { Fields::empty() };
         if found.is_empty() {
             return Ok(None);
         }
@@ -67,22 +151,61 @@ impl Desk {
         Ok(Some(found))
     }
 
-    /// Tells the messages apart, decodes them on a thread for work that takes long, and applies the SQL.
-    pub async fn sort(&mut self, batch: Batch, marks: &mut Marks) -> Result<(Batch, Sorted)> {
-        let mut decoder =
-            self.decoder.take().ok_or_else(|| Error::internal("a batch came while another one was decoded"))?;
-        let mut moving = std::mem::take(marks);
-        let now = chrono::Utc::now().timestamp_micros();
-        let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&batch, decoder.as_mut(), &mut moving, now);
-            sorted.map(|sorted| (batch, sorted, decoder, moving))
-        });
-        let (batch, mut sorted, decoder, moved) = work.await.context(Kind::Internal, || "decode a batch")??;
-        (self.decoder, *marks) = (Some(decoder), moved);
+    async fn work(&mut self, messages: Messages, batch: &mut Batch) -> Result<()> {
+        for (number, source) in self.marks.unknown(&messages) {
+            let app = source_app(&Partition::new(&self.topic, number), &source);
+            let stored = self.table.txn(&app).await?;
+            self.marks.learn(number, source, stored);
+        }
+        let mut sorted = self.sort(messages).await?;
         if let Some(transform) = &self.transform {
             apply(transform, &mut sorted).await?;
         }
-        Ok((batch, sorted))
+        for (number, more) in &sorted.counts {
+            batch.count(*number, |counts| counts.add(more));
+        }
+        self.write(sorted, batch).await
+    }
+
+    /// Tells the messages apart and decodes them, on a thread for work that takes long.
+    async fn sort(&mut self, messages: Messages) -> Result<Sorted> {
+        let mut decoder =
+            self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
+        let mut marks = std::mem::take(&mut self.marks);
+        let (topic, now) = (self.topic.clone(), chrono::Utc::now().timestamp_micros());
+        let work = tokio::task::spawn_blocking(move || {
+            let sorted = sort(&topic, &messages, decoder.as_mut(), &mut marks, now);
+            sorted.map(|sorted| (sorted, decoder, marks))
+        });
+        let (sorted, decoder, marks) = work.await.context(Kind::Internal, || "decode messages")??;
+        (self.decoder, self.marks) = (Some(decoder), marks);
+        Ok(sorted)
+    }
+
+    /// Hands the rows to the encoder and counts them as what is written.
+    async fn write(&mut self, sorted: Sorted, batch: &mut Batch) -> Result<()> {
+        let mut stage = match self.stage.take() {
+            Some(stage) => stage,
+            None => self.begin().await?,
+        };
+        let schema = stage.schema();
+        let (good, quarantined) = (align(&sorted.good, &schema)?, align(&sorted.quarantined, &schema)?);
+        for (number, rows) in count_by_partition(&good)? {
+            batch.count(number, |counts| counts.rows += rows);
+        }
+        for (number, rejects) in count_by_partition(&quarantined)? {
+            batch.count(number, |counts| counts.rejects += rejects);
+        }
+        stage.write(good).await?;
+        stage.write(quarantined).await?;
+        self.stage = Some(stage);
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<Stage> {
+        failpoint::hit("bronze.before_stage");
+        let schema = columns::widened(&self.name, &self.table.schema(), &self.wanted)?;
+        Ok(self.table.stage(schema).await?.tuned(self.shares.row_group, &COUNTING))
     }
 }
 
@@ -101,8 +224,8 @@ async fn apply(transform: &Transform, sorted: &mut Sorted) -> Result<()> {
     Ok(())
 }
 
-fn infer_columns(batch: &Batch) -> Fields {
-    let whole = batch.messages.iter().filter(|message| !message.headers.iter().any(|(name, _)| name == HEADER_ERROR));
-    let payloads: Vec<&[u8]> = whole.filter_map(|message| message.payload.as_deref()).collect();
+fn infer_columns(held: &[Messages]) -> Fields {
+    let whole = held.iter().flat_map(Messages::iter).filter(|message| !message.headers.has(HEADER_ERROR));
+    let payloads: Vec<&[u8]> = whole.filter_map(|message| message.payload).collect();
     infer::columns(&payloads)
 }

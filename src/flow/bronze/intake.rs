@@ -1,41 +1,44 @@
-//! Reads messages on a thread of its own and cuts them into batches.
+//! Reads messages on a thread of its own, in chunks.
 //!
 //! Assignment is manual, so a slow commit cannot cost the assignment; what it must not cost is memory. The
 //! thread stops polling once a few chunks wait, and librdkafka's own queue is bounded by its settings.
 
-use super::batch::{Batch, size};
-use super::{Halt, Options};
 use crate::error::{Context, Error, Kind, Result};
-use crate::kafka::{Consumer, Message};
+use crate::kafka::{Consumer, Messages, Tip};
 use crate::partition::Partition;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-const CHUNK_MESSAGES: usize = 2_000;
-const CHUNK_BYTES: usize = 1 << 20;
-/// Chunks that may wait; with the one being filled, what a stream holds beside its batch.
-const WAITING_CHUNKS: usize = 4;
+/// Chunks that may wait; beside them one is filled and one is worked on.
+pub(super) const WAITING_CHUNKS: usize = 2;
 const POLL: Duration = Duration::from_millis(100);
 /// How often the thread asks whether partitions were added to the topic.
 const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(60);
 
 /// Where messages come from; all calls block.
-pub(super) trait Messages: Send + 'static {
+pub(super) trait Feed: Send + 'static {
+    /// As [`Consumer::tips`].
+    fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>>;
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()>;
-    fn poll(&mut self, timeout: Duration) -> Result<Option<Message>>;
+    /// As [`Consumer::fill`].
+    fn fill(&mut self, messages: &mut Messages, full: &Full, timeout: Duration) -> Result<()>;
     fn position(&self, partition: &Partition) -> Result<Option<i64>>;
-    /// Partitions the topic has now.
+    /// Partitions the topic has now; 0 when there is no such topic.
     fn partition_count(&self, topic: &str) -> Result<usize>;
 }
 
-impl Messages for Consumer {
+impl Feed for Consumer {
+    fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>> {
+        Consumer::tips(self, offsets)
+    }
+
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()> {
         Consumer::assign(self, positions)
     }
 
-    fn poll(&mut self, timeout: Duration) -> Result<Option<Message>> {
-        Consumer::poll(self, timeout)
+    fn fill(&mut self, messages: &mut Messages, full: &Full, timeout: Duration) -> Result<()> {
+        Consumer::fill(self, messages, |messages| full.holds(messages), timeout)
     }
 
     fn position(&self, partition: &Partition) -> Result<Option<i64>> {
@@ -47,112 +50,60 @@ impl Messages for Consumer {
     }
 }
 
-/// Messages polled in a row, then where each partition stands: every message below a position is in this
-/// chunk or an earlier one.
-struct Chunk {
-    messages: Vec<Message>,
-    positions: BTreeMap<Partition, i64>,
-    partitions_added: bool,
+/// When a chunk is full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Full {
+    pub messages: usize,
+    pub bytes: usize,
 }
 
-/// Why a batch is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// Its limits or its interval are used up.
-    Due,
-    /// The positions a run to the end was to reach are reached.
-    Reached,
+impl Full {
+    pub fn holds(&self, messages: &Messages) -> bool {
+        messages.len() >= self.messages || messages.bytes() >= self.bytes
+    }
+}
+
+/// Messages polled in a row, then where each partition stands: every message below a position is in this
+/// chunk or an earlier one.
+pub(super) struct Chunk {
+    pub messages: Messages,
+    pub positions: BTreeMap<Partition, i64>,
     /// The topic has more partitions than are assigned.
-    PartitionsAdded,
-    /// Another stream failed.
-    Halted,
+    pub partitions_added: bool,
 }
 
 /// The receiving side. Dropping it ends the thread at its next poll.
-pub(super) struct Intake {
-    chunks: mpsc::Receiver<Result<Chunk>>,
-    waiting: VecDeque<Message>,
-    positions: BTreeMap<Partition, i64>,
-    partitions_added: bool,
-}
+pub(super) struct Intake(mpsc::Receiver<Result<Chunk>>);
 
 impl Intake {
-    pub fn start(source: impl Messages, topic: &str, positions: BTreeMap<Partition, i64>) -> Result<Intake> {
+    pub fn start(feed: impl Feed, topic: &str, positions: BTreeMap<Partition, i64>, full: Full) -> Result<Intake> {
         let (send, chunks) = mpsc::channel(WAITING_CHUNKS);
-        let mut poller = Poller { source, topic: topic.to_string(), positions, looked: Instant::now() };
+        let mut poller = Poller { feed, topic: topic.to_string(), positions, full, looked: Instant::now() };
         std::thread::Builder::new()
             .name(format!("poll-{topic}"))
             .spawn(move || poller.run(&send))
             .context(Kind::Unavailable, || "start the thread that reads Kafka")?;
-        Ok(Intake { chunks, waiting: VecDeque::new(), positions: BTreeMap::new(), partitions_added: false })
+        Ok(Intake(chunks))
     }
 
-    /// Adds messages until the batch is due or there is a reason to stop. `targets` are positions to end at.
-    pub async fn fill(
-        &mut self,
-        batch: &mut Batch,
-        options: &Options,
-        targets: Option<&BTreeMap<Partition, i64>>,
-        halt: &Halt,
-    ) -> Result<End> {
-        let mut since = None;
-        loop {
-            if !halt.go_on()? {
-                return Ok(End::Halted);
-            }
-            if self.take_waiting(batch, options)? {
-                return Ok(End::Due);
-            }
-            batch.reach(&self.positions);
-            if targets.is_some_and(|targets| reached(batch, targets)) {
-                return Ok(End::Reached);
-            }
-            if self.partitions_added {
-                return Ok(End::PartitionsAdded);
-            }
-            if batch.moved() && since.get_or_insert_with(Instant::now).elapsed() >= options.interval {
-                return Ok(End::Due);
-            }
-            self.receive().await?;
-        }
-    }
-
-    /// True when the batch is full.
-    fn take_waiting(&mut self, batch: &mut Batch, options: &Options) -> Result<bool> {
-        while let Some(message) = self.waiting.pop_front() {
-            batch.push(message)?;
-            if batch.messages.len() >= options.max_rows || batch.bytes >= options.max_bytes {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    async fn receive(&mut self) -> Result<()> {
-        let Ok(received) = tokio::time::timeout(2 * POLL, self.chunks.recv()).await else { return Ok(()) };
-        let chunk = received.ok_or_else(|| Error::internal("the thread that reads Kafka ended"))??;
-        self.waiting.extend(chunk.messages);
-        self.positions = chunk.positions;
-        self.partitions_added |= chunk.partitions_added;
-        Ok(())
+    /// The next chunk, which may hold positions alone; `None` when there was none for a while.
+    pub async fn receive(&mut self) -> Result<Option<Chunk>> {
+        let Ok(received) = tokio::time::timeout(2 * POLL, self.0.recv()).await else { return Ok(None) };
+        received.ok_or_else(|| Error::internal("the thread that reads Kafka ended"))?.map(Some)
     }
 }
 
-/// True when every partition of `targets` stands at its target or beyond.
-pub(super) fn reached(batch: &Batch, targets: &BTreeMap<Partition, i64>) -> bool {
-    targets.iter().all(|(partition, target)| batch.steps.get(partition).is_none_or(|step| step.to >= *target))
-}
-
-struct Poller<M> {
-    source: M,
+struct Poller<F> {
+    feed: F,
     topic: String,
     positions: BTreeMap<Partition, i64>,
+    full: Full,
     looked: Instant,
 }
 
-impl<M: Messages> Poller<M> {
+impl<F: Feed> Poller<F> {
     fn run(&mut self, send: &mpsc::Sender<Result<Chunk>>) {
-        let mut outcome = self.source.assign(&self.positions);
+        let mut outcome = self.feed.assign(&self.positions);
         while !send.is_closed() {
             let chunk = outcome.and_then(|()| self.chunk());
             let failed = chunk.is_err();
@@ -164,15 +115,10 @@ impl<M: Messages> Poller<M> {
     }
 
     fn chunk(&mut self) -> Result<Chunk> {
-        let (mut messages, mut bytes, mut timeout) = (Vec::new(), 0, POLL);
-        while messages.len() < CHUNK_MESSAGES && bytes < CHUNK_BYTES {
-            let Some(message) = self.source.poll(timeout)? else { break };
-            bytes += size(&message);
-            messages.push(message);
-            timeout = Duration::ZERO;
-        }
+        let mut messages = Messages::default();
+        self.feed.fill(&mut messages, &self.full, POLL)?;
         for (partition, at) in &mut self.positions {
-            if let Some(position) = self.source.position(partition)? {
+            if let Some(position) = self.feed.position(partition)? {
                 *at = position.max(*at);
             }
         }
@@ -184,47 +130,48 @@ impl<M: Messages> Poller<M> {
             return Ok(false);
         }
         self.looked = Instant::now();
-        Ok(self.source.partition_count(&self.topic)? > self.positions.len())
+        partitions_added(&self.topic, self.feed.partition_count(&self.topic)?, self.positions.len())
     }
+}
+
+/// Kafka takes no partition away, so a topic with fewer of them is gone, or another one of the same name.
+fn partitions_added(topic: &str, there: usize, assigned: usize) -> Result<bool> {
+    if there < assigned {
+        let what = format!("topic `{topic}` was deleted while it was read: of {assigned} partitions {there} are left");
+        return Err(Error::input(what).hint(
+            "every record that was committed is in the table; \
+             move the table away to read a new topic of that name from its beginning",
+        ));
+    }
+    Ok(there > assigned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
-    /// Endless messages without a payload, each of half a chunk.
-    struct Keys;
-
-    impl Messages for Keys {
-        fn assign(&mut self, _positions: &BTreeMap<Partition, i64>) -> Result<()> {
-            Ok(())
-        }
-
-        fn poll(&mut self, _timeout: Duration) -> Result<Option<Message>> {
-            let bytes = |length| Some(vec![0; length].into());
-            Ok(Some(Message {
-                partition: Partition::new("t", 0),
-                offset: 0,
-                timestamp_ms: None,
-                key: bytes(CHUNK_BYTES / 4),
-                payload: None,
-                headers: vec![("h".into(), bytes(CHUNK_BYTES / 4))],
-            }))
-        }
-
-        fn position(&self, _partition: &Partition) -> Result<Option<i64>> {
-            Ok(None)
-        }
-
-        fn partition_count(&self, _topic: &str) -> Result<usize> {
-            Ok(0)
+    #[test]
+    fn a_topic_that_lost_partitions_is_gone() {
+        assert!(!partitions_added("books", 3, 3).unwrap() && partitions_added("books", 4, 3).unwrap());
+        for left in [0, 2] {
+            let gone = partitions_added("books", left, 3).unwrap_err();
+            let expected = format!("topic `books` was deleted while it was read: of 3 partitions {left} are left");
+            assert_eq!((gone.kind(), gone.to_string()), (Kind::Input, expected));
+            assert!(gone.hint_text().unwrap().contains("move the table away"));
         }
     }
 
     #[test]
     fn keys_and_headers_fill_a_chunk_too() {
-        let (topic, positions) = ("t".to_string(), BTreeMap::new());
-        let mut poller = Poller { source: Keys, topic, positions, looked: Instant::now() };
-        assert_eq!(poller.chunk().unwrap().messages.len(), 2);
+        let full = Full { messages: 3, bytes: 8 };
+        let mut messages = Messages::default();
+        assert!(!full.holds(&messages));
+        let headers = [("h", Some(b"v".as_slice()))];
+        messages.push(0, 0, None, Some(b"k"), None, headers.into_iter());
+        assert!(full.holds(&messages), "{}", messages.bytes());
+        let mut messages = Messages::default();
+        (0..3).for_each(|offset| messages.push(0, offset, None, None, None, std::iter::empty()));
+        assert!(full.holds(&messages));
     }
 }

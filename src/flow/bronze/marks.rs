@@ -5,8 +5,7 @@
 //! them, moved on by the batch at hand.
 
 use crate::error::{Error, Result};
-use crate::kafka::Message;
-use crate::partition::Partition;
+use crate::kafka::{Message, Messages};
 use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
 use std::collections::{BTreeSet, HashMap};
 
@@ -31,13 +30,13 @@ pub(super) struct MovedMark {
 }
 
 impl Marks {
-    /// Sources of these messages whose marks have to be read first.
-    pub fn unknown(&self, messages: &[Message]) -> BTreeSet<(Partition, String)> {
+    /// Partitions and sources of these messages whose marks have to be read first.
+    pub fn unknown(&self, messages: &Messages) -> BTreeSet<(i32, String)> {
         let mut unknown = BTreeSet::new();
-        for message in messages {
-            let Some(source) = header(message, HEADER_SOURCE) else { continue };
-            if self.mark(message.partition.number, source).is_none() {
-                unknown.insert((message.partition.clone(), source.to_string()));
+        for message in messages.iter().filter(|message| !message.headers.is_empty()) {
+            let Some(source) = message.headers.text(HEADER_SOURCE) else { continue };
+            if self.mark(message.partition, source).is_none() {
+                unknown.insert((message.partition, source.to_string()));
             }
         }
         unknown
@@ -90,20 +89,16 @@ pub(super) struct Identity<'m> {
 }
 
 /// `None` when the message was not sent by `lake produce`; an error when its position is not readable.
-pub(super) fn identity(message: &Message) -> Result<Option<Identity<'_>>, String> {
-    let Some(source) = header(message, HEADER_SOURCE) else { return Ok(None) };
-    let position = header(message, HEADER_POSITION)
+pub(super) fn identity<'m>(message: &Message<'m>) -> Result<Option<Identity<'m>>, String> {
+    let headers = message.headers;
+    let Some(source) = headers.text(HEADER_SOURCE) else { return Ok(None) };
+    let position = headers
+        .text(HEADER_POSITION)
         .ok_or_else(|| format!("header `{HEADER_SOURCE}` comes without a readable `{HEADER_POSITION}`"))?;
     let position = SourcePosition::parse(position).map_err(|fault| fault.to_string())?;
     let row =
         i64::try_from(position.row).map_err(|_| format!("row {} of `{HEADER_POSITION}` is too big", position.row))?;
     Ok(Some(Identity { source, row }))
-}
-
-/// The last value of a header, when it is text.
-pub(super) fn header<'m>(message: &'m Message, name: &str) -> Option<&'m str> {
-    let (_, value) = message.headers.iter().rev().find(|(each, _)| each == name)?;
-    std::str::from_utf8(value.as_deref()?).ok()
 }
 
 #[cfg(test)]

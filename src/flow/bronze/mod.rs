@@ -1,29 +1,39 @@
 //! `lake bronze`: Kafka topics into Bronze tables, each record exactly once, good or quarantined.
 //!
 //! One stream is one topic into one table. Its loop: positions out of the table's `txn` actions, a batch of
-//! consecutive messages, decode, one Delta commit that holds the rows, the quarantined records and the new
-//! positions. A batch that is not committed never happened; it is read again.
+//! consecutive messages, decode, one Delta commit that holds the rows, the quarantined records, the new
+//! positions and what the topic is known by later. A batch that is not committed never happened; it is read again.
+//!
+//! A batch is a stretch of offsets and the files they went into, not a heap of messages: chunks of it are
+//! decoded and encoded as they arrive, so its size costs no memory. Four things go on at the same time: one chunk
+//! is polled, one decoded, one encoded, and the batch before is committed; each waits for the one behind it.
 //!
 //! Before each commit the conservation law is checked per partition:
 //! `rows + rejects + duplicates + tombstones + filtered + gaps == to - from`.
 //!
 //! ```text
-//! intake    polls Kafka on a thread of its own, hands over bounded chunks, cuts batches
+//! intake    polls Kafka on a thread of its own, hands over bounded chunks
+//! memory    who holds how much of it
 //! batch     which offsets a batch covers, and what became of each message (the law)
 //! marks     highest row seen per source: what a replayed record is compared with
-//! desk      a table with its decoder and SQL
+//! desk      a table with its decoder, its SQL and its open files
 //! sort      messages -> rows, rejects, duplicates, tombstones; decodes
-//! columns   Bronze's own columns and the shape of a table
-//! transform the optional SELECT over each batch
+//! own       the values of Bronze's own columns
+//! columns   names and types of Bronze's own columns, and the shape of a table
+//! transform the optional SELECT over each chunk
+//! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
 //! worker    the loop that joins them for one table
 //! ```
 
 mod batch;
 mod columns;
+mod commits;
 mod desk;
 mod intake;
 mod marks;
+mod memory;
+mod own;
 mod sort;
 mod start;
 #[cfg(test)]
@@ -41,6 +51,7 @@ use crate::kafka::KafkaConfig;
 use crate::model::Column;
 use crate::partition::Partition;
 use crate::table::Lake;
+use memory::Shares;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -56,8 +67,9 @@ pub struct Stream {
     /// The contract. Empty: inferred from the first batch that has a readable record, afterwards the table's
     /// own columns.
     pub columns: Vec<Column>,
-    /// File and text of a SELECT over `batch`, applied to the good rows of each batch. It has to keep
-    /// `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them.
+    /// File and text of a SELECT over `batch`, applied to the good rows of each chunk of messages. It has to
+    /// keep `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them; how many rows it sees
+    /// at a time depends on how they arrive.
     pub sql: Option<(PathBuf, String)>,
 }
 
@@ -79,9 +91,12 @@ pub struct Options {
     pub once: bool,
     /// A batch is committed at the latest this long after its first message.
     pub interval: Duration,
+    /// Messages after which a batch is committed early.
     pub max_rows: usize,
-    /// Payload, key and header bytes of one batch.
+    /// Payload, key and header bytes after which a batch is committed early.
     pub max_bytes: usize,
+    /// Bytes all streams together may hold in memory.
+    pub memory: usize,
     pub start: Start,
 }
 
@@ -114,6 +129,11 @@ pub fn position_app(partition: &Partition) -> String {
     format!("lake:bronze:{}:{}", partition.topic, partition.number)
 }
 
+/// App id of the `txn` that holds the [`Tip`](crate::kafka::Tip) of a partition, as a number.
+pub fn tip_app(partition: &Partition) -> String {
+    format!("lake:tip:{}:{}", partition.topic, partition.number)
+}
+
 /// App id of the `txn` that holds the highest row of a source seen in a partition.
 pub fn source_app(partition: &Partition, source: &str) -> String {
     format!("lake:source:{}:{}:{source}", partition.topic, partition.number)
@@ -134,11 +154,12 @@ pub async fn bronze(
     stop: &Stop,
 ) -> Result<Report> {
     let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
+    let shares = Shares::of(options.memory, streams.len());
     let workers = streams.iter().map(|stream| {
-        let worker = Worker::new(lake, engine, stream, options, progress, &halt);
+        let worker = Worker::new(lake, engine, stream, options, shares, progress, &halt);
         let (kafka, topic, start, halt) = (kafka.clone(), stream.topic.clone(), options.start, &halt);
         async move {
-            let outcome = worker.run(move || start::survey(&kafka, &topic, start)).await;
+            let outcome = worker.run(move || start::survey(&kafka, &topic, start, shares.queue)).await;
             halt.failed.fetch_or(outcome.is_err() && !options.once, Ordering::SeqCst);
             outcome
         }

@@ -4,25 +4,22 @@
 //! not parse, or that does not decode, a reject; anything else a row. A reject moves its source's mark too,
 //! so a replay does not quarantine it twice.
 
-use super::batch::{Batch, Counts};
-use super::columns::{self, QUARANTINED, RAW, REASON, SYSTEM_COLUMNS};
-use super::marks::{Marks, header, identity};
-use crate::decode::{Decoded, Decoder, RESCUED};
+use super::batch::Counts;
+use super::columns::{self, QUARANTINED, RAW, REASON};
+use super::marks::{Identity, Marks, identity};
+use super::own::{self, Kept};
+use crate::decode::{Decoded, Decoder};
 use crate::error::{Error, Result};
-use crate::kafka::Message;
+use crate::kafka::{Message, Messages};
 use crate::record::HEADER_ERROR;
 use crate::table::schema::{align, assemble};
-use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-    new_null_array,
-};
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray, new_null_array};
 use arrow::datatypes::{Fields, Schema};
 use arrow::record_batch::RecordBatch;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A batch told apart. Both record batches hold the stream's columns and Bronze's own.
+/// Messages told apart. Both record batches hold the stream's columns and Bronze's own.
 pub(super) struct Sorted {
     pub good: RecordBatch,
     pub quarantined: RecordBatch,
@@ -30,171 +27,113 @@ pub(super) struct Sorted {
     pub counts: BTreeMap<i32, Counts>,
 }
 
-/// Sorts and decodes a batch; `marks` move on. `now` is in microseconds since 1970.
-pub(super) fn sort(batch: &Batch, decoder: &mut dyn Decoder, marks: &mut Marks, now: i64) -> Result<Sorted> {
-    let mut counts = batch.open_counts();
-    let mut candidates: Vec<&Message> = Vec::with_capacity(batch.messages.len());
-    let mut rejects: Vec<(&Message, String)> = Vec::new();
-    for message in &batch.messages {
-        let count = counts.entry(message.partition.number).or_default();
-        match judge(message, marks)? {
-            Verdict::Tombstone => count.tombstones += 1,
-            Verdict::Duplicate => count.duplicates += 1,
-            Verdict::Reject(reason) => rejects.push((message, reason)),
-            Verdict::Candidate => candidates.push(message),
+/// Sorts and decodes messages of a topic; `marks` move on. `now` is in microseconds since 1970.
+pub(super) fn sort(
+    topic: &str,
+    messages: &Messages,
+    decoder: &mut dyn Decoder,
+    marks: &mut Marks,
+    now: i64,
+) -> Result<Sorted> {
+    let mut counts: BTreeMap<i32, Counts> = BTreeMap::new();
+    let (mut candidates, mut payloads) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
+    let mut rejects: Vec<(Kept<'_>, String)> = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        match judge(&message, marks)? {
+            Verdict::Tombstone => counts.entry(message.partition).or_default().tombstones += 1,
+            Verdict::Duplicate => counts.entry(message.partition).or_default().duplicates += 1,
+            Verdict::Reject(identity, reason) => rejects.push((Kept { index, identity }, reason)),
+            Verdict::Candidate(identity, payload) => {
+                candidates.push(Kept { index, identity });
+                payloads.push(payload);
+            }
         }
     }
-    let payloads: Vec<&[u8]> =
-        candidates.iter().map(|message| message.payload.as_deref().unwrap_or_default()).collect();
     let Decoded { batch: decoded, rejects: undecoded } = decoder.decode(&payloads)?;
     let mut reasons = undecoded.into_iter().peekable();
-    let mut good = Vec::with_capacity(decoded.num_rows());
-    for (index, message) in candidates.into_iter().enumerate() {
-        match reasons.next_if(|reject| reject.index == index) {
-            Some(reject) => rejects.push((message, reject.reason)),
-            None => good.push(message),
-        }
-    }
-    if good.len() != decoded.num_rows() {
+    let mut at = 0;
+    candidates.retain(|kept| {
+        let bad = reasons.next_if(|reject| reject.index == at);
+        at += 1;
+        let good = bad.is_none();
+        rejects.extend(bad.map(|reject| (*kept, reject.reason)));
+        good
+    });
+    if candidates.len() != decoded.num_rows() {
         return Err(Error::internal("the decoder's rows and rejects do not add up to its payloads"));
     }
-    rejects.sort_by_key(|(message, _)| (message.partition.number, message.offset));
+    rejects.sort_by_key(|(kept, _)| (messages.get(kept.index).partition, kept.index));
     let stream_columns = columns::stream_columns(&decoder.schema());
-    Ok(Sorted {
-        good: good_rows(&good, &decoded, &stream_columns, now)?,
-        quarantined: quarantined_rows(&rejects, &stream_columns, now)?,
-        counts,
-    })
+    let own = |rows: &[Kept<'_>]| own::columns(topic, messages, rows, now);
+    let good = good_rows(own(&candidates), &decoded, &stream_columns)?;
+    let (kept, reasons): (Vec<_>, Vec<_>) = rejects.into_iter().unzip();
+    let raw = own::binary(kept.len(), kept.iter().map(|kept| messages.get(kept.index).payload));
+    let quarantined = quarantined_rows(own(&kept), reasons, raw, &stream_columns)?;
+    Ok(Sorted { good, quarantined, counts })
 }
 
-enum Verdict {
+enum Verdict<'m> {
     Tombstone,
     Duplicate,
-    Reject(String),
-    Candidate,
+    Reject(Option<Identity<'m>>, String),
+    Candidate(Option<Identity<'m>>, &'m [u8]),
 }
 
-fn judge(message: &Message, marks: &mut Marks) -> Result<Verdict> {
-    if message.payload.is_none() {
-        return Ok(Verdict::Tombstone);
+fn judge<'m>(message: &Message<'m>, marks: &mut Marks) -> Result<Verdict<'m>> {
+    let Some(payload) = message.payload else { return Ok(Verdict::Tombstone) };
+    if message.headers.is_empty() {
+        return Ok(Verdict::Candidate(None, payload));
     }
-    match identity(message) {
-        Err(reason) => return Ok(Verdict::Reject(reason)),
-        Ok(Some(identity)) if !marks.admit(message.partition.number, &identity)? => return Ok(Verdict::Duplicate),
-        Ok(_) => {}
+    let identity = match identity(message) {
+        Err(reason) => return Ok(Verdict::Reject(None, reason)),
+        Ok(Some(identity)) if !marks.admit(message.partition, &identity)? => return Ok(Verdict::Duplicate),
+        Ok(identity) => identity,
+    };
+    if !message.headers.has(HEADER_ERROR) {
+        return Ok(Verdict::Candidate(identity, payload));
     }
-    Ok(match message.headers.iter().any(|(name, _)| name == HEADER_ERROR) {
-        true => Verdict::Reject(header(message, HEADER_ERROR).unwrap_or("the source could not read this row").into()),
-        false => Verdict::Candidate,
+    let reason = message.headers.text(HEADER_ERROR).unwrap_or("the source could not read this row");
+    Ok(Verdict::Reject(identity, reason.into()))
+}
+
+type Own = Vec<(&'static str, ArrayRef)>;
+
+fn good_rows(own: Own, decoded: &RecordBatch, stream_columns: &Fields) -> Result<RecordBatch> {
+    let rows = decoded.num_rows();
+    build(stream_columns, rows, own, |name| match name {
+        QUARANTINED => Some(Arc::new(BooleanArray::from(vec![false; rows]))),
+        _ => decoded.column_by_name(name).cloned(),
     })
 }
 
-fn good_rows(messages: &[&Message], decoded: &RecordBatch, stream_columns: &Fields, now: i64) -> Result<RecordBatch> {
-    let own = own_columns(messages, now);
-    build(stream_columns, messages.len(), |name| match name {
-        QUARANTINED => Some(Arc::new(BooleanArray::from(vec![false; messages.len()]))),
-        _ => decoded.column_by_name(name).or_else(|| own.get(name)).cloned(),
+fn quarantined_rows(own: Own, reasons: Vec<String>, raw: ArrayRef, stream_columns: &Fields) -> Result<RecordBatch> {
+    let rows = reasons.len();
+    build(stream_columns, rows, own, |name| match name {
+        QUARANTINED => Some(Arc::new(BooleanArray::from(vec![true; rows]))),
+        REASON => Some(Arc::new(StringArray::from_iter_values(&reasons))),
+        RAW => Some(raw.clone()),
+        _ => None,
     })
 }
 
-fn quarantined_rows(rejects: &[(&Message, String)], stream_columns: &Fields, now: i64) -> Result<RecordBatch> {
-    let messages: Vec<&Message> = rejects.iter().map(|(message, _)| *message).collect();
-    let own = own_columns(&messages, now);
-    build(stream_columns, rejects.len(), |name| match name {
-        QUARANTINED => Some(Arc::new(BooleanArray::from(vec![true; rejects.len()]))),
-        REASON => Some(Arc::new(StringArray::from_iter_values(rejects.iter().map(|(_, reason)| reason)))),
-        RAW => Some(binary(messages.iter().map(|message| message.payload.as_deref()))),
-        RESCUED => None,
-        _ => own.get(name).cloned(),
-    })
-}
-
+/// The columns of a table: each from `column`, else Bronze's own, else null.
 fn build(
     stream_columns: &Fields,
     rows: usize,
-    mut column: impl FnMut(&str) -> Option<ArrayRef>,
+    own: Own,
+    column: impl Fn(&str) -> Option<ArrayRef>,
 ) -> Result<RecordBatch> {
     let schema = columns::table_schema(stream_columns);
     let arrays = schema.fields().iter().map(|field| {
-        let null = || new_null_array(field.data_type(), rows);
-        column(field.name()).unwrap_or_else(null)
+        let found = column(field.name()).or_else(|| own_column(&own, field.name()));
+        found.unwrap_or_else(|| new_null_array(field.data_type(), rows))
     });
     let arrays = arrays.collect();
     assemble(schema, arrays, rows)
 }
 
-/// The columns every record has, good or not.
-fn own_columns(messages: &[&Message], now: i64) -> BTreeMap<&'static str, ArrayRef> {
-    let identities: Vec<_> = messages.iter().map(|message| identity(message).ok().flatten()).collect();
-    let sources = identities.iter().map(|identity| identity.map(|identity| identity.source));
-    let rows = identities.iter().map(|identity| identity.map(|identity| identity.row));
-    let timestamps = messages.iter().map(|message| message.timestamp_ms.and_then(|ms| ms.checked_mul(1000)));
-    let moments = |moments: TimestampMicrosecondArray| -> ArrayRef { Arc::new(moments.with_timezone("UTC")) };
-    let [topic, partition, offset, timestamp, key, headers, source, source_row, ingested_at, ..] = SYSTEM_COLUMNS;
-    BTreeMap::from([
-        (topic, text(messages.iter().map(|message| Some(message.partition.topic.as_str())))),
-        (
-            partition,
-            Arc::new(Int32Array::from_iter_values(messages.iter().map(|message| message.partition.number))) as _,
-        ),
-        (offset, Arc::new(Int64Array::from_iter_values(messages.iter().map(|message| message.offset))) as _),
-        (timestamp, moments(timestamps.collect())),
-        (key, binary(messages.iter().map(|message| message.key.as_deref()))),
-        (headers, text(messages.iter().map(|message| headers_text(message)))),
-        (source, text(sources)),
-        (source_row, Arc::new(rows.collect::<Int64Array>()) as _),
-        (ingested_at, moments(TimestampMicrosecondArray::from(vec![now; messages.len()]))),
-    ])
-}
-
-fn text<T: AsRef<str>>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
-    Arc::new(values.collect::<StringArray>())
-}
-
-fn binary<'m>(values: impl Iterator<Item = Option<&'m [u8]>>) -> ArrayRef {
-    let mut builder = BinaryBuilder::new();
-    values.for_each(|value| builder.append_option(value));
-    Arc::new(builder.finish())
-}
-
-/// A JSON object of the headers; the values of a name that repeats become an array.
-fn headers_text(message: &Message) -> Option<String> {
-    if message.headers.is_empty() {
-        return None;
-    }
-    let mut object = Map::new();
-    for (name, value) in &message.headers {
-        let value = header_value(value.as_deref());
-        match object.get_mut(name) {
-            None => {
-                object.insert(name.clone(), value);
-            }
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-        }
-    }
-    Some(Value::Object(object).to_string())
-}
-
-fn header_value(value: Option<&[u8]>) -> Value {
-    match value.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => text.into(),
-        Some((bytes, Err(_))) => json!({ "base64": base64(bytes) }),
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(bits >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
+fn own_column(own: &Own, name: &str) -> Option<ArrayRef> {
+    own.iter().find(|(each, _)| *each == name).map(|(_, column)| column.clone())
 }
 
 /// Counts the rows of a batch by partition number.
@@ -225,51 +164,44 @@ pub(super) fn readable(batch: &RecordBatch) -> Result<RecordBatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::JsonDecoder;
-    use crate::partition::Partition;
+    use crate::decode::{JsonDecoder, RESCUED};
     use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
     use arrow::array::AsArray;
     use arrow::datatypes::{DataType, Field, Int64Type};
 
-    fn message(offset: i64, payload: Option<&str>, headers: &[(&str, &str)]) -> Message {
-        Message {
-            partition: Partition::new("books", 0),
-            offset,
-            timestamp_ms: Some(1_000),
-            key: Some("k".into()),
-            payload: payload.map(|payload| payload.to_string().into()),
-            headers: headers.iter().map(|(name, value)| (name.to_string(), Some(value.to_string().into()))).collect(),
-        }
+    fn add(messages: &mut Messages, offset: i64, payload: Option<&str>, headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_bytes())));
+        messages.push(0, offset, Some(1_000), Some(b"k"), payload.map(str::as_bytes), headers);
     }
 
     #[test]
     fn every_message_is_told_apart() {
         let row = |row| SourcePosition { row, partitions: 1, digest: 7 }.to_string();
         let (first, second) = (row(1), row(2));
-        let sent = |position: &'static str| [(HEADER_SOURCE, "data/a.csv"), (HEADER_POSITION, position)];
-        let (first, second): (&'static str, &'static str) = (first.leak(), second.leak());
-        let mut batch = Batch::starting_at(&BTreeMap::from([(Partition::new("books", 0), 0)]));
+        let sent = |position| [(HEADER_SOURCE, "data/a.csv"), (HEADER_POSITION, position)];
+        let (first, second) = (first.as_str(), second.as_str());
+        let mut messages = Messages::default();
         let broken = [sent(second).as_slice(), &[(HEADER_ERROR, "data/a.csv:3: ragged")]].concat();
-        for message in [
-            message(0, Some("{\"n\":1}"), &sent(first)),
-            message(1, Some("{\"n\":1}"), &sent(first)),
-            message(2, None, &[]),
-            message(3, Some("raw,bytes"), &broken),
-            message(4, Some("raw,bytes"), &broken),
-            message(6, Some("{\"n\":\"x\"}"), &[]),
-            message(7, Some("{\"n\":2}"), &[("lake-source", "a")]),
-            message(8, Some("{\"n\":3,\"m\":0}"), &[]),
+        for (offset, payload, headers) in [
+            (0, Some("{\"n\":1}"), sent(first).to_vec()),
+            (1, Some("{\"n\":1}"), sent(first).to_vec()),
+            (2, None, vec![]),
+            (3, Some("raw,bytes"), broken.clone()),
+            (4, Some("raw,bytes"), broken.clone()),
+            (6, Some("{\"n\":\"x\"}"), vec![]),
+            (7, Some("{\"n\":2}"), vec![("lake-source", "a")]),
+            (8, Some("{\"n\":3,\"m\":0}"), vec![]),
         ] {
-            batch.push(message).unwrap();
+            add(&mut messages, offset, payload, &headers);
         }
         let mut marks = Marks::default();
-        for (partition, source) in marks.unknown(&batch.messages) {
-            marks.learn(partition.number, source, None);
+        for (partition, source) in marks.unknown(&messages) {
+            marks.learn(partition, source, None);
         }
         let fields: Fields = vec![Field::new("n", DataType::Int64, true)].into();
-        let sorted = sort(&batch, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
+        let sorted = sort("books", &messages, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
 
-        let counts = Counts { duplicates: 2, tombstones: 1, gaps: 1, ..Counts::default() };
+        let counts = Counts { duplicates: 2, tombstones: 1, ..Counts::default() };
         assert_eq!(sorted.counts, BTreeMap::from([(0, counts)]));
         let offsets = |batch: &RecordBatch| {
             batch.column_by_name("_offset").unwrap().as_primitive::<Int64Type>().values().to_vec()
@@ -289,20 +221,5 @@ mod tests {
         assert_eq!(sorted.good.column_by_name(RESCUED).unwrap().as_string::<i32>().value(1), "{\"m\":0}");
         assert_eq!(sorted.quarantined.column_by_name("_raw").unwrap().as_binary::<i32>().value(0), b"raw,bytes");
         assert_eq!(marks.moved()[0].highest, 2);
-    }
-
-    #[test]
-    fn headers_become_one_json_object() {
-        let mut message = message(0, None, &[("a", "1"), ("b", "2"), ("a", "3")]);
-        message.headers.push(("c".into(), None));
-        message.headers.push(("d".into(), Some(vec![0xff, 0xfe].into())));
-        assert_eq!(headers_text(&message).unwrap(), r#"{"a":["1","3"],"b":"2","c":null,"d":{"base64":"//4="}}"#);
-    }
-
-    #[test]
-    fn base64_is_padded() {
-        for (bytes, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(bytes.as_bytes()), expected);
-        }
     }
 }

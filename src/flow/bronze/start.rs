@@ -11,15 +11,19 @@
 //! | `stored > high` | | error: the topic was deleted and made again, and is shorter so far |
 //! | `stored < low` | | error: retention was faster than Bronze |
 //! | a partition the topic lacks | | error: the topic was deleted and made again |
+//! | a tip | another record there | error: the topic was deleted and made again |
 //!
-//! A topic made again is known only by being shorter than `stored`, or by lacking a partition. Once it has grown
-//! past `stored` it looks like the old one: Kafka gives no sign of the difference that the client shows, so its
-//! records below `stored` are never read. Whoever makes a topic again has to move the table away first.
+//! A topic made again that has grown past `stored` looks like the old one; Kafka gives no sign of the difference that
+//! the client shows. So each commit keeps the tip of each partition ([`Tip`]), a hash of the last record it read, and
+//! [`check_tips`] compares it with what Kafka holds at that offset now, by one fetch per partition. A record that is
+//! gone by retention or compaction proves nothing, and the run goes on; so it does over a topic that was made again
+//! and has already lost what it held there.
 
 use super::Start;
+use super::intake::Feed;
 use crate::error::{Error, Result};
 use crate::ident::TableName;
-use crate::kafka::{Consumer, KafkaConfig, Watermarks};
+use crate::kafka::{Consumer, KafkaConfig, Tip, Watermarks};
 use crate::partition::Partition;
 use std::collections::BTreeMap;
 
@@ -31,9 +35,40 @@ pub(super) struct Survey {
     pub timed: BTreeMap<Partition, i64>,
 }
 
-/// Asks the broker. `None`: the topic does not exist. Blocking.
-pub(super) fn survey(kafka: &KafkaConfig, topic: &str, start: Start) -> Result<Option<(Consumer, Survey)>> {
-    let consumer = Consumer::new(kafka)?;
+/// What the table holds of a topic in its `txn` actions.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored {
+    /// The next offset to read.
+    pub positions: BTreeMap<Partition, Option<i64>>,
+    /// The tip below it as a number.
+    pub tips: BTreeMap<Partition, i64>,
+}
+
+impl Stored {
+    pub fn tip(&self, partition: &Partition) -> Option<Tip> {
+        let position = (*self.positions.get(partition)?)?;
+        Tip::stored(*self.tips.get(partition)?, position)
+    }
+
+    /// The tips the topic may still hold.
+    pub fn tips_within(&self, survey: &Survey) -> BTreeMap<Partition, Tip> {
+        let within = |(partition, marks): (&Partition, &Watermarks)| {
+            let tip = self.tip(partition).filter(|tip| tip.offset >= marks.low)?;
+            Some((partition.clone(), tip))
+        };
+        survey.watermarks.iter().filter_map(within).collect()
+    }
+}
+
+/// Asks the broker. `None`: the topic does not exist. The consumer holds about `buffer` bytes of messages not yet
+/// polled. Blocking.
+pub(super) fn survey(
+    kafka: &KafkaConfig,
+    topic: &str,
+    start: Start,
+    buffer: usize,
+) -> Result<Option<(Consumer, Survey)>> {
+    let consumer = Consumer::buffering(kafka, buffer)?;
     let Some(partitions) = consumer.partitions(topic)? else { return Ok(None) };
     let mut survey = Survey::default();
     for partition in partitions {
@@ -58,7 +93,7 @@ pub(super) fn positions(
     for (partition, stored) in stored {
         let Some(watermarks) = survey.watermarks.get(partition) else {
             match stored {
-                Some(at) => return Err(made_again(table, partition, *at, 0)),
+                Some(at) => return Err(made_again(table, partition, &ends_before(*at, 0))),
                 None => continue,
             }
         };
@@ -83,7 +118,7 @@ fn first_position(survey: &Survey, partition: &Partition, Watermarks { low, high
 
 fn check_held(table: &TableName, partition: &Partition, at: i64, Watermarks { low, high }: Watermarks) -> Result<i64> {
     if at > high {
-        return Err(made_again(table, partition, at, high));
+        return Err(made_again(table, partition, &ends_before(at, high)));
     }
     if at < low {
         let message = format!(
@@ -99,12 +134,28 @@ fn check_held(table: &TableName, partition: &Partition, at: i64, Watermarks { lo
     Ok(at)
 }
 
-fn made_again(table: &TableName, partition: &Partition, at: i64, high: i64) -> Error {
+/// Fails when the topic holds another record where one was read. Blocking.
+pub(super) fn check_tips(table: &TableName, tips: &BTreeMap<Partition, Tip>, feed: &mut impl Feed) -> Result<()> {
+    if tips.is_empty() {
+        return Ok(());
+    }
+    let offsets = tips.iter().map(|(partition, tip)| (partition.clone(), tip.offset)).collect();
+    let found = feed.tips(&offsets)?;
+    let other = tips.iter().find(|(partition, tip)| found.get(*partition).is_some_and(|found| found != *tip));
+    other.map_or(Ok(()), |(partition, Tip { offset, .. })| {
+        Err(made_again(table, partition, &format!("up to offset {offset}, where it holds another record now")))
+    })
+}
+
+fn ends_before(at: i64, high: i64) -> String {
+    format!("up to offset {at}, but it ends at {high}")
+}
+
+fn made_again(table: &TableName, partition: &Partition, how_far: &str) -> Error {
     let topic = &partition.topic;
-    Error::input(format!(
-        "`{table}` has read {partition} up to offset {at}, but it ends at {high}: topic `{topic}` was deleted and made again"
-    ))
-    .hint(format!("move `{table}` away to read the new topic from its beginning, or give the new topic another name"))
+    Error::input(format!("`{table}` has read {partition} {how_far}: topic `{topic}` was deleted and made again")).hint(
+        format!("move `{table}` away to read the new topic from its beginning, or give the new topic another name"),
+    )
 }
 
 #[cfg(test)]

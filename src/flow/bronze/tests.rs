@@ -4,15 +4,16 @@
 mod road;
 mod tables;
 
-use super::batch::{Batch, check_conservation};
-use super::intake::Messages;
+use super::batch::Batch;
+use super::intake::{Feed, Full};
 use super::marks::Marks;
 use super::sort::{count_by_partition, sort};
 use super::start::Survey;
 use super::*;
 use crate::decode::JsonDecoder;
 use crate::error::Error;
-use crate::kafka::{Message, Watermarks};
+use crate::kafka::mock::Message;
+use crate::kafka::{Messages, Tip, Watermarks};
 use crate::record::{HEADER_ERROR, HEADER_POSITION, HEADER_SOURCE, SourcePosition};
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
@@ -150,33 +151,46 @@ impl Replay {
     }
 }
 
-impl Messages for Replay {
+impl Feed for Replay {
+    fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>> {
+        let mut found = BTreeMap::new();
+        for (partition, at) in offsets {
+            let mut messages = Messages::default();
+            if let Some(message) = &self.topic.log[partition.number as usize][*at as usize] {
+                message.push_to(&mut messages);
+                found.insert(partition.clone(), Tip::of(&messages.get(0)));
+            }
+        }
+        Ok(found)
+    }
+
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()> {
         self.at = positions.clone();
         Ok(())
     }
 
-    fn poll(&mut self, _timeout: Duration) -> Result<Option<Message>> {
-        let log = |partition: &Partition| &self.topic.log[partition.number as usize];
-        let open: Vec<Partition> = self
-            .at
-            .iter()
-            .filter(|(partition, at)| (**at as usize) < log(partition).len())
-            .map(|(p, _)| p.clone())
-            .collect();
-        if open.is_empty() {
-            std::thread::sleep(Duration::from_millis(1));
-            return Ok(None);
+    fn fill(&mut self, messages: &mut Messages, full: &Full, _timeout: Duration) -> Result<()> {
+        let wanted = 1 + self.random(5);
+        while !full.holds(messages) && messages.len() < wanted {
+            let log = |partition: &Partition| &self.topic.log[partition.number as usize];
+            let open = self.at.iter().filter(|(partition, at)| (**at as usize) < log(partition).len());
+            let open: Vec<Partition> = open.map(|(partition, _)| partition.clone()).collect();
+            if open.is_empty() {
+                std::thread::sleep(Duration::from_millis(1));
+                return Ok(());
+            }
+            if self.lives == 0 {
+                return Err(Error::unavailable("the consumer was to fail here"));
+            }
+            self.lives -= 1;
+            let partition = open[self.random(open.len())].clone();
+            let at = self.at.get_mut(&partition).unwrap();
+            if let Some(message) = &self.topic.log[partition.number as usize][*at as usize] {
+                message.push_to(messages);
+            }
+            *at += 1;
         }
-        if self.lives == 0 {
-            return Err(Error::unavailable("the consumer was to fail here"));
-        }
-        let partition = open[self.random(open.len())].clone();
-        let at = self.at.get_mut(&partition).unwrap();
-        let message = self.topic.log[partition.number as usize][*at as usize].clone();
-        *at += 1;
-        self.lives -= 1;
-        Ok(message)
+        Ok(())
     }
 
     fn position(&self, partition: &Partition) -> Result<Option<i64>> {
@@ -208,25 +222,27 @@ struct Destination {
 }
 
 impl Destination {
-    /// Works a batch off; commits unless the run is to end before.
-    fn settle(&mut self, batch: &Batch, marks: &mut Marks, commit: bool) {
-        for (partition, source) in marks.unknown(&batch.messages) {
-            let stored = self.marks.get(&(partition.number, source.clone())).copied();
-            marks.learn(partition.number, source, stored);
+    /// Works messages off that the batch covers.
+    fn work(&self, messages: &Messages, batch: &mut Batch, marks: &mut Marks) -> Vec<Place> {
+        for (number, source) in marks.unknown(messages) {
+            let stored = self.marks.get(&(number, source.clone())).copied();
+            marks.learn(number, source, stored);
         }
         let mut decoder = JsonDecoder::new(&columns()).unwrap();
-        let sorted = sort(batch, &mut decoder, marks, 0).unwrap();
-        let mut counts = sorted.counts;
+        let sorted = sort(TOPIC, messages, &mut decoder, marks, 0).unwrap();
+        for (number, counts) in &sorted.counts {
+            batch.count(*number, |sum| sum.add(counts));
+        }
         for (number, rows) in count_by_partition(&sorted.good).unwrap() {
-            counts.entry(number).or_default().rows = rows;
+            batch.count(number, |counts| counts.rows += rows);
         }
         for (number, rejects) in count_by_partition(&sorted.quarantined).unwrap() {
-            counts.entry(number).or_default().rejects = rejects;
+            batch.count(number, |counts| counts.rejects += rejects);
         }
-        check_conservation(&batch.steps, &counts).unwrap();
-        if !commit {
-            return;
-        }
+        [places(&sorted.good), places(&sorted.quarantined)].concat()
+    }
+
+    fn commit(&mut self, batch: &Batch, marks: &mut Marks, places: Vec<Place>) {
         for mark in marks.moved() {
             let key = (mark.partition, mark.source);
             assert_eq!(self.marks.get(&key).copied(), mark.stored);
@@ -234,8 +250,7 @@ impl Destination {
         }
         marks.committed();
         self.positions = batch.ends();
-        self.places.extend(places(&sorted.good));
-        self.places.extend(places(&sorted.quarantined));
+        self.places.extend(places);
     }
 }
 
@@ -257,23 +272,24 @@ proptest! {
             let mut consumer = topic.consumer(seed, usize::MAX);
             consumer.assign(&table.positions).unwrap();
             let mut marks = Marks::default();
-            let mut batch = Batch::starting_at(&table.positions);
             for (length, commit) in cuts.by_ref() {
+                let mut batch = Batch::starting_at(TOPIC, &table.positions);
+                let mut places = Vec::new();
                 for _ in 0..length {
-                    if let Some(message) = consumer.poll(Duration::ZERO).unwrap() {
-                        batch.push(message).unwrap();
-                    }
+                    let mut messages = Messages::default();
+                    consumer.fill(&mut messages, &Full { messages: 7, bytes: 100 }, Duration::ZERO).unwrap();
+                    batch.take(&messages).unwrap();
+                    batch.reach(&consumer.at);
+                    places.extend(table.work(&messages, &mut batch, &mut marks));
                 }
-                batch.reach(&consumer.at);
-                table.settle(&batch, &mut marks, commit);
+                batch.check_conservation().unwrap();
                 if !commit {
                     continue 'run;
                 }
-                let at_end = batch.ends().iter().all(|(partition, at)| *at == survey.watermarks[partition].high);
-                if at_end {
+                table.commit(&batch, &mut marks, places);
+                if table.positions.iter().all(|(partition, at)| *at == survey.watermarks[partition].high) {
                     break 'run;
                 }
-                batch = Batch::starting_at(&batch.ends());
             }
         }
         table.places.sort();

@@ -1,33 +1,31 @@
-//! The loop of one table: open, read, decode, commit, again.
+//! The loop of one table: open, read, work chunk by chunk, commit, again.
 
-use super::batch::{Batch, Counts, check_conservation};
-use super::columns;
+use super::batch::Batch;
+use super::commits::{Commits, Landed};
 use super::desk::Desk;
-use super::intake::{End, Intake, Messages, reached};
-use super::marks::Marks;
-use super::sort::{Sorted, count_by_partition};
-use super::start::{self, Survey};
-use super::{Halt, Options, Start, Stream, TableReport, position_app, source_app};
+use super::intake::{Chunk, Feed, Intake};
+use super::memory::Shares;
+use super::start::{self, Stored, Survey};
+use super::{Halt, Options, Start, Stream, TableReport, position_app, tip_app};
 use crate::engine::Engine;
 use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::Progress;
 use crate::ident::TableName;
+use crate::kafka::Tip;
 use crate::partition::Partition;
-use crate::table::schema::align;
-use crate::table::{Commit, Committed, Lake, Mode, Staged, Table, Txn};
-use arrow::datatypes::{Fields, SchemaRef};
-use arrow::record_batch::RecordBatch;
-use serde_json::{Map, Value, json};
+use crate::table::{Committed, Lake, Table};
+use arrow::datatypes::Fields;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) struct Worker<'a> {
     lake: &'a Lake,
     engine: &'a Engine,
     stream: &'a Stream,
     options: &'a Options,
+    shares: Shares,
     progress: &'a Progress,
     halt: &'a Halt,
     stage: String,
@@ -36,16 +34,33 @@ pub(super) struct Worker<'a> {
     targets: Option<BTreeMap<Partition, i64>>,
 }
 
-/// Positions as the table stores them and as far as they are known of each source.
-struct Place {
-    stored: BTreeMap<Partition, Option<i64>>,
-    marks: Marks,
+/// What an assignment is worked off with.
+struct Work {
+    desk: Desk,
+    commits: Commits,
+    batch: Batch,
 }
 
 /// Why an assignment ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Finished,
     Reassign,
+}
+
+/// Why a batch is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its limits or its interval are used up.
+    Due,
+    /// The positions a run to the end was to reach are reached.
+    Reached,
+    /// The topic has more partitions than are assigned.
+    PartitionsAdded,
+    /// Another stream failed.
+    Halted,
+    /// Another writer was first.
+    Fenced,
 }
 
 impl<'a> Worker<'a> {
@@ -54,30 +69,32 @@ impl<'a> Worker<'a> {
         engine: &'a Engine,
         stream: &'a Stream,
         options: &'a Options,
+        shares: Shares,
         progress: &'a Progress,
         halt: &'a Halt,
     ) -> Worker<'a> {
         let stage = stream.table.to_string();
         let report = TableReport { table: stage.clone(), topic: stream.topic.clone(), ..TableReport::default() };
-        Worker { lake, engine, stream, options, progress, halt, stage, report, targets: None }
+        Worker { lake, engine, stream, options, shares, progress, halt, stage, report, targets: None }
     }
 
     /// Works until the end, a stop or a failure. `connect` blocks; it gives an unassigned reader of the topic
     /// and what the broker says about it, `None` when the topic does not exist.
-    pub async fn run<M: Messages>(
+    pub async fn run<F: Feed>(
         mut self,
-        connect: impl Fn() -> Result<Option<(M, Survey)>> + Clone + Send + 'static,
+        connect: impl Fn() -> Result<Option<(F, Survey)>> + Clone + Send + 'static,
     ) -> Result<TableReport> {
         let mut waiting = false;
         while self.halt.go_on()? {
+            // Before the survey: the topic only grows, so it reaches at least as far as any position stored by now.
+            let table = self.lake.table(&self.stream.table).await?;
             let connected = tokio::task::spawn_blocking(connect.clone());
-            let Some((reader, survey)) =
-                connected.await.context(Kind::Internal, || "ask the broker about a topic")??
+            let Some((feed, survey)) = connected.await.context(Kind::Internal, || "ask the broker about a topic")??
             else {
                 self.await_topic(&mut waiting).await?;
                 continue;
             };
-            match self.serve(reader, &survey).await? {
+            match self.serve(table, feed, &survey).await? {
                 Ended::Finished => break,
                 Ended::Reassign => {}
             }
@@ -102,36 +119,100 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads from where the table stands until the end, a fence or a change of the topic's partitions.
-    async fn serve(&mut self, reader: impl Messages, survey: &Survey) -> Result<Ended> {
-        let mut desk = Desk::open(self.lake, self.engine, self.stream).await?;
-        self.report.version = Some(desk.table.version());
-        let stored = stored_positions(&desk.table, survey, &self.stream.topic).await?;
-        let positions = start::positions(&self.stream.table, survey, &stored, self.options.start)?;
-        self.begin(survey, &positions);
-        // A start that moves with time is stored at once, so that the next run goes on from it and skips nothing.
-        let pin_start = self.options.start != Start::Earliest && stored.values().all(Option::is_none);
-        let mut place = Place { stored, marks: Marks::default() };
-        let mut batch = Batch::starting_at(&positions);
-        if pin_start && !self.settle(Batch::starting_at(&positions), &mut desk, &mut place).await? {
+    /// Reads from where the table stands until the end, a fence or a change of the topic's partitions. Whatever
+    /// ends it, no commit is under way and no file is open afterwards.
+    async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
+        let surveyed_after = table.is_some();
+        let desk = Desk::open(self.lake, self.engine, self.stream, self.shares, table).await?;
+        if !surveyed_after {
             return Ok(Ended::Reassign);
         }
-        if self.targets.as_ref().is_some_and(|targets| reached(&batch, targets)) {
+        self.report.version = Some(desk.table.version());
+        let topic = &self.stream.topic;
+        let stored = stored(&desk.table, survey, topic).await?;
+        let positions = start::positions(&self.stream.table, survey, &stored.positions, self.options.start)?;
+        let feed = self.check_tips(feed, stored.tips_within(survey)).await?;
+        // A start that moves with time is stored at once, so that the next run goes on from it and skips nothing.
+        let pin_start = self.options.start != Start::Earliest && stored.positions.values().all(Option::is_none);
+        let batch = Batch::starting_at(topic, &positions);
+        let commits = Commits::new(topic, desk.table.clone(), stored);
+        let mut work = Work { desk, commits, batch };
+        self.begin(survey, &positions);
+        let ended = self.read(feed, positions, pin_start, &mut work).await;
+        work.desk.abandon().await;
+        let landed = self.land(&mut work).await;
+        match (ended?, landed?) {
+            (Ended::Finished, false) => Ok(Ended::Reassign),
+            (ended, _) => Ok(ended),
+        }
+    }
+
+    async fn check_tips<F: Feed>(&self, mut feed: F, tips: BTreeMap<Partition, Tip>) -> Result<F> {
+        let name = self.stream.table.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            start::check_tips(&name, &tips, &mut feed)?;
+            Ok(feed)
+        });
+        checked.await.context(Kind::Internal, || "look at the records read last")?
+    }
+
+    async fn read(
+        &mut self,
+        feed: impl Feed,
+        positions: BTreeMap<Partition, i64>,
+        pin_start: bool,
+        work: &mut Work,
+    ) -> Result<Ended> {
+        if pin_start && !(self.settle(work).await? && self.land(work).await?) {
+            return Ok(Ended::Reassign);
+        }
+        if self.targets.as_ref().is_some_and(|targets| work.batch.reached(targets)) {
             return Ok(Ended::Finished);
         }
-        let mut intake = Intake::start(reader, &self.stream.topic, positions)?;
+        let full = self.shares.full_chunk(self.options.max_rows);
+        let mut intake = Intake::start(feed, &self.stream.topic, positions, full)?;
         loop {
-            let end = intake.fill(&mut batch, self.options, self.targets.as_ref(), self.halt).await?;
-            if end != End::Halted && batch.moved() {
-                let next = Batch::starting_at(&batch.ends());
-                if !self.settle(std::mem::replace(&mut batch, next), &mut desk, &mut place).await? {
-                    return Ok(Ended::Reassign);
-                }
-            }
+            let end = self.collect(&mut intake, work).await?;
             match end {
+                End::Halted => return Ok(Ended::Finished),
+                End::Fenced => return Ok(Ended::Reassign),
+                _ if work.batch.moved() && !self.settle(work).await? => return Ok(Ended::Reassign),
                 End::Due => {}
-                End::Reached | End::Halted => return Ok(Ended::Finished),
+                End::Reached => return Ok(Ended::Finished),
                 End::PartitionsAdded => return Ok(Ended::Reassign),
+            }
+        }
+    }
+
+    /// Works on chunks until the batch is due or there is a reason to stop.
+    async fn collect(&mut self, intake: &mut Intake, work: &mut Work) -> Result<End> {
+        let mut since = None;
+        loop {
+            if !self.halt.go_on()? {
+                return Ok(End::Halted);
+            }
+            if work.commits.is_over() && !self.land(work).await? {
+                return Ok(End::Fenced);
+            }
+            if work.batch.moved() && since.get_or_insert_with(Instant::now).elapsed() >= self.options.interval {
+                return Ok(End::Due);
+            }
+            let Some(Chunk { messages, positions, partitions_added }) = intake.receive().await? else { continue };
+            if !messages.is_empty() {
+                failpoint::hit("bronze.after_poll");
+            }
+            let Work { desk, batch, .. } = work;
+            batch.take(&messages)?;
+            batch.reach(&positions);
+            desk.take(messages, batch).await?;
+            if self.targets.as_ref().is_some_and(|targets| batch.reached(targets)) {
+                return Ok(End::Reached);
+            }
+            if partitions_added {
+                return Ok(End::PartitionsAdded);
+            }
+            if batch.messages >= self.options.max_rows || batch.bytes >= self.options.max_bytes || desk.is_full() {
+                return Ok(End::Due);
             }
         }
     }
@@ -151,124 +232,76 @@ impl<'a> Worker<'a> {
         self.targets = Some(targets);
     }
 
-    /// Turns a batch into one commit. False: another writer was first and nothing was written.
-    async fn settle(&mut self, batch: Batch, desk: &mut Desk, place: &mut Place) -> Result<bool> {
-        let inferred = desk.infer(&batch)?;
-        let unknown = place.marks.unknown(&batch.messages);
-        for (partition, source) in unknown {
-            let stored = desk.table.txn(&source_app(&partition, &source)).await?;
-            place.marks.learn(partition.number, source, stored);
-        }
-        let (batch, sorted) = desk.sort(batch, &mut place.marks).await?;
-        let written = self.write(&batch, sorted, desk, place).await?;
-        if let Some(columns) = inferred.filter(|_| written) {
-            self.progress.note(inference(&self.stream.table, &columns));
-        }
-        Ok(written)
-    }
-
-    async fn write(&mut self, batch: &Batch, sorted: Sorted, desk: &mut Desk, place: &mut Place) -> Result<bool> {
-        let Sorted { good, quarantined, mut counts } = sorted;
-        let schema = columns::widened(&self.stream.table, &desk.table.schema(), &desk.wanted)?;
-        let parts = [align(&good, &schema)?, align(&quarantined, &schema)?];
-        for (number, rows) in count_by_partition(&parts[0])? {
-            counts.entry(number).or_default().rows = rows;
-        }
-        for (number, rejects) in count_by_partition(&parts[1])? {
-            counts.entry(number).or_default().rejects = rejects;
-        }
-        check_conservation(&batch.steps, &counts)?;
-        failpoint::hit("bronze.before_stage");
-        let staged = stage(&desk.table, schema, parts).await?;
-        let info = info(batch, &counts, &self.stream.topic);
-        failpoint::hit("bronze.before_commit");
-        let commit = Commit { mode: Mode::Append, staged, txns: self.txns(batch, place), info };
-        let version = match desk.table.commit(commit, "bronze.commit").await? {
-            Committed::Done { version } => version,
-            Committed::Fenced { .. } => {
-                let (table, messages) = (&self.stream.table, batch.messages.len());
-                self.progress.note(format!(
-                    "another writer of `{table}` was first; {messages} messages are dropped and looked up again"
-                ));
-                return Ok(false);
+    /// Hands the batch over to be committed and begins the next one. False: another writer was first.
+    async fn settle(&mut self, work: &mut Work) -> Result<bool> {
+        let worked = work.desk.finish(&mut work.batch).await?;
+        if !self.land(work).await? {
+            if let Err(error) = worked.stage.abort().await {
+                tracing::warn!("{error}; the files cost space and are read by nobody");
             }
-        };
-        failpoint::hit("bronze.after_commit");
-        place.stored = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
-        place.marks.committed();
-        self.record(batch, &counts, version);
+            return Ok(false);
+        }
+        let next = Batch::starting_at(&self.stream.topic, &work.batch.ends());
+        work.commits.start(std::mem::replace(&mut work.batch, next), worked)?;
         Ok(true)
     }
 
-    fn txns(&self, batch: &Batch, place: &Place) -> Vec<Txn> {
-        let positions = batch.steps.iter().filter_map(|(partition, step)| {
-            let expected = place.stored.get(partition).copied().flatten();
-            (expected != Some(step.to)).then(|| Txn { app: position_app(partition), expected, next: step.to })
-        });
-        let marks = place.marks.moved().into_iter().map(|mark| {
-            let partition = Partition::new(&self.stream.topic, mark.partition);
-            Txn { app: source_app(&partition, &mark.source), expected: mark.stored, next: mark.highest }
-        });
-        positions.chain(marks).collect()
+    /// Waits for the commit under way, if any. False: another writer was first and nothing of ours is in.
+    async fn land(&mut self, work: &mut Work) -> Result<bool> {
+        let Some(Landed { committed, batch, inferred, table }) = work.commits.land().await? else { return Ok(true) };
+        let name = &self.stream.table;
+        let Committed::Done { version } = committed else {
+            let messages = batch.messages;
+            self.progress.note(format!(
+                "another writer of `{name}` was first; {messages} messages are dropped and looked up again"
+            ));
+            return Ok(false);
+        };
+        work.desk.table = table;
+        self.record(&batch, version);
+        if let Some(columns) = inferred {
+            self.progress.note(inference(name, &columns));
+        }
+        Ok(true)
     }
 
-    fn record(&mut self, batch: &Batch, counts: &BTreeMap<i32, Counts>, version: i64) {
+    fn record(&mut self, batch: &Batch, version: i64) {
         let report = &mut self.report;
         let (rows, rejects) = (report.rows, report.rejects);
-        for counts in counts.values() {
+        for (partition, step, counts) in batch.parts() {
             report.rows += counts.rows;
             report.rejects += counts.rejects;
             report.duplicates += counts.duplicates;
             report.tombstones += counts.tombstones;
             report.filtered += counts.filtered;
             report.gaps += counts.gaps;
+            report.positions.insert(partition.to_string(), step.to);
         }
         report.commits += 1;
         report.version = Some(version);
-        report.positions = batch.ends().into_iter().map(|(partition, at)| (partition.to_string(), at)).collect();
         self.progress.advanced(&self.stage, report.rows - rows, report.rejects - rejects);
     }
 }
 
-/// The stored position of each partition of the topic, and of the one behind its last: a topic made again
+/// What the table holds of each partition of the topic, and of the one behind its last: a topic made again
 /// with fewer partitions shows by it.
-async fn stored_positions(table: &Table, survey: &Survey, topic: &str) -> Result<BTreeMap<Partition, Option<i64>>> {
+async fn stored(table: &Table, survey: &Survey, topic: &str) -> Result<Stored> {
     let beyond = Partition::new(topic, survey.watermarks.len() as i32);
-    let mut stored = BTreeMap::new();
+    let mut stored = Stored::default();
     for partition in survey.watermarks.keys().chain([&beyond]) {
-        stored.insert(partition.clone(), table.txn(&position_app(partition)).await?);
+        let position = table.txn(&position_app(partition)).await?;
+        stored.positions.insert(partition.clone(), position);
+        if let (Some(_), Some(tip)) = (position, table.txn(&tip_app(partition)).await?) {
+            stored.tips.insert(partition.clone(), tip);
+        }
     }
     Ok(stored)
-}
-
-async fn stage(table: &Table, schema: SchemaRef, parts: [RecordBatch; 2]) -> Result<Staged> {
-    let mut stage = table.stage(schema).await?;
-    for part in parts.into_iter().filter(|part| part.num_rows() > 0) {
-        stage.write(part).await?;
-    }
-    stage.finish().await
 }
 
 fn inference(table: &TableName, columns: &Fields) -> String {
     let columns = columns.iter().map(|column| format!("`{}` {}", column.name(), type_name(column.data_type())));
     let columns = columns.collect::<Vec<_>>().join(", ");
     format!("nobody declared columns of `{table}`; its first records show {columns}")
-}
-
-fn info(batch: &Batch, counts: &BTreeMap<i32, Counts>, topic: &str) -> Map<String, Value> {
-    let mut partitions = Map::new();
-    for (partition, step) in &batch.steps {
-        let counts = counts.get(&partition.number).copied().unwrap_or_default();
-        let mut entry = json!(counts);
-        entry["from"] = step.from.into();
-        entry["to"] = step.to.into();
-        partitions.insert(partition.to_string(), entry);
-    }
-    Map::from_iter([
-        ("verb".to_string(), "bronze".into()),
-        ("topic".to_string(), topic.into()),
-        ("partitions".to_string(), partitions.into()),
-    ])
 }
 
 fn summary(report: &TableReport) -> String {

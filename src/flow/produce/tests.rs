@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::flow::Event;
-use crate::kafka::Message;
-use crate::kafka::mock::Mock;
+use crate::kafka::mock::{Message, Mock};
 use crate::record::{HEADER_SOURCE, Record, SourcePosition};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};

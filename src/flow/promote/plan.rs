@@ -155,13 +155,28 @@ pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Option
         }
         steps.push(Step { model, action, hashes, guards: Vec::new(), full_refresh: options.full_refresh });
     }
-    let named = |name: &TableName, table: &Table| {
-        newest.as_ref().and_then(|newest| newest.tables.get(&name.to_string())).is_some_and(|entry| entry.names(table))
-    };
-    let unnamed = standing.keys().filter(|name| pins.get(name).is_some_and(|table| !named(name, table)));
-    let unnamed: BTreeSet<TableName> = unnamed.cloned().collect();
+    let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
     Ok(Plan { steps, pins, standing, checks, newest })
+}
+
+/// The built tables whose rows are not those the newest manifest names.
+async fn unnamed(
+    standing: &BTreeMap<TableName, Build>,
+    pins: &Pins,
+    newest: Option<&Manifest>,
+) -> Result<BTreeSet<TableName>> {
+    let mut unnamed = BTreeSet::new();
+    for (name, table) in standing.keys().filter_map(|name| pins.get_key_value(name)) {
+        let named = match newest.and_then(|newest| newest.tables.get(&name.to_string())) {
+            Some(entry) => entry.names_rows_of(table).await?,
+            None => false,
+        };
+        if !named {
+            unnamed.insert(name.clone());
+        }
+    }
+    Ok(unnamed)
 }
 
 /// Moves models that are not selected to the versions the manifest names. One made anew since stays: there
@@ -237,7 +252,11 @@ async fn action(
     }
     for upstream in &model.upstream {
         let Some(pinned) = pins.get(upstream) else { continue };
-        if table.txn(&app(upstream)).await? != Some(pinned.version()) {
+        let unchanged = match table.txn(&app(upstream)).await? {
+            Some(read) => pinned.same_rows_since(read).await?,
+            None => false,
+        };
+        if !unchanged {
             return build(format!("`{upstream}` changed"));
         }
         if last.input_ids.get(&upstream.to_string()).is_some_and(|id| id != pinned.id()) {

@@ -18,7 +18,7 @@ pub(super) async fn publish(lake: &Lake, project: &Project, plan: &Plan<'_>, pin
     for model in &project.models {
         let Some(table) = pins.get(&model.table).filter(|table| catalog::published(table)) else { continue };
         let entry = match plan.steps.iter().any(|step| step.model.table == model.table) {
-            true => Some(entry(table).await?),
+            true => Some(entry(plan, table).await?),
             false => standing_entry(plan, table),
         };
         tables.extend(entry.map(|entry| (model.table.to_string(), entry)));
@@ -41,7 +41,15 @@ pub(super) async fn publish(lake: &Lake, project: &Project, plan: &Plan<'_>, pin
     Ok(Some(manifest::publish(lake, manifest).await?.run))
 }
 
-async fn entry(table: &Table) -> Result<ManifestTable> {
+/// What the run says of a table. One whose files were merely merged since keeps the version it has a name for:
+/// nothing needs to be loaded again.
+async fn entry(plan: &Plan<'_>, table: &Table) -> Result<ManifestTable> {
+    let newest = plan.newest.as_ref().and_then(|newest| newest.tables.get(&table.name().to_string()));
+    if let Some(standing) = newest
+        && standing.names_rows_of(table).await?
+    {
+        return Ok(standing.clone());
+    }
     let inputs = build_of(table).await?.inputs;
     Ok(ManifestTable { version: table.version(), id: table.id().to_string(), inputs })
 }

@@ -4,7 +4,8 @@
 
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::Engine;
-use crate::error::{Context, Kind, Result};
+use crate::error::Result;
+use crate::flow::account::{self, Carried, Range};
 use crate::flow::bronze::{OFFSET, PARTITION, QUARANTINED, Stream, TOPIC, position_app};
 use crate::flow::rows;
 use crate::ident::quote;
@@ -12,7 +13,7 @@ use crate::partition::Partition;
 use crate::table::{CommitInfo, Table};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The proof of one table.
@@ -31,29 +32,13 @@ pub struct Offsets {
     pub differences: Vec<Difference>,
 }
 
-/// What a commit says of one partition.
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Range {
-    from: i64,
-    to: i64,
-    rows: u64,
-    rejects: u64,
-    duplicates: u64,
-    tombstones: u64,
-    filtered: u64,
-    gaps: u64,
-}
-
-impl Range {
-    fn accounted(&self) -> u64 {
-        self.rows + self.rejects + self.duplicates + self.tombstones + self.filtered + self.gaps
-    }
-}
-
 pub async fn prove(stream: &Stream, table: &Table, engine: &Engine) -> Result<Offsets> {
     let mut proof = Offsets { table: stream.table.to_string(), ..Offsets::default() };
     let history = table.history(usize::MAX).await?;
-    let reached = walk(&mut proof, history.iter().rev())?;
+    let oldest = history.last().map_or(0, |commit| commit.version);
+    let carried = carried(&history, oldest, &proof.table)?;
+    let whole = oldest == 0 || carried.is_some();
+    let reached = walk(&mut proof, carried, history.iter().rev())?;
     for (partition, to) in &reached {
         let stored = table.txn(&position_app(partition)).await?;
         if stored != Some(*to) {
@@ -61,33 +46,39 @@ pub async fn prove(stream: &Stream, table: &Table, engine: &Engine) -> Result<Of
             proof.differ(format!("{partition}: the commits end at {to}, the stored position is {stored}"));
         }
     }
-    let whole = history.last().is_some_and(|oldest| oldest.version == 0);
     compare_table(&mut proof, stream, table, engine, whole).await?;
     Ok(proof)
 }
 
-/// Goes through the commits, oldest first; yields where each partition ends.
-fn walk<'a>(proof: &mut Offsets, commits: impl Iterator<Item = &'a CommitInfo>) -> Result<BTreeMap<Partition, i64>> {
-    let mut reached: BTreeMap<Partition, i64> = BTreeMap::new();
-    for commit in commits {
-        let Some(said) = commit.info.get("partitions") else { continue };
-        let ranges: BTreeMap<String, Range> = Deserialize::deserialize(said).context(Kind::Input, || {
-            format!("read what commit {} of `{}` says of its offsets", commit.version, proof.table)
-        })?;
-        proof.commits += 1;
-        for (name, range) in ranges {
-            let Some(partition) = parse(&name) else {
-                proof.differ(format!("commit {}: `{name}` is no partition", commit.version));
-                continue;
-            };
-            let expected = *reached.get(&partition).unwrap_or(&range.from);
-            if expected != range.from {
-                let (version, from) = (commit.version, range.from);
-                proof.differ(format!("{partition}: commit {version} begins at {from}, not at {expected}"));
-            }
-            proof.add(&partition, commit.version, &range);
-            reached.insert(partition, range.to);
+/// What the cleaned-away commits before `oldest` added up to.
+fn carried(history: &[CommitInfo], oldest: i64, table: &str) -> Result<Option<Carried>> {
+    let mut found = None;
+    if oldest > 0 {
+        for commit in history {
+            let carried = Carried::of(commit, table)?.filter(|carried| carried.through >= oldest - 1);
+            found = carried.or(found);
         }
+    }
+    Ok(found)
+}
+
+/// Goes through the commits, oldest first, those left out that `carried` holds; yields where each partition ends.
+fn walk<'a>(
+    proof: &mut Offsets,
+    carried: Option<Carried>,
+    commits: impl Iterator<Item = &'a CommitInfo>,
+) -> Result<BTreeMap<Partition, i64>> {
+    let mut reached: BTreeMap<Partition, i64> = BTreeMap::new();
+    let mut done = -1;
+    if let Some(Carried { through, commits, partitions }) = carried {
+        done = through;
+        proof.commits += commits;
+        proof.follow(&mut reached, through, partitions);
+    }
+    for commit in commits.filter(|commit| commit.version > done) {
+        let Some(ranges) = account::ranges(commit, &proof.table)? else { continue };
+        proof.commits += 1;
+        proof.follow(&mut reached, commit.version, ranges);
     }
     Ok(reached)
 }
@@ -95,6 +86,22 @@ fn walk<'a>(proof: &mut Offsets, commits: impl Iterator<Item = &'a CommitInfo>) 
 impl Offsets {
     fn differ(&mut self, text: String) {
         self.differences.push(Difference::new(Remedy::Reread, text));
+    }
+
+    /// Adds what a commit says of each partition and moves on to where it ends.
+    fn follow(&mut self, reached: &mut BTreeMap<Partition, i64>, version: i64, ranges: BTreeMap<String, Range>) {
+        for (name, range) in ranges {
+            let Some(partition) = parse(&name) else {
+                self.differ(format!("commit {version}: `{name}` is no partition"));
+                continue;
+            };
+            let (expected, from) = (*reached.get(&partition).unwrap_or(&range.from), range.from);
+            if expected != from {
+                self.differ(format!("{partition}: commit {version} begins at {from}, not at {expected}"));
+            }
+            self.add(&partition, version, &range);
+            reached.insert(partition, range.to);
+        }
     }
 
     fn add(&mut self, partition: &Partition, version: i64, range: &Range) {
@@ -113,7 +120,8 @@ impl Offsets {
     }
 }
 
-/// The rows that stand in the table against the sums; only possible while no commit was cleaned away.
+/// The rows that stand in the table against the sums; only possible while the commits that were cleaned away, if
+/// any, are carried by a later one.
 async fn compare_table(
     proof: &mut Offsets,
     stream: &Stream,
@@ -173,7 +181,7 @@ mod tests {
 
     fn walked(commits: &[CommitInfo]) -> (Offsets, Option<i64>) {
         let mut proof = Offsets::default();
-        let reached = walk(&mut proof, commits.iter()).unwrap();
+        let reached = walk(&mut proof, None, commits.iter()).unwrap();
         (proof, reached.get(&Partition::new("t", 0)).copied())
     }
 
@@ -186,6 +194,34 @@ mod tests {
         ];
         let (proof, reached) = walked(&commits);
         assert_eq!((proof.commits, proof.offsets, proof.rows, proof.rejects, reached), (2, 5, 4, 1, Some(10)));
+        assert!(proof.differences.is_empty(), "{:?}", proof.differences);
+    }
+
+    #[test]
+    fn what_was_cleaned_away_counts_as_it_was_carried() {
+        let sum = Range { from: 5, to: 9, rows: 4, ..Range::default() };
+        let partitions = BTreeMap::from([("t/0".to_string(), sum)]);
+        let carried_by = |version, through| {
+            let carried = Carried { through, commits: 3, partitions: partitions.clone() };
+            CommitInfo {
+                version,
+                info: [("carried".to_string(), json!(carried))].into_iter().collect(),
+                ..CommitInfo::default()
+            }
+        };
+        let newest_first = [
+            carried_by(9, 6),
+            commit(8, json!({"t/0": range(9, 12, 3, 0)})),
+            carried_by(7, 2),
+            commit(4, json!({"t/0": range(8, 9, 1, 0)})),
+        ];
+        let found = carried(&newest_first, 4, "bronze.x").unwrap().unwrap();
+        assert_eq!(found.through, 6, "what ends before the oldest commit is of no use");
+        assert_eq!(carried(&newest_first, 3, "bronze.x").unwrap().unwrap().through, 2);
+        assert_eq!(carried(&newest_first, 0, "bronze.x").unwrap(), None);
+        let mut proof = Offsets::default();
+        let reached = walk(&mut proof, Some(found), newest_first.iter().rev()).unwrap();
+        assert_eq!((proof.commits, proof.offsets, proof.rows, reached[&Partition::new("t", 0)]), (4, 7, 7, 12));
         assert!(proof.differences.is_empty(), "{:?}", proof.differences);
     }
 

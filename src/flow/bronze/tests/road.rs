@@ -73,6 +73,25 @@ async fn rows_of_a_file_land_once_however_often_they_are_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_made_again_and_longer_is_named() {
+    let mut road = Road::new().await;
+    road.send("n\n1\n2\n3\n", false).await;
+    assert_eq!(road.land().await.rows, 3);
+    road.send("n\n1\n2\n3\n4\n", false).await;
+    assert_eq!(road.land().await.rows, 1, "the same topic goes on");
+
+    road.mock = Mock::with_topic(TOPIC, 2);
+    let longer: String = (10..60).map(|n| format!("{n}\n")).collect();
+    road.send(&format!("n\n{longer}"), false).await;
+    let streams = std::slice::from_ref(&road.bench.stream);
+    let (progress, stop) = (Progress::silent(), Stop::default());
+    let Bench { lake, engine, .. } = &road.bench;
+    let refused = bronze(&road.mock.config, lake, engine, streams, &once(), &progress, &stop).await.unwrap_err();
+    assert!(refused.to_string().contains("where it holds another record now"), "{refused}");
+    assert_eq!(refused.kind(), crate::error::Kind::Input);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_broker_is_unavailable() {
     let bench = Bench::new().await;
     let kafka = KafkaConfig { brokers: "127.0.0.1:1".into(), ..KafkaConfig::default() };

@@ -45,7 +45,8 @@ impl Bench {
         connect: impl Fn() -> Result<Option<(Replay, Survey)>> + Clone + Send + 'static,
     ) -> Result<TableReport> {
         let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
-        Worker::new(&self.lake, &self.engine, &self.stream, options, &self.progress, &halt).run(connect).await
+        let shares = Shares::of(options.memory, 1);
+        Worker::new(&self.lake, &self.engine, &self.stream, options, shares, &self.progress, &halt).run(connect).await
     }
 
     /// Notes of all runs from now on.
@@ -84,6 +85,7 @@ pub(super) fn once() -> Options {
         interval: Duration::from_secs(60),
         max_rows: 100,
         max_bytes: usize::MAX,
+        memory: 64 << 20,
         start: Start::Earliest,
     }
 }
@@ -176,6 +178,23 @@ async fn two_writers_at_once_do_the_work_once() {
     assert_eq!(bench.places().await, topic.expected);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_keep_their_order_while_the_next_batch_is_collected() {
+    let bench = Bench::new().await;
+    let payloads: Vec<String> = (0..60).map(|n| format!("{{\"n\":{n}}}")).collect();
+    let topic = topic_of(&payloads.iter().map(String::as_str).collect::<Vec<_>>());
+    let report = bench.run(&topic, 1, usize::MAX, 7).await.unwrap();
+    assert_eq!((report.rows, report.commits > 5), (60, true), "{report:?}");
+    let table = bench.table().await;
+    let mut history = table.history(usize::MAX).await.unwrap();
+    history.retain(|commit| commit.info.contains_key("partitions"));
+    history.reverse();
+    let ranges: Vec<_> = history.iter().map(|commit| &commit.info["partitions"]["books/0"]).collect();
+    assert_eq!((ranges[0]["from"].as_i64(), ranges.last().unwrap()["to"].as_i64()), (Some(0), Some(60)));
+    assert!(ranges.windows(2).all(|pair| pair[0]["to"] == pair[1]["from"]), "{ranges:?}");
+    assert_eq!(ranges.len() as u64, report.commits);
+}
+
 #[tokio::test]
 async fn undeclared_columns_are_inferred_once() {
     let mut bench = Bench::new().await;
@@ -228,7 +247,7 @@ async fn a_contract_that_grows_adds_its_column() {
     let mut bench = Bench::new().await;
     bench.run(&topic_of(&[r#"{"n":1,"m":1}"#]), 1, usize::MAX, 100).await.unwrap();
     bench.stream.columns.push(Column { name: "m".into(), data_type: Some(DataType::Int32), ..Column::default() });
-    bench.run(&topic_of(&["{}", r#"{"n":2,"m":7}"#]), 1, usize::MAX, 100).await.unwrap();
+    bench.run(&topic_of(&[r#"{"n":1,"m":1}"#, r#"{"n":2,"m":7}"#]), 1, usize::MAX, 100).await.unwrap();
     let rows = bench.query("select n, m, _rescued from bronze.books order by _offset").await;
     let expected = "\
 +---+---+----------+
@@ -322,6 +341,38 @@ async fn a_missing_topic_and_a_shrunken_one_are_named() {
     bench.run(&topic_of(&["{}", "{}"]), 1, usize::MAX, 100).await.unwrap();
     let shrunken = bench.run(&topic_of(&["{}"]), 1, usize::MAX, 100).await.unwrap_err();
     assert!(shrunken.to_string().contains("was deleted and made again"), "{shrunken}");
+}
+
+#[tokio::test]
+async fn a_topic_made_again_and_longer_is_known_by_the_record_read_last() {
+    let bench = Bench::new().await;
+    bench.run(&topic_of(&["{}", r#"{"n":1}"#]), 1, usize::MAX, 100).await.unwrap();
+    let other = bench.run(&topic_of(&["{}", r#"{"n":2}"#, "{}"]), 1, usize::MAX, 100).await.unwrap_err();
+    let expected = "`bronze.books` has read books/0 up to offset 1, where it holds another record now: \
+                    topic `books` was deleted and made again";
+    assert_eq!((other.kind(), other.to_string().as_str()), (Kind::Input, expected));
+    assert!(other.hint_text().unwrap().contains("move `bronze.books` away"));
+    // What compaction took away proves nothing, and what is behind it is read.
+    let mut compacted = topic_of(&["{}", "{}", "{}"]);
+    Arc::get_mut(&mut compacted).unwrap().log[0][1] = None;
+    assert_eq!(bench.run(&compacted, 1, usize::MAX, 100).await.unwrap().rows, 1);
+}
+
+#[tokio::test]
+async fn a_tip_stays_at_its_record_when_only_the_position_moves() {
+    let bench = Bench::new().await;
+    let first_and_gaps = |first: &str, gaps: usize| {
+        let mut topic = topic_of(&[first]);
+        Arc::get_mut(&mut topic).unwrap().log[0].extend(vec![None; gaps]);
+        topic
+    };
+    bench.run(&first_and_gaps("{}", 0), 1, usize::MAX, 100).await.unwrap();
+    assert_eq!(bench.run(&first_and_gaps("{}", 2), 1, usize::MAX, 100).await.unwrap().gaps, 2);
+    let tip = bench.table().await.txn(&tip_app(&Partition::new(TOPIC, 0))).await.unwrap();
+    assert_eq!(Tip::stored(tip.unwrap(), 3).unwrap().offset, 0);
+    bench.run(&first_and_gaps("{}", 3), 1, usize::MAX, 100).await.unwrap();
+    let other = bench.run(&first_and_gaps("[]", 4), 1, usize::MAX, 100).await.unwrap_err();
+    assert!(other.to_string().contains("up to offset 0, where it holds another record now"), "{other}");
 }
 
 #[tokio::test]

@@ -1,0 +1,135 @@
+//! What the commits of a Bronze table say became of their offsets, and the sum of what cleaned-away commits said.
+//!
+//! A commit of `lake bronze` has one [`Range`] per partition under `partitions` in its `commitInfo`. Before
+//! `lake maintain` deletes old commits it adds them up and puts the sum, [`Carried`], into a commit of its own:
+//! the conservation law is provable over the whole history although most of it is gone.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::table::CommitInfo;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+const PARTITIONS: &str = "partitions";
+pub const CARRIED: &str = "carried";
+
+/// The offsets `from..to` of one partition, and what became of each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    pub from: i64,
+    pub to: i64,
+    pub rows: u64,
+    pub rejects: u64,
+    pub duplicates: u64,
+    pub tombstones: u64,
+    pub filtered: u64,
+    pub gaps: u64,
+}
+
+impl Range {
+    pub fn accounted(&self) -> u64 {
+        self.rows + self.rejects + self.duplicates + self.tombstones + self.filtered + self.gaps
+    }
+
+    fn join(&mut self, next: &Range) {
+        self.to = next.to;
+        self.rows += next.rows;
+        self.rejects += next.rejects;
+        self.duplicates += next.duplicates;
+        self.tombstones += next.tombstones;
+        self.filtered += next.filtered;
+        self.gaps += next.gaps;
+    }
+}
+
+/// `topic/number` -> range, as a commit says it; `None` when it is no commit of `lake bronze`.
+pub fn ranges(commit: &CommitInfo, table: &str) -> Result<Option<BTreeMap<String, Range>>> {
+    read(commit, PARTITIONS, || format!("read what commit {} of `{table}` says of its offsets", commit.version))
+}
+
+/// The sum of all commits from the first to `through`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    pub through: i64,
+    /// Of these, how many moved offsets.
+    pub commits: u64,
+    /// By `topic/number`.
+    pub partitions: BTreeMap<String, Range>,
+}
+
+impl Carried {
+    /// The sum of no commit.
+    pub fn nothing() -> Carried {
+        Carried { through: -1, commits: 0, partitions: BTreeMap::new() }
+    }
+
+    /// What a commit carries, if it does.
+    pub fn of(commit: &CommitInfo, table: &str) -> Result<Option<Carried>> {
+        read(commit, CARRIED, || format!("read what commit {} of `{table}` carries of older ones", commit.version))
+    }
+
+    /// Adds the commit after `through`. Kind Input when its offsets do not follow those before: a sum would hide it.
+    pub fn add(&mut self, commit: &CommitInfo, table: &str) -> Result<()> {
+        for (name, range) in ranges(commit, table)?.unwrap_or_default() {
+            let start = Range { from: range.from, to: range.from, ..Range::default() };
+            let standing = self.partitions.entry(name.clone()).or_insert(start);
+            if standing.to != range.from || range.to.abs_diff(range.from) != range.accounted() {
+                let message = format!("the offsets of {name} in commit {} of `{table}` do not add up", commit.version);
+                return Err(Error::input(message).hint("`lake verify` tells more; the log is kept as it is until then"));
+            }
+            standing.join(&range);
+        }
+        self.commits += u64::from(commit.info.contains_key(PARTITIONS));
+        self.through = commit.version;
+        Ok(())
+    }
+}
+
+fn read<T: DeserializeOwned>(commit: &CommitInfo, key: &str, attempt: impl Fn() -> String) -> Result<Option<T>> {
+    commit.info.get(key).map(|said| T::deserialize(said).context(Kind::Input, attempt)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn commit(version: i64, from: i64, to: i64, rejects: u64) -> CommitInfo {
+        let rows = (to - from) as u64 - rejects;
+        let range = Range { from, to, rows, rejects, ..Range::default() };
+        let info = serde_json::Map::from_iter([(PARTITIONS.to_string(), json!({"t/0": range}))]);
+        CommitInfo { version, info, ..CommitInfo::default() }
+    }
+
+    #[test]
+    fn commits_add_up_and_survive_being_carried() {
+        let mut carried = Carried::nothing();
+        for commit in [
+            CommitInfo::default(),
+            commit(1, 5, 9, 1),
+            CommitInfo { version: 2, ..CommitInfo::default() },
+            commit(3, 9, 10, 0),
+        ] {
+            carried.add(&commit, "bronze.x").unwrap();
+        }
+        let sum = Range { from: 5, to: 10, rows: 4, rejects: 1, ..Range::default() };
+        assert_eq!((carried.through, carried.commits, carried.partitions["t/0"]), (3, 2, sum));
+        let info = serde_json::Map::from_iter([(CARRIED.to_string(), json!(carried))]);
+        let carrying = CommitInfo { version: 4, info, ..CommitInfo::default() };
+        assert_eq!(Carried::of(&carrying, "bronze.x").unwrap(), Some(carried));
+        assert_eq!(Carried::of(&CommitInfo::default(), "bronze.x").unwrap(), None);
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_not_summed() {
+        let mut carried = Carried::nothing();
+        carried.add(&commit(1, 0, 4, 0), "bronze.x").unwrap();
+        for wrong in [commit(2, 5, 6, 0), commit(2, 3, 6, 0)] {
+            let error = carried.clone().add(&wrong, "bronze.x").unwrap_err();
+            assert_eq!(error.kind(), Kind::Input);
+        }
+        let mut lost = commit(2, 4, 6, 0);
+        lost.info[PARTITIONS]["t/0"]["rows"] = json!(1);
+        assert!(carried.add(&lost, "bronze.x").is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! The commits of one table, one at a time and in order, while the next batch is collected.
+
+use super::batch::{Batch, Counts};
+use super::desk::Worked;
+use super::start::Stored;
+use super::{position_app, source_app, tip_app};
+use crate::error::{Context, Error, Kind, Result};
+use crate::failpoint;
+use crate::partition::{Partition, Step};
+use crate::table::{Commit, Committed, Mode, Table, Txn};
+use arrow::datatypes::Fields;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use tokio::task::JoinHandle;
+
+pub(super) struct Commits {
+    topic: String,
+    /// Away while a commit is under way.
+    table: Option<Table>,
+    /// As the table will have it when what is under way is in.
+    stored: Stored,
+    running: Option<JoinHandle<Result<Landed>>>,
+}
+
+/// A commit that ended without failing.
+pub(super) struct Landed {
+    pub committed: Committed,
+    pub batch: Batch,
+    pub inferred: Option<Fields>,
+    pub table: Table,
+}
+
+impl Commits {
+    pub fn new(topic: &str, table: Table, stored: Stored) -> Commits {
+        Commits { topic: topic.to_string(), table: Some(table), stored, running: None }
+    }
+
+    /// Begins to close the files and to commit a batch. The commit before it has to have landed.
+    pub fn start(&mut self, batch: Batch, worked: Worked) -> Result<()> {
+        batch.check_conservation()?;
+        let Some(mut table) = self.table.take() else {
+            return Err(Error::internal("a commit was begun before the last one had landed"));
+        };
+        let Worked { stage, marks, inferred } = worked;
+        let marks = marks.into_iter().map(|mark| {
+            let partition = Partition::new(&self.topic, mark.partition);
+            Txn { app: source_app(&partition, &mark.source), expected: mark.stored, next: mark.highest }
+        });
+        let tips = self.tips(&batch);
+        let txns = self.positions(&batch).chain(self.moved(&tips)).chain(marks).collect();
+        let info = info(&batch, &self.topic);
+        let positions = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
+        self.stored = Stored { positions, tips };
+        self.running = Some(tokio::spawn(async move {
+            let staged = stage.finish().await?;
+            failpoint::hit("bronze.before_commit");
+            let commit = Commit { mode: Mode::Append, staged, txns, info };
+            let committed = table.commit(commit, "bronze.commit").await?;
+            if let Committed::Done { .. } = committed {
+                failpoint::hit("bronze.after_commit");
+            }
+            Ok(Landed { committed, batch, inferred, table })
+        }));
+        Ok(())
+    }
+
+    fn positions(&self, batch: &Batch) -> impl Iterator<Item = Txn> {
+        batch.parts().filter_map(|(partition, step, _)| {
+            let expected = self.stored.positions.get(&partition).copied().flatten();
+            (expected != Some(step.to)).then(|| Txn { app: position_app(&partition), expected, next: step.to })
+        })
+    }
+
+    /// The tips at the end of a batch; a partition without messages in it keeps the one before.
+    fn tips(&self, batch: &Batch) -> BTreeMap<Partition, i64> {
+        let tip = |(partition, Step { to, .. }, _): (Partition, Step, Counts)| {
+            let last = batch.tip(&partition).or_else(|| self.stored.tip(&partition));
+            let number = last.map(|tip| tip.number(to)).or_else(|| self.stored.tips.get(&partition).copied());
+            number.map(|number| (partition, number))
+        };
+        batch.parts().filter_map(tip).collect()
+    }
+
+    fn moved(&self, tips: &BTreeMap<Partition, i64>) -> impl Iterator<Item = Txn> {
+        tips.iter().filter_map(|(partition, next)| {
+            let expected = self.stored.tips.get(partition).copied();
+            (expected != Some(*next)).then(|| Txn { app: tip_app(partition), expected, next: *next })
+        })
+    }
+
+    /// True when [`Commits::land`] would not wait.
+    pub fn is_over(&self) -> bool {
+        self.running.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Waits for the commit under way; `None` when there is none.
+    pub async fn land(&mut self) -> Result<Option<Landed>> {
+        let Some(running) = self.running.take() else { return Ok(None) };
+        let landed = running.await.context(Kind::Internal, || "commit a batch")??;
+        self.table = Some(landed.table.clone());
+        Ok(Some(landed))
+    }
+}
+
+fn info(batch: &Batch, topic: &str) -> Map<String, Value> {
+    let part = |(partition, Step { from, to }, counts): (Partition, Step, Counts)| {
+        let mut entry = json!(counts);
+        (entry["from"], entry["to"]) = (from.into(), to.into());
+        (partition.to_string(), entry)
+    };
+    Map::from_iter([
+        ("verb".to_string(), "bronze".into()),
+        ("topic".to_string(), topic.into()),
+        ("partitions".to_string(), Value::Object(batch.parts().map(part).collect())),
+    ])
+}

@@ -1,0 +1,135 @@
+//! The columns every Bronze row has beside the stream's own, built column by column.
+
+use super::columns::SYSTEM_COLUMNS;
+use super::marks::Identity;
+use crate::kafka::{Headers, Message, Messages};
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, StringArray, StringBuilder,
+    TimestampMicrosecondArray, new_null_array,
+};
+use arrow::datatypes::DataType;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// A message that becomes a row, by its place among the messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept<'m> {
+    pub index: usize,
+    pub identity: Option<Identity<'m>>,
+}
+
+/// The columns of [`SYSTEM_COLUMNS`] up to `_ingested_at`, in their order. `now` is in microseconds since 1970.
+pub(super) fn columns(topic: &str, messages: &Messages, rows: &[Kept<'_>], now: i64) -> Vec<(&'static str, ArrayRef)> {
+    let each = || rows.iter().map(|row| messages.get(row.index));
+    let timestamps = each().map(|message| message.timestamp_ms.and_then(|ms| ms.checked_mul(1000)));
+    let moments = |moments: TimestampMicrosecondArray| -> ArrayRef { Arc::new(moments.with_timezone("UTC")) };
+    let sources = || rows.iter().map(|row| row.identity);
+    let columns: [ArrayRef; 9] = [
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, rows.len()))),
+        Arc::new(Int32Array::from_iter_values(each().map(|message| message.partition))),
+        Arc::new(Int64Array::from_iter_values(each().map(|message| message.offset))),
+        moments(timestamps.collect()),
+        binary(rows.len(), each().map(|message| message.key)),
+        headers(rows.len(), each()),
+        texts(rows.len(), sources().map(|identity| identity.map(|identity| identity.source))),
+        numbers(rows.len(), sources().map(|identity| identity.map(|identity| identity.row))),
+        moments(TimestampMicrosecondArray::from(vec![now; rows.len()])),
+    ];
+    SYSTEM_COLUMNS.into_iter().zip(columns).collect()
+}
+
+/// Values that may be absent; when all are, the column costs nothing.
+pub(super) fn binary<'m>(rows: usize, values: impl Iterator<Item = Option<&'m [u8]>> + Clone) -> ArrayRef {
+    let bytes: Option<usize> = values.clone().flatten().map(<[u8]>::len).reduce(|sum, length| sum + length);
+    let Some(bytes) = bytes else { return new_null_array(&DataType::Binary, rows) };
+    let mut builder = BinaryBuilder::with_capacity(rows, bytes);
+    values.for_each(|value| builder.append_option(value));
+    let array: BinaryArray = builder.finish();
+    Arc::new(array)
+}
+
+fn texts<'m>(rows: usize, values: impl Iterator<Item = Option<&'m str>> + Clone) -> ArrayRef {
+    if values.clone().flatten().next().is_none() {
+        return new_null_array(&DataType::Utf8, rows);
+    }
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn numbers(rows: usize, values: impl Iterator<Item = Option<i64>> + Clone) -> ArrayRef {
+    if values.clone().flatten().next().is_none() {
+        return new_null_array(&DataType::Int64, rows);
+    }
+    Arc::new(values.collect::<Int64Array>())
+}
+
+fn headers<'m>(rows: usize, messages: impl Iterator<Item = Message<'m>> + Clone) -> ArrayRef {
+    if messages.clone().all(|message| message.headers.is_empty()) {
+        return new_null_array(&DataType::Utf8, rows);
+    }
+    let mut builder = StringBuilder::with_capacity(rows, 0);
+    messages.for_each(|message| builder.append_option(headers_text(message.headers)));
+    Arc::new(builder.finish())
+}
+
+/// A JSON object of the headers; the values of a name that repeats become an array.
+fn headers_text(headers: Headers<'_>) -> Option<String> {
+    if headers.is_empty() {
+        return None;
+    }
+    let mut object = Map::new();
+    for (name, value) in headers {
+        let value = header_value(value);
+        match object.get_mut(name) {
+            None => {
+                object.insert(name.to_string(), value);
+            }
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+        }
+    }
+    Some(Value::Object(object).to_string())
+}
+
+fn header_value(value: Option<&[u8]>) -> Value {
+    match value.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => Value::Null,
+        Some((_, Ok(text))) => text.into(),
+        Some((bytes, Err(_))) => json!({ "base64": base64(bytes) }),
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = ALPHABET[(bits >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_become_one_json_object() {
+        let mut messages = Messages::default();
+        let text = |value: &'static str| Some(value.as_bytes());
+        let headers =
+            [("a", text("1")), ("b", text("2")), ("a", text("3")), ("c", None), ("d", Some([0xff, 0xfe].as_slice()))];
+        messages.push(0, 0, None, None, None, headers.into_iter());
+        let read = headers_text(messages.get(0).headers).unwrap();
+        assert_eq!(read, r#"{"a":["1","3"],"b":"2","c":null,"d":{"base64":"//4="}}"#);
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), expected);
+        }
+    }
+}
