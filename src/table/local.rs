@@ -22,6 +22,8 @@ use std::ops::Range;
 const LOG: &str = "_delta_log";
 /// Versions looked up before one listing is the cheaper way.
 const MOST_VERSIONS: u64 = 2_000;
+/// Versions behind the first missing one that are looked up too.
+const WIDEST_HOLE: u64 = 16;
 
 #[derive(Debug, Default)]
 pub struct LocalStore(LocalFileSystem);
@@ -49,7 +51,11 @@ impl LocalStore {
         }
         let mut found = Vec::new();
         for version in first..first.saturating_add(MOST_VERSIONS) {
-            let Some(commit) = self.file(folder, &commit(version)) else { return Some(found) };
+            let Some(commit) = self.file(folder, &commit(version)) else {
+                // A hole must not pass for the end: whoever took it for one would write these versions again.
+                let goes_on = (1..=WIDEST_HOLE).any(|more| self.holds(folder, &commit(version + more)));
+                return (!goes_on).then_some(found);
+            };
             found.extend(self.file(folder, &checkpoint(version)));
             found.push(commit);
         }
@@ -199,6 +205,9 @@ mod tests {
         let foreign = Log::of(&foreign).last_checkpoint(3);
         assert_eq!(foreign.looked_up(3), None, "a checkpoint in parts");
         assert_eq!(foreign.looked_up(4).map(|found| found.len()), Some(1), "it lies before that");
+        let hole: Vec<String> = [0, 1, 3, 4].map(commit).into();
+        let hole = Log::of(&hole);
+        assert_eq!((hole.looked_up(0), hole.looked_up(2)), (None, None), "a hole");
         let data = Log::of(&[]);
         let store = LocalStore::default();
         assert!(store.log_from(&data.folder, &data.folder.clone().join("part-1.parquet")).is_none());
