@@ -16,7 +16,7 @@ use crate::failpoint;
 use arrow::datatypes::SchemaRef;
 use deltalake::DeltaTableError;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake::kernel::{Action, LogicalFileView, MetadataExt, Protocol, Transaction, contains_timestampntz};
+use deltalake::kernel::{Action, LogicalFileView, MetadataExt, Protocol, Remove, Transaction, contains_timestampntz};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -62,6 +62,8 @@ pub enum Committed {
 
 /// Lost races for the next version before giving up; each waits a little longer.
 const MAX_RACES: u32 = 200;
+/// A file this young when it left the table is dated by its age.
+const YOUNG_MS: i64 = 60 * 60 * 1000;
 /// Attempts whose outcome stayed unknown before giving up.
 const MAX_UNKNOWN: u32 = 4;
 
@@ -261,7 +263,7 @@ impl Table {
         }
         if let Some(rewrite) = &files.rewrite {
             let replaced = self.still_standing(&rewrite.paths)?;
-            actions.extend(replaced.iter().map(|file| Action::Remove(file.remove_action(false))));
+            actions.extend(replaced.iter().map(|file| Action::Remove(merged_away(file))));
         }
         actions.extend(files.adds.iter().cloned().map(Action::Add));
         Ok(actions)
@@ -294,6 +296,19 @@ impl Table {
         actions.push(Action::Metadata(metadata));
         Ok(actions)
     }
+}
+
+/// The action that takes a merged file out of the table.
+///
+/// Checkpoints repeat dated removals for a week: other programs that delete files need them to tell how long ago a file
+/// left the table. A file that was young then is dated well enough by its own age, so its removal goes without a date
+/// and is forgotten by the next checkpoint, which maintenance writes at once. Otherwise a commit a second would leave
+/// six hundred thousand of them to every reader.
+fn merged_away(file: &LogicalFileView) -> Remove {
+    let mut remove = file.remove_action(false);
+    let written = file.modification_time();
+    remove.deletion_timestamp = remove.deletion_timestamp.filter(|removed| removed - written > YOUNG_MS);
+    remove
 }
 
 /// Deletes files that no version will name. What failed before it is what the caller has to hear of.

@@ -52,6 +52,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use store::failed;
 
+/// Versions after which a table that is kept up to date is read anew.
+const READ_WHOLE_AFTER: u64 = 100;
 /// Commits of the log read at the same time.
 const READ_AT_ONCE: usize = 16;
 
@@ -62,6 +64,8 @@ pub struct Table {
     log: LogStoreRef,
     state: DeltaTableState,
     schema: SchemaRef,
+    /// The version `state` was last read whole at.
+    read_whole: u64,
     /// Positions read before, kept true by every refresh; an app id not in here is looked up in the log.
     positions: BTreeMap<String, Option<i64>>,
 }
@@ -84,7 +88,8 @@ impl Table {
             Some(version) => failed(error, format!("read version {version} of `{name}`")),
         })?;
         let schema = schema::storable(&state.snapshot().arrow_schema());
-        Ok(Table { name, log, state, schema, positions: BTreeMap::new() })
+        let read_whole = state.version();
+        Ok(Table { name, log, state, schema, read_whole, positions: BTreeMap::new() })
     }
 
     pub fn name(&self) -> &TableName {
@@ -147,10 +152,15 @@ impl Table {
     /// Moves to the newest version.
     pub async fn refresh(&mut self) -> Result<()> {
         let before = self.state.version();
-        self.state
-            .update(self.log.as_ref(), None)
-            .await
-            .map_err(|error| failed(error, format!("read the newest version of `{}`", self.name)))?;
+        // What delta-rs keeps of each version it goes through stays until it reads the table anew.
+        let outcome = match before.saturating_sub(self.read_whole) < READ_WHOLE_AFTER {
+            true => self.state.update(self.log.as_ref(), None).await,
+            false => DeltaTableState::try_new(self.log.as_ref(), None).await.map(|state| {
+                self.read_whole = state.version();
+                self.state = state;
+            }),
+        };
+        outcome.map_err(|error| failed(error, format!("read the newest version of `{}`", self.name)))?;
         self.follow(before).await
     }
 

@@ -7,11 +7,12 @@ use crate::error::Result;
 use chrono::{DateTime, Utc};
 use deltalake::DeltaTable;
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::collections::{BTreeMap, BTreeSet};
 
 const LOG: &str = "_delta_log";
+const CHECKPOINT: &str = "checkpoint.parquet";
 /// Files deleted with one request where the store can do that.
 const AT_ONCE: usize = 1000;
 
@@ -54,10 +55,6 @@ impl LogFiles {
         self.files.iter().any(|(file, _)| *file < begin).then_some(begin as i64)
     }
 
-    pub fn has_checkpoint_at(&self, version: i64) -> bool {
-        u64::try_from(version).is_ok_and(|version| self.checkpoints.contains(&version))
-    }
-
     /// Number of files of versions before `version`.
     pub fn files_before(&self, version: i64) -> u64 {
         self.before(version).count() as u64
@@ -74,7 +71,7 @@ impl LogFiles {
         let Some(version) = number.parse().ok().filter(|_| digits) else { return };
         match kind {
             "json" => drop(self.commits.insert(version, made)),
-            "checkpoint.parquet" => drop(self.checkpoints.insert(version)),
+            CHECKPOINT => drop(self.checkpoints.insert(version)),
             _ => {}
         }
         self.files.push((version, path));
@@ -91,6 +88,16 @@ impl Table {
             log.note(file.location, file.last_modified);
         }
         Ok(log)
+    }
+
+    /// Whether this version has a checkpoint.
+    pub async fn has_checkpoint(&self) -> Result<bool> {
+        let path = Path::from(format!("{LOG}/{:020}.{CHECKPOINT}", self.state.version()));
+        match self.log.object_store(None).head(&path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed(error, format!("look for a checkpoint of `{}`", self.name()))),
+        }
     }
 
     /// Writes a checkpoint at this version: what opens the table reads it instead of the commits up to here.
@@ -147,7 +154,6 @@ mod tests {
             assert_eq!(log.may_begin_at(kept), begin, "{kept}");
         }
         assert_eq!((log.files_before(2), log.files_before(4)), (2, 5));
-        assert!(log.has_checkpoint_at(4) && !log.has_checkpoint_at(5));
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Turn<'_> {
         if self.options.clean {
             clean::clean(&mut table, self.pins, self.options, &mut report).await?;
         }
-        if !self.options.dry_run && !table.log_files().await?.has_checkpoint_at(table.version()) {
+        if !self.options.dry_run && !table.has_checkpoint().await? {
             table.checkpoint().await?;
             report.checkpoint = true;
         }
