@@ -68,6 +68,17 @@ impl Messages {
         bytes.len() as u32
     }
 
+    /// Forgets the messages and keeps their room, for the next ones.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes.clear();
+    }
+
+    /// Bytes of payloads, keys and headers there is room for.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -6,6 +6,7 @@
 use super::Stream;
 use super::batch::Batch;
 use super::columns::{self, COUNTING, QUARANTINED};
+use super::intake::Spent;
 use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort};
@@ -40,6 +41,8 @@ pub(super) struct Desk {
     marks: Marks,
     /// Open files of the batch.
     stage: Option<Stage>,
+    /// Takes messages that are worked off.
+    pub spent: Option<Spent>,
 }
 
 /// A batch that is worked off, but for closing its files.
@@ -94,6 +97,7 @@ impl Desk {
             transform,
             marks: Marks::default(),
             stage: None,
+            spent: None,
         })
     }
 
@@ -175,10 +179,14 @@ impl Desk {
         let (topic, now) = (self.topic.clone(), chrono::Utc::now().timestamp_micros());
         let work = tokio::task::spawn_blocking(move || {
             let sorted = sort(&topic, &messages, decoder.as_mut(), &mut marks, now);
-            sorted.map(|sorted| (sorted, decoder, marks))
+            sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
-        let (sorted, decoder, marks) = work.await.context(Kind::Internal, || "decode messages")??;
+        let (sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
         (self.decoder, self.marks) = (Some(decoder), marks);
+        if let Some(spent) = &self.spent {
+            // The reader may have ended; then nobody needs the room.
+            drop(spent.send(messages));
+        }
         Ok(sorted)
     }
 

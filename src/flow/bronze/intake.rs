@@ -73,22 +73,33 @@ pub(super) struct Chunk {
 }
 
 /// The receiving side. Dropping it ends the thread at its next poll.
-pub(super) struct Intake(mpsc::Receiver<Result<Chunk>>);
+pub(super) struct Intake {
+    chunks: mpsc::Receiver<Result<Chunk>>,
+    /// Where chunks go that were worked on, for their room to be filled again.
+    spent: Spent,
+}
+
+pub(super) type Spent = std::sync::mpsc::Sender<Messages>;
 
 impl Intake {
     pub fn start(feed: impl Feed, topic: &str, positions: BTreeMap<Partition, i64>, full: Full) -> Result<Intake> {
         let (send, chunks) = mpsc::channel(WAITING_CHUNKS);
-        let mut poller = Poller { feed, topic: topic.to_string(), positions, full, looked: Instant::now() };
+        let (spent, room) = std::sync::mpsc::channel();
+        let mut poller = Poller { feed, topic: topic.to_string(), positions, full, room, looked: Instant::now() };
         std::thread::Builder::new()
             .name(format!("poll-{topic}"))
             .spawn(move || poller.run(&send))
             .context(Kind::Unavailable, || "start the thread that reads Kafka")?;
-        Ok(Intake(chunks))
+        Ok(Intake { chunks, spent })
+    }
+
+    pub fn spent(&self) -> Spent {
+        self.spent.clone()
     }
 
     /// The next chunk, which may hold positions alone; `None` when there was none for a while.
     pub async fn receive(&mut self) -> Result<Option<Chunk>> {
-        let Ok(received) = tokio::time::timeout(2 * POLL, self.0.recv()).await else { return Ok(None) };
+        let Ok(received) = tokio::time::timeout(2 * POLL, self.chunks.recv()).await else { return Ok(None) };
         received.ok_or_else(|| Error::internal("the thread that reads Kafka ended"))?.map(Some)
     }
 }
@@ -98,6 +109,7 @@ struct Poller<F> {
     topic: String,
     positions: BTreeMap<Partition, i64>,
     full: Full,
+    room: std::sync::mpsc::Receiver<Messages>,
     looked: Instant,
 }
 
@@ -115,7 +127,12 @@ impl<F: Feed> Poller<F> {
     }
 
     fn chunk(&mut self) -> Result<Chunk> {
-        let mut messages = Messages::default();
+        let mut messages = self.room.try_recv().unwrap_or_default();
+        messages.clear();
+        // One huge message is no reason to keep its room.
+        if messages.room() > 2 * self.full.bytes {
+            messages = Messages::default();
+        }
         self.feed.fill(&mut messages, &self.full, POLL)?;
         for (partition, at) in &mut self.positions {
             if let Some(position) = self.feed.position(partition)? {

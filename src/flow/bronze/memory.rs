@@ -2,10 +2,11 @@
 //!
 //! | held | share |
 //! |---|---|
-//! | by librdkafka: fetched, not yet polled | 1/4, and what one fetch brings beyond it |
+//! | by librdkafka: fetched, not yet polled | 1/5, and what one fetch brings beyond it |
 //! | chunks: one being filled, two waiting, one being decoded | 4/64 |
 //! | the columns of two chunks: one being decoded, one being encoded | 2/64, more for wide tables |
-//! | encoded rows of the open files and of those being closed | 1/8 each, and parts under way to the store |
+//! | encoded rows of the open files and of those being closed | 1/16 each, twice more while a row group is written |
+//! | parts of files under way to the store | 15 MB a file |
 //!
 //! What is left over is the program itself and what allocators keep.
 
@@ -31,9 +32,9 @@ impl Shares {
     pub fn of(memory: usize, streams: usize) -> Shares {
         let memory = memory / streams.max(1);
         Shares {
-            queue: memory / 4,
+            queue: memory / 5,
             chunk: (memory / 64).clamp(64 << 10, 16 << 20),
-            row_group: (memory / 8).clamp(1 << 20, 128 << 20),
+            row_group: (memory / 16).clamp(1 << 20, 128 << 20),
             inference: memory / 16,
         }
     }

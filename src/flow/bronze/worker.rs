@@ -171,6 +171,7 @@ impl<'a> Worker<'a> {
         }
         let full = self.shares.full_chunk(self.options.max_rows);
         let mut intake = Intake::start(feed, &self.stream.topic, positions, full)?;
+        work.desk.spent = Some(intake.spent());
         loop {
             let end = self.collect(&mut intake, work).await?;
             match end {
