@@ -6,10 +6,10 @@
 //! written at the version after the one just read: whatever is still under way competes for that same
 //! version, and one of the two loses.
 
+use super::failure::failed;
 use super::lake::delta_schema;
 use super::log::{self, COMMIT_ID, INFO_KEY};
 use super::staged::{Files, Staged};
-use super::store::failed;
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;

@@ -4,8 +4,8 @@
 //! [`super::Mode::Rewrite`] swaps them. Such a commit changes no row, so appends, which never look at files that
 //! stand, go on beside it, and it goes on beside them; of two that merge the same file one gives up.
 
+use super::failure::failed;
 use super::staged::{FileTable, Rewrite, Staged};
-use super::store::failed;
 use super::write::Stage;
 use super::{Table, schema};
 use crate::error::{Error, Result};

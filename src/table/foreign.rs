@@ -4,12 +4,9 @@
 //! stay, or stays while the rows are taken back. Both are refused by name, never worked around: only the owner
 //! of the table knows which of the two he meant.
 
+use super::failure::TAKEN_BACK;
 use super::{Table, log};
 use crate::error::{Error, Kind, Result};
-
-/// For a table whose newest versions, or all of them, were deleted under its writer.
-pub(super) const TAKEN_BACK: &str = "somebody took versions of the table back or made it again; \
-                                     run again to go on from what it holds now";
 
 impl Table {
     /// Fails when the table's properties let positions expire.

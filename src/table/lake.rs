@@ -1,6 +1,7 @@
 //! The lake as a whole: its tables, and the few objects that lie beside them.
 
-use super::store::{LakeConfig, Store, failed};
+use super::failure::failed;
+use super::store::{LakeConfig, Store};
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName};

@@ -1,7 +1,7 @@
 //! Single commits of a table as they stand in its log: what they carried and which positions they moved.
 
 use super::CommitInfo;
-use super::store::failed;
+use super::failure::failed;
 use crate::error::{Context, Kind, Result};
 use deltalake::logstore::LogStore;
 use serde::Deserialize;

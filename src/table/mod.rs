@@ -14,6 +14,7 @@
 mod commit;
 mod compact;
 mod crash;
+mod failure;
 mod foreign;
 mod lake;
 mod local;
@@ -46,11 +47,11 @@ use deltalake::delta_datafusion::DeltaScanNext;
 use deltalake::kernel::LogicalFileView;
 use deltalake::logstore::LogStoreRef;
 use deltalake::table::state::DeltaTableState;
+use failure::failed;
 use futures::{Stream, StreamExt, TryStreamExt, future};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use store::failed;
 
 /// Versions after which a table that is kept up to date is read anew.
 const READ_WHOLE_AFTER: u64 = 100;

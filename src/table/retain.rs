@@ -1,7 +1,7 @@
 //! The log as files: which versions it holds, its checkpoints, and what of it may go.
 
 use super::Table;
-use super::store::failed;
+use super::failure::failed;
 use super::vacuum::delete;
 use crate::error::Result;
 use chrono::{DateTime, Utc};

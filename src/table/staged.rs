@@ -1,6 +1,6 @@
 //! Files that exist and that no version of the table names yet: readable, committable, deletable.
 
-use super::store::failed;
+use super::failure::failed;
 use crate::error::{Context, Kind, Result};
 use crate::ident::TableName;
 use arrow::array::StringArray;

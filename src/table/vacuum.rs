@@ -4,7 +4,7 @@
 //! a commit under way.
 
 use super::Table;
-use super::store::failed;
+use super::failure::failed;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;

@@ -4,9 +4,9 @@
 //! copy: a caller that knows its partitions hands over batches of one each. Encoding runs on threads for work
 //! that takes long, one batch at a time, while the caller makes the next one.
 
+use super::failure::failed;
 use super::lake::delta_schema;
 use super::staged::Staged;
-use super::store::failed;
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::TableName;
