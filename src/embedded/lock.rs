@@ -11,7 +11,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A held lock; dropping it frees it.
-pub struct Lock(#[allow(dead_code, reason = "held for its lock")] File);
+pub struct Lock(File);
+
+/// Said aloud, because closing is not enough: a program that another thread is about to start holds a copy of the
+/// open file for a moment, and the lock with it.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
@@ -94,5 +102,15 @@ mod tests {
         let alone = Lock::attempt(&path, Share::Exclusive).unwrap();
         assert!(alone.is_some());
         assert!(Lock::attempt(&path, Share::Shared).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_copy_of_the_open_file_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let lock = Lock::attempt(&path, Share::Exclusive).unwrap().unwrap();
+        let _as_a_starting_program_has = lock.0.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::attempt(&path, Share::Exclusive).unwrap().is_some());
     }
 }
