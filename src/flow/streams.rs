@@ -23,7 +23,7 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let (table, topic, columns) = (source.table.clone(), source.topic.clone(), source.columns.clone());
+        let (table, topic, columns) = (source.table.clone(), source.stream.topic.clone(), source.columns.clone());
         streams.push(Stream { table, topic, columns, sql: source.stream_sql.clone() });
     }
     for source in sources {

@@ -1,7 +1,7 @@
 //! Contracts in dbt's spelling: `sources:` and `models:` of every YAML file below `models/`.
 //!
 //! Reads what is written and resolves nothing: names in tests stay text until the whole project is known.
-//! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, its `topic` is ours.
+//! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, and `stream` reads ours in it.
 //! To add a key: its name in the list of its map and a line that reads it.
 
 use crate::engine::types;
@@ -11,6 +11,7 @@ use crate::model::fields::{Fields, text};
 use crate::model::files::SourceFile;
 use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
+use crate::model::stream::{self, StreamContract};
 use crate::model::{Column, Materialization};
 
 /// One table below `sources:`.
@@ -20,7 +21,7 @@ pub struct DeclaredSource {
     pub source: String,
     pub table: TableName,
     pub place: Place,
-    pub topic: String,
+    pub stream: StreamContract,
     pub columns: Vec<DeclaredColumn>,
     pub tests: Vec<DeclaredTest>,
 }
@@ -88,19 +89,12 @@ fn read_source_table(node: &Node, source: &str, faults: &mut Faults) -> Option<D
     let (name, place) = fields.required("name", faults)?;
     let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.fault(error.to_string())))?;
     let config = fields.map("config", "the config of a source table", &["meta"], faults);
-    let topic = [&fields, &config].into_iter().find_map(|fields| topic(fields, faults));
+    let stream = stream::read(&name, &fields, &config, faults);
     let (columns, mut tests) = read_columns(&fields, faults);
     tests.extend(read_tests(&fields, None, faults));
     // For people who read the file; still it has to be text.
     fields.text("description", faults);
-    Some(DeclaredSource { source: source.to_string(), table, place, topic: topic.unwrap_or(name), columns, tests })
-}
-
-/// `meta: {topic}`; other entries of `meta` are the user's own.
-fn topic(fields: &Fields<'_>, faults: &mut Faults) -> Option<String> {
-    let Value::Map(entries) = &fields.get("meta")?.value else { return None };
-    let (_, node) = entries.iter().find(|(key, _)| key.name == "topic")?;
-    text(node, "topic", faults)
+    Some(DeclaredSource { source: source.to_string(), table, place, stream, columns, tests })
 }
 
 fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {

@@ -78,7 +78,7 @@ fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, Sour
         }
         names.add_source(&source.source, &source.table);
     }
-    let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.topic == **topic);
+    let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.stream.topic == **topic);
     // A topic that names no table is an error where its stream is asked for; no model can read it.
     let undeclared = topics.iter().filter(|topic| !is_declared(topic)).filter_map(|topic| table_of(topic).ok());
     for table in undeclared.filter(|table| !places.contains_key(table)) {
@@ -233,7 +233,7 @@ impl Loader {
                 checks.filter_map(|test| self.faults.keep(test.resolve(&source.table, &self.context.names))).collect();
             project.sources.push(SourceTable {
                 table: source.table.clone(),
-                topic: source.topic.clone(),
+                stream: source.stream.clone(),
                 columns: source.columns.iter().map(|declared| declared.column.clone()).collect(),
                 checks,
                 stream_sql: None,

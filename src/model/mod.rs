@@ -4,7 +4,7 @@
 //! with their places. Never touches the lake: the same files and variables always give the same project.
 //!
 //! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
-//!   understand dbt's spelling;
+//!   understand dbt's spelling, `stream` what it says of Kafka;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
@@ -19,6 +19,7 @@ mod node;
 pub mod origin;
 mod rules;
 mod statement;
+mod stream;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use names::QUARANTINE_SUFFIX;
 use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+pub use stream::StreamContract;
 
 /// Everything below `models/` and `sql/`, read and checked together.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +56,7 @@ pub struct Project {
 #[derive(Debug, Clone)]
 pub struct SourceTable {
     pub table: TableName,
-    pub topic: String,
+    pub stream: StreamContract,
     pub columns: Vec<Column>,
     pub checks: Vec<Check>,
     /// `sql/bronze/<table>.sql`: (path relative to the project, text), applied to each micro-batch `batch`.

@@ -97,9 +97,9 @@ models:
     assert_eq!(fact.checks[5].severity, Severity::Warn);
     assert_eq!(fact.checks[5].filter.as_deref(), Some("book > 0"));
 
-    assert_eq!(project.sources[0].topic, "shop.books");
+    assert_eq!(project.sources[0].stream.topic, "shop.books");
     assert_eq!(project.sources[0].checks[0].name, "source_not_null_bronze_books_id");
-    assert_eq!(project.sources[1].topic, "sales");
+    assert_eq!(project.sources[1].stream.topic, "sales");
     assert_eq!(project.sources[1].stream_sql.as_ref().unwrap().1, "select * from batch");
     let singular = &project.singular[0];
     assert_eq!((singular.table.to_string(), singular.severity), ("gold.fact_sale".to_string(), Severity::Warn));
@@ -120,7 +120,12 @@ fn both_renderings_count_for_what_a_model_reads() {
 
 #[test]
 fn faults_show_place_line_and_caret() {
-    let table: [(&[(&str, &str)], &str); 8] = [
+    let table: [(&[(&str, &str)], &str); 9] = [
+        (
+            &[("models/sources.yml", "sources: [{name: s, tables: [{name: t, meta: {owner: me, topik: x}}]}]")],
+            "models/sources.yml:1:58: `meta` has no `topik`, did you mean `topic`?\n  \
+             1 | sources: [{name: s, tables: [{name: t, meta: {owner: me, topik: x}}]}]\n    |                                                          ^",
+        ),
         (
             &[("models/silver/x.sql", "select *\nfrom bronze.bookz b")],
             "models/silver/x.sql:2:6: unknown table `bronze.bookz`, did you mean `bronze.books`?\n  \
