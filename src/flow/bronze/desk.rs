@@ -161,33 +161,44 @@ impl Desk {
             let stored = self.table.txn(&app).await?;
             self.marks.learn(number, source, stored);
         }
-        let mut sorted = self.sort(messages).await?;
-        if let Some(transform) = &self.transform {
-            apply(transform, &mut sorted).await?;
-        }
+        let (topic, marks) = (self.topic.clone(), std::mem::take(&mut self.marks));
+        let (sorted, marks) = self.sort(topic, messages, Some(marks)).await?;
+        self.marks = marks.unwrap_or_default();
         for (number, more) in &sorted.counts {
             batch.count(*number, |counts| counts.add(more));
         }
         self.write(sorted, batch).await
     }
 
-    /// Tells the messages apart and decodes them, on a thread for work that takes long.
-    async fn sort(&mut self, messages: Messages) -> Result<Sorted> {
+    /// Decodes messages of a topic that were read before and set aside; marks have no say.
+    pub async fn decode_again(&mut self, topic: String, messages: Messages) -> Result<Sorted> {
+        self.sort(topic, messages, None).await.map(|(sorted, _)| sorted)
+    }
+
+    /// Tells the messages apart, decodes them, on a thread for work that takes long, and applies the stream's SQL.
+    async fn sort(
+        &mut self,
+        topic: String,
+        messages: Messages,
+        mut marks: Option<Marks>,
+    ) -> Result<(Sorted, Option<Marks>)> {
         let mut decoder =
             self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
-        let mut marks = std::mem::take(&mut self.marks);
-        let (topic, now) = (self.topic.clone(), chrono::Utc::now().timestamp_micros());
+        let now = chrono::Utc::now().timestamp_micros();
         let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&topic, &messages, decoder.as_mut(), &mut marks, now);
+            let sorted = sort(&topic, &messages, decoder.as_mut(), marks.as_mut(), now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
-        let (sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
-        (self.decoder, self.marks) = (Some(decoder), marks);
+        let (mut sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
+        self.decoder = Some(decoder);
         if let Some(spent) = &self.spent {
             // The reader may have ended; then nobody needs the room.
             drop(spent.send(messages));
         }
-        Ok(sorted)
+        if let Some(transform) = &self.transform {
+            apply(transform, &mut sorted).await?;
+        }
+        Ok((sorted, marks))
     }
 
     /// Hands the rows to the encoder and counts them as what is written.
@@ -210,7 +221,8 @@ impl Desk {
         Ok(())
     }
 
-    async fn begin(&self) -> Result<Stage> {
+    /// Opens files of the columns the table has and should have.
+    pub async fn begin(&self) -> Result<Stage> {
         failpoint::hit("bronze.before_stage");
         let schema = columns::widened(&self.name, &self.table.schema(), &self.wanted)?;
         Ok(self.table.stage(schema).await?.tuned(self.shares.row_group, &COUNTING))

@@ -24,8 +24,10 @@
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
 //! worker    the loop that joins them for one table
+//! again     records that were quarantined, through the stream as it is declared now
 //! ```
 
+mod again;
 mod batch;
 mod columns;
 mod commits;
@@ -41,7 +43,11 @@ mod tests;
 mod transform;
 mod worker;
 
-pub use columns::{HEADERS, HIDDEN_COLUMNS, OFFSET, PARTITION, QUARANTINED, SOURCE, SOURCE_ROW, SYSTEM_COLUMNS, TOPIC};
+pub use again::{Again, Decoded};
+pub use columns::{
+    HEADERS, HIDDEN_COLUMNS, INGESTED_AT, KEY, OFFSET, PARTITION, QUARANTINED, RAW, REASON, SOURCE, SOURCE_ROW,
+    SYSTEM_COLUMNS, TIMESTAMP, TOPIC,
+};
 
 use super::{Progress, Stop};
 use crate::engine::Engine;

@@ -113,11 +113,10 @@ async fn prove(
             Some(table) => Some(offsets::prove(stream, table, engine).await?),
             None => None,
         };
-        let filtered = offsets.as_ref().map_or(0, |offsets| offsets.filtered);
         let sent: Vec<&SourceConfig> =
             declared.sources.iter().filter(|source| source.topic() == stream.topic).collect();
         if !sent.is_empty() {
-            let rows = rows::prove(declared.root, &sent, stream, table.as_ref(), filtered, engine).await?;
+            let rows = rows::prove(declared.root, &sent, stream, table.as_ref(), offsets.as_ref(), engine).await?;
             proofs.push(Proof::Rows(rows));
         } else if table.is_none() {
             proofs.push(Proof::Absent(absent::stream(stream)));
