@@ -7,6 +7,7 @@ use super::Stream;
 use super::batch::Batch;
 use super::columns::{self, COUNTING, QUARANTINED};
 use super::intake::Spent;
+use super::limit;
 use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort};
@@ -16,6 +17,7 @@ use crate::decode::{Decoder, JsonDecoder, infer};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
+use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::Messages;
 use crate::partition::Partition;
@@ -41,6 +43,8 @@ pub(super) struct Desk {
     marks: Marks,
     /// Open files of the batch.
     stage: Option<Stage>,
+    /// Counted when the stream has a limit to rejects.
+    pub reasons: Option<Reasons>,
     /// Takes messages that are worked off.
     pub spent: Option<Spent>,
 }
@@ -97,6 +101,7 @@ impl Desk {
             transform,
             marks: Marks::default(),
             stage: None,
+            reasons: None,
             spent: None,
         })
     }
@@ -214,6 +219,9 @@ impl Desk {
         }
         for (number, rejects) in count_by_partition(&quarantined)? {
             batch.count(number, |counts| counts.rejects += rejects);
+        }
+        if let Some(reasons) = &mut self.reasons {
+            limit::count(&self.topic, &sorted.quarantined, reasons)?;
         }
         stage.write(good).await?;
         stage.write(quarantined).await?;
