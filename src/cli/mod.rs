@@ -16,6 +16,7 @@ mod maintain;
 mod output;
 mod produce;
 mod promote;
+mod quarantine;
 mod query;
 mod rows;
 mod run;
@@ -114,6 +115,7 @@ enum Verb {
     Query(query::Args),
     Status(status::Args),
     Maintain(maintain::Args),
+    Quarantine(quarantine::Args),
     Doctor(doctor::Args),
 }
 
@@ -140,6 +142,7 @@ impl Verb {
             Verb::Query(args) => query::run(args, connections).await,
             Verb::Status(args) => status::run(args, connections).await,
             Verb::Maintain(args) => maintain::run(args, connections).await,
+            Verb::Quarantine(args) => quarantine::run(args, connections).await,
             Verb::Doctor(args) => doctor::run(args, connections).await,
         }
     }

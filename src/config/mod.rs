@@ -91,6 +91,8 @@ pub struct BronzeSettings {
     pub max_bytes: usize,
     /// Bytes all streams together may hold in memory.
     pub memory: usize,
+    /// Above this share of rejects a run of a stream ends, unless its contract says otherwise.
+    pub max_reject_rate: Option<f64>,
 }
 
 /// `[maintain]`
@@ -247,6 +249,7 @@ fn bronze(settings: &mut Settings) -> BronzeSettings {
         max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(1_000_000),
         max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(memory / 2),
         memory,
+        max_reject_rate: settings.parsed("bronze.max_reject_rate", units::share),
     }
 }
 

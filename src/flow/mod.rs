@@ -3,7 +3,8 @@
 //! A flow joins adapters that do not know each other: it reads a position out of its destination, works, and commits
 //! the work together with the next position. It gets built parts and its own `Options`; it never reads configuration,
 //! never prints, and never keeps state of its own. What it has to tell goes through [`Progress`]; that it should end
-//! comes through [`Stop`]. `account`, `catalog`, `checks`, `count`, `rows`, `select` and `streams` are what several flows share.
+//! comes through [`Stop`]. `account`, `bytes`, `catalog`, `checks`, `count`, `reasons`, `rows`,
+//! `select` and `streams` are what several flows share.
 //!
 //! A flow answers `Result<Report>`. One that goes on past faults, so that a failure does not hide what was done,
 //! answers `Result<(Report, Option<Error>)>`: the report is complete and the second value is the one failure that
@@ -13,6 +14,7 @@
 
 pub mod account;
 pub mod bronze;
+pub mod bytes;
 pub mod catalog;
 pub mod checks;
 pub mod count;
@@ -21,7 +23,9 @@ pub mod load;
 pub mod maintain;
 pub mod produce;
 pub mod promote;
+pub mod quarantine;
 pub mod query;
+pub mod reasons;
 pub mod rows;
 pub mod select;
 pub mod status;

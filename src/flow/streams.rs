@@ -23,8 +23,9 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let (table, topic, columns) = (source.table.clone(), source.stream.topic.clone(), source.columns.clone());
-        streams.push(Stream { table, topic, columns, sql: source.stream_sql.clone() });
+        let (table, columns) = (source.table.clone(), source.columns.clone());
+        let model::StreamContract { topic, max_reject_rate } = source.stream.clone();
+        streams.push(Stream { table, topic, columns, sql: source.stream_sql.clone(), max_reject_rate });
     }
     for source in sources {
         if !streams.iter().any(|stream| stream.topic == source.topic()) {
@@ -49,7 +50,7 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
     let table = model::table_of(topic)?;
-    Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None })
+    Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None, max_reject_rate: None })
 }
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("models/silver")).unwrap();
         let contract = "sources:\n  - name: shop\n    tables:\n      - {name: books, meta: {topic: --}}\n      \
-                        - {name: sales, meta: {topic: shop.sales}}\n";
+                        - {name: sales, meta: {topic: shop.sales, max_reject_rate: 0.05}}\n";
         std::fs::write(root.path().join("models/sources.yml"), contract).unwrap();
         let reading = |table: &str| {
             std::fs::write(root.path().join("models/silver/x.sql"), format!("select * from bronze.{table}")).unwrap();
@@ -85,6 +86,10 @@ mod tests {
         let streams = select(&project, &["--", "shop.sales", "Odd.Ones"].map(source), &[]).unwrap();
         let tables: Vec<&str> = streams.iter().map(|stream| stream.table.name()).collect();
         assert_eq!(tables, ["books", "sales", "odd_ones"]);
+        assert_eq!((streams[0].max_reject_rate, streams[1].max_reject_rate), (None, Some(0.05)));
+        std::fs::write(root.path().join("models/sources.yml"), contract.replace("0.05", "5%")).unwrap();
+        let slip = Project::load(root.path(), &Default::default(), &[]).unwrap_err().to_string();
+        assert!(slip.contains("`max_reject_rate` must be a share between 0 and 1, such as 0.05"), "{slip}");
         assert!(undeclared("++").unwrap_err().hint_text().unwrap().contains("models/sources.yml"));
     }
 }

@@ -1,5 +1,7 @@
-//! Tables on a temporary directory; on a store that loses replies in `lossy`, their maintenance in `upkeep`.
+//! Tables on a temporary directory; on a store that loses replies in `lossy`, their maintenance in `upkeep`, files that
+//! give way to others in `exchange`.
 
+mod exchange;
 mod lossy;
 mod upkeep;
 

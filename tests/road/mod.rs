@@ -5,4 +5,5 @@ pub mod bookshop;
 mod faults;
 mod init;
 mod maintain;
+mod quarantine;
 mod twice;

@@ -158,6 +158,11 @@ impl Counts {
         self.gaps += more.gaps;
     }
 
+    /// Records, whatever became of them.
+    pub fn records(&self) -> u64 {
+        self.total() - self.gaps
+    }
+
     fn total(&self) -> u64 {
         self.rows + self.rejects + self.duplicates + self.tombstones + self.filtered + self.gaps
     }

@@ -7,6 +7,7 @@ use super::Stream;
 use super::batch::Batch;
 use super::columns::{self, COUNTING, QUARANTINED};
 use super::intake::Spent;
+use super::limit;
 use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort};
@@ -16,6 +17,7 @@ use crate::decode::{Decoder, JsonDecoder, infer};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
+use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::Messages;
 use crate::partition::Partition;
@@ -41,6 +43,8 @@ pub(super) struct Desk {
     marks: Marks,
     /// Open files of the batch.
     stage: Option<Stage>,
+    /// Counted when the stream has a limit to rejects.
+    pub reasons: Option<Reasons>,
     /// Takes messages that are worked off.
     pub spent: Option<Spent>,
 }
@@ -97,6 +101,7 @@ impl Desk {
             transform,
             marks: Marks::default(),
             stage: None,
+            reasons: None,
             spent: None,
         })
     }
@@ -161,33 +166,44 @@ impl Desk {
             let stored = self.table.txn(&app).await?;
             self.marks.learn(number, source, stored);
         }
-        let mut sorted = self.sort(messages).await?;
-        if let Some(transform) = &self.transform {
-            apply(transform, &mut sorted).await?;
-        }
+        let (topic, marks) = (self.topic.clone(), std::mem::take(&mut self.marks));
+        let (sorted, marks) = self.sort(topic, messages, Some(marks)).await?;
+        self.marks = marks.unwrap_or_default();
         for (number, more) in &sorted.counts {
             batch.count(*number, |counts| counts.add(more));
         }
         self.write(sorted, batch).await
     }
 
-    /// Tells the messages apart and decodes them, on a thread for work that takes long.
-    async fn sort(&mut self, messages: Messages) -> Result<Sorted> {
+    /// Decodes messages of a topic that were read before and set aside; marks have no say.
+    pub async fn decode_again(&mut self, topic: String, messages: Messages) -> Result<Sorted> {
+        self.sort(topic, messages, None).await.map(|(sorted, _)| sorted)
+    }
+
+    /// Tells the messages apart, decodes them, on a thread for work that takes long, and applies the stream's SQL.
+    async fn sort(
+        &mut self,
+        topic: String,
+        messages: Messages,
+        mut marks: Option<Marks>,
+    ) -> Result<(Sorted, Option<Marks>)> {
         let mut decoder =
             self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
-        let mut marks = std::mem::take(&mut self.marks);
-        let (topic, now) = (self.topic.clone(), chrono::Utc::now().timestamp_micros());
+        let now = chrono::Utc::now().timestamp_micros();
         let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&topic, &messages, decoder.as_mut(), &mut marks, now);
+            let sorted = sort(&topic, &messages, decoder.as_mut(), marks.as_mut(), now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
-        let (sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
-        (self.decoder, self.marks) = (Some(decoder), marks);
+        let (mut sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
+        self.decoder = Some(decoder);
         if let Some(spent) = &self.spent {
             // The reader may have ended; then nobody needs the room.
             drop(spent.send(messages));
         }
-        Ok(sorted)
+        if let Some(transform) = &self.transform {
+            apply(transform, &mut sorted).await?;
+        }
+        Ok((sorted, marks))
     }
 
     /// Hands the rows to the encoder and counts them as what is written.
@@ -204,13 +220,17 @@ impl Desk {
         for (number, rejects) in count_by_partition(&quarantined)? {
             batch.count(number, |counts| counts.rejects += rejects);
         }
+        if let Some(reasons) = &mut self.reasons {
+            limit::count(&self.topic, &sorted.quarantined, reasons)?;
+        }
         stage.write(good).await?;
         stage.write(quarantined).await?;
         self.stage = Some(stage);
         Ok(())
     }
 
-    async fn begin(&self) -> Result<Stage> {
+    /// Opens files of the columns the table has and should have.
+    pub async fn begin(&self) -> Result<Stage> {
         failpoint::hit("bronze.before_stage");
         let schema = columns::widened(&self.name, &self.table.schema(), &self.wanted)?;
         Ok(self.table.stage(schema).await?.tuned(self.shares.row_group, &COUNTING))

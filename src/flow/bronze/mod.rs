@@ -24,13 +24,17 @@
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
 //! worker    the loop that joins them for one table
+//! limit     how many rejects a run puts up with
+//! again     records that were quarantined, through the stream as it is declared now
 //! ```
 
+mod again;
 mod batch;
 mod columns;
 mod commits;
 mod desk;
 mod intake;
+mod limit;
 mod marks;
 mod memory;
 mod own;
@@ -41,7 +45,11 @@ mod tests;
 mod transform;
 mod worker;
 
-pub use columns::{HEADERS, HIDDEN_COLUMNS, OFFSET, PARTITION, QUARANTINED, SOURCE, SOURCE_ROW, SYSTEM_COLUMNS, TOPIC};
+pub use again::{Again, Decoded};
+pub use columns::{
+    HEADERS, HIDDEN_COLUMNS, INGESTED_AT, KEY, OFFSET, PARTITION, QUARANTINED, RAW, REASON, SOURCE, SOURCE_ROW,
+    SYSTEM_COLUMNS, TIMESTAMP, TOPIC,
+};
 
 use super::{Progress, Stop};
 use crate::engine::Engine;
@@ -71,6 +79,8 @@ pub struct Stream {
     /// keep `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them; how many rows it sees
     /// at a time depends on how they arrive.
     pub sql: Option<(PathBuf, String)>,
+    /// Above this share of rejects, between 0 and 1, a run ends; instead of [`Options::max_reject_rate`].
+    pub max_reject_rate: Option<f64>,
 }
 
 /// Where to begin on partitions of which nothing was committed yet. A partition added to a topic that was
@@ -97,6 +107,8 @@ pub struct Options {
     pub max_bytes: usize,
     /// Bytes all streams together may hold in memory.
     pub memory: usize,
+    /// Above this share of rejects, between 0 and 1, the run of a stream ends before its next commit.
+    pub max_reject_rate: Option<f64>,
     pub start: Start,
 }
 

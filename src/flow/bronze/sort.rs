@@ -27,19 +27,20 @@ pub(super) struct Sorted {
     pub counts: BTreeMap<i32, Counts>,
 }
 
-/// Sorts and decodes messages of a topic; `marks` move on. `now` is in microseconds since 1970.
+/// Sorts and decodes messages of a topic; `marks` move on. Without marks nothing is a duplicate: these messages were
+/// told from their repetitions before. `now` is in microseconds since 1970.
 pub(super) fn sort(
     topic: &str,
     messages: &Messages,
     decoder: &mut dyn Decoder,
-    marks: &mut Marks,
+    mut marks: Option<&mut Marks>,
     now: i64,
 ) -> Result<Sorted> {
     let mut counts: BTreeMap<i32, Counts> = BTreeMap::new();
     let (mut candidates, mut payloads) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     let mut rejects: Vec<(Kept<'_>, String)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
-        match judge(&message, marks)? {
+        match judge(&message, marks.as_deref_mut())? {
             Verdict::Tombstone => counts.entry(message.partition).or_default().tombstones += 1,
             Verdict::Duplicate => counts.entry(message.partition).or_default().duplicates += 1,
             Verdict::Reject(identity, reason) => rejects.push((Kept { index, identity }, reason)),
@@ -79,16 +80,20 @@ enum Verdict<'m> {
     Candidate(Option<Identity<'m>>, &'m [u8]),
 }
 
-fn judge<'m>(message: &Message<'m>, marks: &mut Marks) -> Result<Verdict<'m>> {
+fn judge<'m>(message: &Message<'m>, marks: Option<&mut Marks>) -> Result<Verdict<'m>> {
     let Some(payload) = message.payload else { return Ok(Verdict::Tombstone) };
     if message.headers.is_empty() {
         return Ok(Verdict::Candidate(None, payload));
     }
     let identity = match identity(message) {
         Err(reason) => return Ok(Verdict::Reject(None, reason)),
-        Ok(Some(identity)) if !marks.admit(message.partition, &identity)? => return Ok(Verdict::Duplicate),
         Ok(identity) => identity,
     };
+    if let (Some(identity), Some(marks)) = (&identity, marks)
+        && !marks.admit(message.partition, identity)?
+    {
+        return Ok(Verdict::Duplicate);
+    }
     if !message.headers.has(HEADER_ERROR) {
         return Ok(Verdict::Candidate(identity, payload));
     }
@@ -199,7 +204,7 @@ mod tests {
             marks.learn(partition, source, None);
         }
         let fields: Fields = vec![Field::new("n", DataType::Int64, true)].into();
-        let sorted = sort("books", &messages, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
+        let sorted = sort("books", &messages, &mut JsonDecoder::new(&fields).unwrap(), Some(&mut marks), 5).unwrap();
 
         let counts = Counts { duplicates: 2, tombstones: 1, ..Counts::default() };
         assert_eq!(sorted.counts, BTreeMap::from([(0, counts)]));

@@ -229,7 +229,7 @@ impl Destination {
             marks.learn(number, source, stored);
         }
         let mut decoder = JsonDecoder::new(&columns()).unwrap();
-        let sorted = sort(TOPIC, messages, &mut decoder, marks, 0).unwrap();
+        let sorted = sort(TOPIC, messages, &mut decoder, Some(marks), 0).unwrap();
         for (number, counts) in &sorted.counts {
             batch.count(*number, |sum| sum.add(counts));
         }

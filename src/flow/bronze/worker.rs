@@ -4,6 +4,7 @@ use super::batch::Batch;
 use super::commits::{Commits, Landed};
 use super::desk::Desk;
 use super::intake::{Chunk, Feed, Intake};
+use super::limit::Met;
 use super::memory::Shares;
 use super::start::{self, Stored, Survey};
 use super::{Halt, Options, Start, Stream, TableReport, position_app, tip_app};
@@ -12,6 +13,7 @@ use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::Progress;
+use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::Tip;
 use crate::partition::Partition;
@@ -137,6 +139,7 @@ impl<'a> Worker<'a> {
         let batch = Batch::starting_at(topic, &positions);
         let commits = Commits::new(topic, desk.table.clone(), stored);
         let mut work = Work { desk, commits, batch };
+        work.desk.reasons = self.limit().map(|_| Reasons::default());
         self.begin(survey, &positions);
         let ended = self.read(feed, positions, pin_start, &mut work).await;
         work.desk.abandon().await;
@@ -163,7 +166,7 @@ impl<'a> Worker<'a> {
         pin_start: bool,
         work: &mut Work,
     ) -> Result<Ended> {
-        if pin_start && !(self.settle(work).await? && self.land(work).await?) {
+        if pin_start && !(self.settle(work, false).await? && self.land(work).await?) {
             return Ok(Ended::Reassign);
         }
         if self.targets.as_ref().is_some_and(|targets| work.batch.reached(targets)) {
@@ -177,7 +180,9 @@ impl<'a> Worker<'a> {
             match end {
                 End::Halted => return Ok(Ended::Finished),
                 End::Fenced => return Ok(Ended::Reassign),
-                _ if work.batch.moved() && !self.settle(work).await? => return Ok(Ended::Reassign),
+                _ if work.batch.moved() && !self.settle(work, end == End::Reached).await? => {
+                    return Ok(Ended::Reassign);
+                }
                 End::Due => {}
                 End::Reached => return Ok(Ended::Finished),
                 End::PartitionsAdded => return Ok(Ended::Reassign),
@@ -233,18 +238,43 @@ impl<'a> Worker<'a> {
         self.targets = Some(targets);
     }
 
-    /// Hands the batch over to be committed and begins the next one. False: another writer was first.
-    async fn settle(&mut self, work: &mut Work) -> Result<bool> {
+    /// Hands the batch over to be committed and begins the next one. False: another writer was first. `last`: the run
+    /// ends with it.
+    async fn settle(&mut self, work: &mut Work, last: bool) -> Result<bool> {
         let worked = work.desk.finish(&mut work.batch).await?;
-        if !self.land(work).await? {
+        let landed = self.land(work).await;
+        let go_on = match landed {
+            Ok(true) => self.check_rejects(work, last).map(|()| true),
+            ended => ended,
+        };
+        if !matches!(go_on, Ok(true)) {
             if let Err(error) = worked.stage.abort().await {
                 tracing::warn!("{error}; the files cost space and are read by nobody");
             }
-            return Ok(false);
+            return go_on;
         }
         let next = Batch::starting_at(&self.stream.topic, &work.batch.ends());
         work.commits.start(std::mem::replace(&mut work.batch, next), worked)?;
         Ok(true)
+    }
+
+    fn limit(&self) -> Option<f64> {
+        self.stream.max_reject_rate.or(self.options.max_reject_rate)
+    }
+
+    /// Fails when this run has met too many rejects with the batch at hand; all before it is committed.
+    fn check_rejects(&self, work: &Work, last: bool) -> Result<()> {
+        let Some((most, reasons)) = self.limit().zip(work.desk.reasons.as_ref()) else { return Ok(()) };
+        let report = &self.report;
+        let mut met = Met {
+            records: report.rows + report.rejects + report.duplicates + report.tombstones + report.filtered,
+            rejects: report.rejects,
+        };
+        for (_, _, counts) in work.batch.parts() {
+            met.records += counts.records();
+            met.rejects += counts.rejects;
+        }
+        met.check(&self.stream.table, most, reasons, last)
     }
 
     /// Waits for the commit under way, if any. False: another writer was first and nothing of ours is in.

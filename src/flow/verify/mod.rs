@@ -113,11 +113,10 @@ async fn prove(
             Some(table) => Some(offsets::prove(stream, table, engine).await?),
             None => None,
         };
-        let filtered = offsets.as_ref().map_or(0, |offsets| offsets.filtered);
         let sent: Vec<&SourceConfig> =
             declared.sources.iter().filter(|source| source.topic() == stream.topic).collect();
         if !sent.is_empty() {
-            let rows = rows::prove(declared.root, &sent, stream, table.as_ref(), filtered, engine).await?;
+            let rows = rows::prove(declared.root, &sent, stream, table.as_ref(), offsets.as_ref(), engine).await?;
             proofs.push(Proof::Rows(rows));
         } else if table.is_none() {
             proofs.push(Proof::Absent(absent::stream(stream)));
@@ -173,7 +172,8 @@ mod tests {
         let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
         let lake = Lake::open(&config).await.unwrap();
         let table = TableName::new(Layer::Bronze, "a").unwrap();
-        let stream = Stream { table: table.clone(), topic: "a".into(), columns: Vec::new(), sql: None };
+        let stream =
+            Stream { table: table.clone(), topic: "a".into(), columns: Vec::new(), sql: None, max_reject_rate: None };
         let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
         assert_eq!(before, (vec![None], None));
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
