@@ -169,9 +169,10 @@ pub fn main() -> ExitCode {
     let dumb = env.get("TERM").is_some_and(|term| term == "dumb");
     let plain = dumb || env.get("NO_COLOR").is_some_and(|no| !no.is_empty());
     let colour = !plain && std::io::stderr().is_terminal();
-    let screen = Screen::new(Detail::choose(cli.globals.quiet, cli.globals.no_progress, dumb));
-    telemetry::start(&screen, cli.globals.verbose, cli.globals.quiet, colour);
     let format = cli.globals.output;
+    let json = format == Format::Json;
+    let screen = Screen::new(Detail::choose(cli.globals.quiet, json, cli.globals.no_progress, dumb));
+    telemetry::start(&screen, cli.globals.verbose, cli.globals.quiet, colour);
     let ending = on_a_deep_stack(|| start(cli, &env, &screen)).unwrap_or_else(|failure| Ending::new(Err(failure)));
     conclude(ending, format, colour, &screen)
 }

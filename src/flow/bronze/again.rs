@@ -38,9 +38,19 @@ impl Again {
         &self.0.table
     }
 
-    /// Files of the columns the table has and, by the contract, should have.
-    pub async fn stage(&self) -> Result<Stage> {
-        self.0.begin().await
+    /// Writes rows into files that have the columns of the table and, by the contract, should have.
+    pub async fn write(&mut self, good: &RecordBatch, quarantined: &RecordBatch) -> Result<()> {
+        self.0.stage_rows(good, quarantined).await
+    }
+
+    /// What was written so far.
+    pub async fn into_stage(mut self) -> Result<Stage> {
+        self.0.open_stage().await
+    }
+
+    /// Deletes what was written.
+    pub async fn abandon(mut self) {
+        self.0.abandon().await;
     }
 
     pub async fn decode(&mut self, topic: &str, messages: Messages) -> Result<Decoded> {

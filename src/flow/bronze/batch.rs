@@ -25,12 +25,15 @@ struct Part {
     counts: Counts,
     /// The last message that was taken.
     tip: Option<Tip>,
+    /// Its timestamp, in milliseconds since 1970.
+    newest_ms: Option<i64>,
 }
 
 impl Batch {
     /// An empty batch that goes on from `positions`.
     pub fn starting_at(topic: &str, positions: &BTreeMap<Partition, i64>) -> Batch {
-        let part = |at: i64| Part { step: Step { from: at, to: at }, counts: Counts::default(), tip: None };
+        let part =
+            |at: i64| Part { step: Step { from: at, to: at }, counts: Counts::default(), tip: None, newest_ms: None };
         let parts = positions.iter().map(|(partition, at)| (partition.number, part(*at))).collect();
         Batch { topic: topic.to_string(), parts, messages: 0, bytes: 0 }
     }
@@ -55,8 +58,9 @@ impl Batch {
             last.insert(number, index);
         }
         for (number, index) in last {
-            let tip = Tip::of(&messages.get(index));
-            self.parts.entry(number).and_modify(|part| part.tip = Some(tip));
+            let message = messages.get(index);
+            let (tip, newest_ms) = (Some(Tip::of(&message)), message.timestamp_ms);
+            self.parts.entry(number).and_modify(|part| (part.tip, part.newest_ms) = (tip, newest_ms));
         }
         self.messages += messages.len();
         self.bytes += messages.bytes();
@@ -103,6 +107,11 @@ impl Batch {
     /// The last message of a partition; `None` when the batch has none.
     pub fn tip(&self, partition: &Partition) -> Option<Tip> {
         self.parts.get(&partition.number)?.tip
+    }
+
+    /// The timestamp of the last message of a partition; `None` when the batch has none, or it has none.
+    pub fn newest_ms(&self, partition: &Partition) -> Option<i64> {
+        self.parts.get(&partition.number)?.newest_ms
     }
 
     /// The conservation law; an error names the partition and both sides.

@@ -12,6 +12,7 @@ use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort};
 use super::source_app;
+use super::told::Steps;
 use super::transform::Transform;
 use crate::decode::{Decoder, JsonDecoder, infer};
 use crate::engine::Engine;
@@ -25,6 +26,8 @@ use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
 use crate::table::{Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use std::time::Instant;
 
 pub(super) struct Desk {
     name: TableName,
@@ -45,6 +48,8 @@ pub(super) struct Desk {
     stage: Option<Stage>,
     /// Counted when the stream has a limit to rejects.
     pub reasons: Option<Reasons>,
+    /// How long the batch was in which step.
+    pub steps: Steps,
     /// Takes messages that are worked off.
     pub spent: Option<Spent>,
 }
@@ -53,6 +58,7 @@ pub(super) struct Desk {
 pub(super) struct Worked {
     pub stage: Stage,
     pub marks: Vec<MovedMark>,
+    pub steps: Steps,
     /// The columns that were inferred from it.
     pub inferred: Option<Fields>,
 }
@@ -102,6 +108,7 @@ impl Desk {
             marks: Marks::default(),
             stage: None,
             reasons: None,
+            steps: Steps::default(),
             spent: None,
         })
     }
@@ -130,14 +137,11 @@ impl Desk {
         for messages in held {
             self.work(messages, batch).await?;
         }
-        let stage = match self.stage.take() {
-            Some(stage) => stage,
-            None => self.begin().await?,
-        };
+        let stage = self.open_stage().await?;
         let marks = self.marks.moved();
         // Whoever fails to commit them starts anew from what the table holds.
         self.marks.committed();
-        Ok(Worked { stage, marks, inferred })
+        Ok(Worked { stage, marks, steps: std::mem::take(&mut self.steps), inferred })
     }
 
     /// Deletes what was written of a batch that will not be committed.
@@ -194,26 +198,25 @@ impl Desk {
             let sorted = sort(&topic, &messages, decoder.as_mut(), marks.as_mut(), now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
+        let begun = Instant::now();
         let (mut sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
+        self.steps.decode += begun.elapsed();
         self.decoder = Some(decoder);
         if let Some(spent) = &self.spent {
             // The reader may have ended; then nobody needs the room.
             drop(spent.send(messages));
         }
         if let Some(transform) = &self.transform {
+            let begun = Instant::now();
             apply(transform, &mut sorted).await?;
+            self.steps.sql += begun.elapsed();
         }
         Ok((sorted, marks))
     }
 
     /// Hands the rows to the encoder and counts them as what is written.
     async fn write(&mut self, sorted: Sorted, batch: &mut Batch) -> Result<()> {
-        let mut stage = match self.stage.take() {
-            Some(stage) => stage,
-            None => self.begin().await?,
-        };
-        let schema = stage.schema();
-        let (good, quarantined) = (align(&sorted.good, &schema)?, align(&sorted.quarantined, &schema)?);
+        let Sorted { good, quarantined, .. } = sorted;
         for (number, rows) in count_by_partition(&good)? {
             batch.count(number, |counts| counts.rows += rows);
         }
@@ -221,16 +224,32 @@ impl Desk {
             batch.count(number, |counts| counts.rejects += rejects);
         }
         if let Some(reasons) = &mut self.reasons {
-            limit::count(&self.topic, &sorted.quarantined, reasons)?;
+            limit::count(&self.topic, &quarantined, reasons)?;
         }
-        stage.write(good).await?;
-        stage.write(quarantined).await?;
+        self.stage_rows(&good, &quarantined).await
+    }
+
+    /// Hands rows to the encoder.
+    pub async fn stage_rows(&mut self, good: &RecordBatch, quarantined: &RecordBatch) -> Result<()> {
+        let begun = Instant::now();
+        let mut stage = self.open_stage().await?;
+        let schema = stage.schema();
+        stage.write(align(good, &schema)?).await?;
+        stage.write(align(quarantined, &schema)?).await?;
         self.stage = Some(stage);
+        self.steps.write += begun.elapsed();
         Ok(())
     }
 
-    /// Opens files of the columns the table has and should have.
-    pub async fn begin(&self) -> Result<Stage> {
+    /// The open files, opened now if they were not.
+    pub async fn open_stage(&mut self) -> Result<Stage> {
+        match self.stage.take() {
+            Some(stage) => Ok(stage),
+            None => self.begin().await,
+        }
+    }
+
+    async fn begin(&self) -> Result<Stage> {
         failpoint::hit("bronze.before_stage");
         let schema = columns::widened(&self.name, &self.table.schema(), &self.wanted)?;
         Ok(self.table.stage(schema).await?.tuned(self.shares.row_group, &COUNTING))

@@ -24,6 +24,8 @@ pub(super) trait Feed: Send + 'static {
     /// As [`Consumer::fill`].
     fn fill(&mut self, messages: &mut Messages, full: &Full, timeout: Duration) -> Result<()>;
     fn position(&self, partition: &Partition) -> Result<Option<i64>>;
+    /// As [`Consumer::end`].
+    fn end(&self, partition: &Partition) -> Option<i64>;
     /// Partitions the topic has now; 0 when there is no such topic.
     fn partition_count(&self, topic: &str) -> Result<usize>;
 }
@@ -43,6 +45,10 @@ impl Feed for Consumer {
 
     fn position(&self, partition: &Partition) -> Result<Option<i64>> {
         Consumer::position(self, partition)
+    }
+
+    fn end(&self, partition: &Partition) -> Option<i64> {
+        Consumer::end(self, partition)
     }
 
     fn partition_count(&self, topic: &str) -> Result<usize> {
@@ -68,6 +74,8 @@ impl Full {
 pub(super) struct Chunk {
     pub messages: Messages,
     pub positions: BTreeMap<Partition, i64>,
+    /// Where partitions ended a moment ago, of those of which it is known.
+    pub ends: BTreeMap<Partition, i64>,
     /// The topic has more partitions than are assigned.
     pub partitions_added: bool,
 }
@@ -139,7 +147,9 @@ impl<F: Feed> Poller<F> {
                 *at = position.max(*at);
             }
         }
-        Ok(Chunk { messages, positions: self.positions.clone(), partitions_added: self.partitions_added()? })
+        let end = |partition: &Partition| Some((partition.clone(), self.feed.end(partition)?));
+        let ends = self.positions.keys().filter_map(end).collect();
+        Ok(Chunk { messages, positions: self.positions.clone(), ends, partitions_added: self.partitions_added()? })
     }
 
     fn partitions_added(&mut self) -> Result<bool> {

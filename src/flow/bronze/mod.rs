@@ -23,6 +23,7 @@
 //! transform the optional SELECT over each chunk
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
+//! told      what is told of each commit while a run goes on
 //! worker    the loop that joins them for one table
 //! limit     how many rejects a run puts up with
 //! again     records that were quarantined, through the stream as it is declared now
@@ -42,6 +43,7 @@ mod sort;
 mod start;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transform;
 mod worker;
 
@@ -50,6 +52,7 @@ pub use columns::{
     HEADERS, HIDDEN_COLUMNS, INGESTED_AT, KEY, OFFSET, PARTITION, QUARANTINED, RAW, REASON, SOURCE, SOURCE_ROW,
     SYSTEM_COLUMNS, TIMESTAMP, TOPIC,
 };
+pub use told::Told;
 
 use super::{Progress, Stop};
 use crate::engine::Engine;

@@ -197,6 +197,10 @@ impl Feed for Replay {
         Ok(self.at.get(partition).copied())
     }
 
+    fn end(&self, partition: &Partition) -> Option<i64> {
+        Some(self.topic.log[partition.number as usize].len() as i64)
+    }
+
     fn partition_count(&self, _topic: &str) -> Result<usize> {
         Ok(self.topic.log.len())
     }

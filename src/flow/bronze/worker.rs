@@ -7,6 +7,7 @@ use super::intake::{Chunk, Feed, Intake};
 use super::limit::Met;
 use super::memory::Shares;
 use super::start::{self, Stored, Survey};
+use super::told::told;
 use super::{Halt, Options, Start, Stream, TableReport, position_app, tip_app};
 use crate::engine::Engine;
 use crate::engine::types::type_name;
@@ -19,6 +20,7 @@ use crate::kafka::Tip;
 use crate::partition::Partition;
 use crate::table::{Committed, Lake, Table};
 use arrow::datatypes::Fields;
+use chrono::Utc;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ struct Work {
     desk: Desk,
     commits: Commits,
     batch: Batch,
+    /// Where partitions ended when that was last heard of.
+    ends: BTreeMap<Partition, i64>,
 }
 
 /// Why an assignment ends.
@@ -138,7 +142,8 @@ impl<'a> Worker<'a> {
         let pin_start = self.options.start != Start::Earliest && stored.positions.values().all(Option::is_none);
         let batch = Batch::starting_at(topic, &positions);
         let commits = Commits::new(topic, desk.table.clone(), stored);
-        let mut work = Work { desk, commits, batch };
+        let ends = survey.watermarks.iter().map(|(partition, marks)| (partition.clone(), marks.high)).collect();
+        let mut work = Work { desk, commits, batch, ends };
         work.desk.reasons = self.limit().map(|_| Reasons::default());
         self.begin(survey, &positions);
         let ended = self.read(feed, positions, pin_start, &mut work).await;
@@ -203,7 +208,11 @@ impl<'a> Worker<'a> {
             if work.batch.moved() && since.get_or_insert_with(Instant::now).elapsed() >= self.options.interval {
                 return Ok(End::Due);
             }
-            let Some(Chunk { messages, positions, partitions_added }) = intake.receive().await? else { continue };
+            let begun = Instant::now();
+            let received = intake.receive().await?;
+            work.desk.steps.poll += begun.elapsed();
+            let Some(Chunk { messages, positions, ends, partitions_added }) = received else { continue };
+            work.ends.extend(ends);
             if !messages.is_empty() {
                 failpoint::hit("bronze.after_poll");
             }
@@ -279,7 +288,9 @@ impl<'a> Worker<'a> {
 
     /// Waits for the commit under way, if any. False: another writer was first and nothing of ours is in.
     async fn land(&mut self, work: &mut Work) -> Result<bool> {
-        let Some(Landed { committed, batch, inferred, table }) = work.commits.land().await? else { return Ok(true) };
+        let Some(Landed { committed, batch, steps, inferred, table }) = work.commits.land().await? else {
+            return Ok(true);
+        };
         let name = &self.stream.table;
         let Committed::Done { version } = committed else {
             let messages = batch.messages;
@@ -290,6 +301,7 @@ impl<'a> Worker<'a> {
         };
         work.desk.table = table;
         self.record(&batch, version);
+        self.progress.committed(told(name, version, &batch, &work.ends, steps, Utc::now()));
         if let Some(columns) = inferred {
             self.progress.note(inference(name, &columns));
         }

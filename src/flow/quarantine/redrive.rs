@@ -8,7 +8,7 @@
 //! Marks are not moved: a source's mark passed a reject when it came, so a row sent again is dropped as a duplicate
 //! whether its record was redriven by then or not.
 
-use super::exchange::{ByPartition, abandon, check_read, commit, persistently};
+use super::exchange::{ByPartition, check_read, commit, persistently};
 use super::record::Records;
 use super::{files, open};
 use crate::engine::Engine;
@@ -20,8 +20,8 @@ use crate::flow::{Progress, Stop};
 use crate::kafka::Messages;
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
-use crate::table::schema::{align, assemble};
-use crate::table::{Lake, Stage};
+use crate::table::Lake;
+use crate::table::schema::assemble;
 use arrow::array::{ArrayRef, AsArray, StringArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::Int32Type;
@@ -99,12 +99,11 @@ impl Round<'_> {
         let table = self.again.table().clone();
         let picked = files(&table)?;
         self.progress.started(self.stage, picked.rows());
-        let mut stage = if dry_run { None } else { Some(self.again.stage().await?) };
         let mut rows = table.read(&picked).await?;
         let mut outcome = Ok(());
         while outcome.is_ok() {
             outcome = match rows.try_next().await {
-                Ok(Some(batch)) => self.work(&batch, stage.as_mut()).await,
+                Ok(Some(batch)) => self.work(&batch, dry_run).await,
                 Ok(None) => break,
                 Err(error) => Err(error),
             };
@@ -113,19 +112,17 @@ impl Round<'_> {
         self.report.reasons = self.tally.reasons.ranked();
         (self.report.table, self.report.dry_run) = (table.name().to_string(), dry_run);
         let outcome = outcome.and_then(|()| check_read(&table, &picked, self.report.records));
-        match stage {
-            Some(stage) if outcome.is_ok() && changed => {
-                let version = commit(table, &picked, stage, "redrive", &self.tally.resolved).await?;
-                self.report.version = Some(version);
-            }
-            Some(stage) => abandon(stage).await,
-            None => {}
+        if outcome.is_err() || dry_run || !changed {
+            self.again.abandon().await;
+            return outcome.map(|()| self.report);
         }
-        outcome.map(|()| self.report)
+        let stage = self.again.into_stage().await?;
+        self.report.version = Some(commit(table, &picked, stage, "redrive", &self.tally.resolved).await?);
+        Ok(self.report)
     }
 
     /// Decodes records and writes what they are now.
-    async fn work(&mut self, batch: &RecordBatch, mut stage: Option<&mut Stage>) -> Result<()> {
+    async fn work(&mut self, batch: &RecordBatch, dry_run: bool) -> Result<()> {
         self.stop.check()?;
         let records = Records::of(batch)?;
         for (topic, group) in by_topic(&records)? {
@@ -133,10 +130,8 @@ impl Round<'_> {
             let Decoded { good, rejects } = self.again.decode(&topic, messages).await?;
             self.count_resolved(&topic, &good, &rejects, &origins)?;
             let rows = self.count_rejects(&topic, &records, &rejects, &origins)?;
-            if let Some(stage) = &mut stage {
-                let schema = stage.schema();
-                stage.write(align(&good, &schema)?).await?;
-                stage.write(align(&remaining(batch, rows, &rejects)?, &schema)?).await?;
+            if !dry_run {
+                self.again.write(&good, &remaining(batch, rows, &rejects)?).await?;
             }
             self.progress.advanced(self.stage, good.num_rows() as u64, rejects.len() as u64);
         }

@@ -54,7 +54,7 @@ impl Bench {
         let notes = Arc::new(Mutex::new(Vec::new()));
         let kept = notes.clone();
         self.progress = Progress::new(move |event| {
-            if let Event::Note(text) = event {
+            if let Event::Note { text } = event {
                 kept.lock().unwrap().push(text);
             }
         });
