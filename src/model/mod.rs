@@ -23,6 +23,7 @@ mod stream;
 mod template;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 use crate::check::{Check, Rule};
 use crate::engine;
@@ -37,6 +38,7 @@ use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use stream::StreamContract;
+pub use topics::{Pattern, Topics};
 
 /// Everything below `models/` and `sql/`, read and checked together.
 #[derive(Debug, Clone, Default)]

@@ -5,24 +5,33 @@
 
 use crate::ident::suggestion;
 use crate::model::fault::Faults;
-use crate::model::fields::{Fields, text};
+use crate::model::fields::{Fields, text, texts};
 use crate::model::node::{Key, Node, Value};
+use crate::model::topics::Topics;
 
-const KEYS: [&str; 1] = ["topic"];
+const KEYS: [&str; 3] = ["topic", "topics", "topic_pattern"];
 
 /// How a Bronze table is filled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamContract {
-    pub topic: String,
+    pub topics: Topics,
 }
 
 /// Reads `meta`, also where dbt puts it since 1.10: below `config`. Without a topic it is the one named like the table.
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
-    let mut contract = StreamContract { topic: table.to_string() };
+    let mut contract = StreamContract { topics: Topics::one(table) };
+    let mut said_by: Option<&str> = None;
     for (key, node) in entries.flatten() {
-        match key.name.as_str() {
-            "topic" => contract.topic = text(node, "topic", faults).unwrap_or(contract.topic),
+        let name = key.name.as_str();
+        match name {
+            "topic" | "topics" | "topic_pattern" => {
+                match said_by.filter(|other| *other != name) {
+                    Some(other) => faults.push(key.place.fault(format!("`{other}` names the topics already"))),
+                    None => contract.topics = topics(name, node, faults).unwrap_or(contract.topics),
+                }
+                said_by = Some(name);
+            }
             other => {
                 let near = suggestion(other, KEYS);
                 if !near.is_empty() {
@@ -32,6 +41,15 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
         }
     }
     contract
+}
+
+fn topics(key: &str, node: &Node, faults: &mut Faults) -> Option<Topics> {
+    let topics = match key {
+        "topic" => Ok(Topics::one(&text(node, key, faults)?)),
+        "topics" => Topics::named(texts(node, key, faults)),
+        _ => Topics::matching(&text(node, key, faults)?),
+    };
+    faults.keep(topics.map_err(|message| node.place.fault(message)))
 }
 
 fn map(node: &Node) -> Option<impl Iterator<Item = (&Key, &Node)>> {

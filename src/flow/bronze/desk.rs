@@ -23,10 +23,10 @@ use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
 use crate::table::{Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
+use std::sync::Arc;
 
 pub(super) struct Desk {
     name: TableName,
-    topic: String,
     /// As of the last commit that was heard of; only for beginning files and looking up marks.
     pub table: Table,
     /// The columns the table should have; those it lacks are added by the next commit.
@@ -87,7 +87,6 @@ impl Desk {
         columns::widened(name, &table.schema(), &wanted)?;
         Ok(Desk {
             name: name.clone(),
-            topic: stream.topic.clone(),
             table,
             wanted,
             shares,
@@ -156,29 +155,29 @@ impl Desk {
     }
 
     async fn work(&mut self, messages: Messages, batch: &mut Batch) -> Result<()> {
-        for (number, source) in self.marks.unknown(&messages) {
-            let app = source_app(&Partition::new(&self.topic, number), &source);
-            let stored = self.table.txn(&app).await?;
-            self.marks.learn(number, source, stored);
+        let partitions = batch.partitions();
+        for (slot, source) in self.marks.unknown(&messages) {
+            let stored = self.table.txn(&source_app(&partitions[slot], &source)).await?;
+            self.marks.learn(slot, source, stored);
         }
-        let mut sorted = self.sort(messages).await?;
+        let mut sorted = self.sort(messages, partitions.clone()).await?;
         if let Some(transform) = &self.transform {
-            apply(transform, &mut sorted).await?;
+            apply(transform, &mut sorted, &partitions).await?;
         }
-        for (number, more) in &sorted.counts {
-            batch.count(*number, |counts| counts.add(more));
+        for (slot, more) in &sorted.counts {
+            batch.count(*slot, |counts| counts.add(more));
         }
         self.write(sorted, batch).await
     }
 
     /// Tells the messages apart and decodes them, on a thread for work that takes long.
-    async fn sort(&mut self, messages: Messages) -> Result<Sorted> {
+    async fn sort(&mut self, messages: Messages, partitions: Arc<[Partition]>) -> Result<Sorted> {
         let mut decoder =
             self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
         let mut marks = std::mem::take(&mut self.marks);
-        let (topic, now) = (self.topic.clone(), chrono::Utc::now().timestamp_micros());
+        let now = chrono::Utc::now().timestamp_micros();
         let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&topic, &messages, decoder.as_mut(), &mut marks, now);
+            let sorted = sort(&partitions, &messages, decoder.as_mut(), &mut marks, now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
         let (sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
@@ -198,11 +197,12 @@ impl Desk {
         };
         let schema = stage.schema();
         let (good, quarantined) = (align(&sorted.good, &schema)?, align(&sorted.quarantined, &schema)?);
-        for (number, rows) in count_by_partition(&good)? {
-            batch.count(number, |counts| counts.rows += rows);
+        let partitions = batch.partitions();
+        for (slot, rows) in count_by_partition(&good, &partitions)? {
+            batch.count(slot, |counts| counts.rows += rows);
         }
-        for (number, rejects) in count_by_partition(&quarantined)? {
-            batch.count(number, |counts| counts.rejects += rejects);
+        for (slot, rejects) in count_by_partition(&quarantined, &partitions)? {
+            batch.count(slot, |counts| counts.rejects += rejects);
         }
         stage.write(good).await?;
         stage.write(quarantined).await?;
@@ -221,12 +221,12 @@ fn json(columns: &Fields) -> Result<Option<Box<dyn Decoder>>> {
     Ok(Some(Box::new(JsonDecoder::new(columns)?)))
 }
 
-async fn apply(transform: &Transform, sorted: &mut Sorted) -> Result<()> {
+async fn apply(transform: &Transform, sorted: &mut Sorted, partitions: &[Partition]) -> Result<()> {
     let kept = transform.apply(&sorted.good).await?;
-    let (before, after) = (count_by_partition(&sorted.good)?, count_by_partition(&kept)?);
-    for (number, rows) in before {
-        let kept = after.get(&number).copied().unwrap_or(0);
-        sorted.counts.entry(number).or_default().filtered = rows - kept;
+    let (before, after) = (count_by_partition(&sorted.good, partitions)?, count_by_partition(&kept, partitions)?);
+    for (slot, rows) in before {
+        let kept = after.get(&slot).copied().unwrap_or(0);
+        sorted.counts.entry(slot).or_default().filtered += rows - kept;
     }
     sorted.good = kept;
     Ok(())

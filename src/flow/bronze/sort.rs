@@ -11,10 +11,11 @@ use super::own::{self, Kept};
 use crate::decode::{Decoded, Decoder};
 use crate::error::{Error, Result};
 use crate::kafka::{Message, Messages};
+use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::{align, assemble};
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray, new_null_array};
-use arrow::datatypes::{Fields, Schema};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray, new_null_array};
+use arrow::datatypes::{Fields, Int32Type, Schema};
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,25 +24,25 @@ use std::sync::Arc;
 pub(super) struct Sorted {
     pub good: RecordBatch,
     pub quarantined: RecordBatch,
-    /// By partition number; without `rows` and `rejects`, which are counted in what is written.
-    pub counts: BTreeMap<i32, Counts>,
+    /// By slot of the partition; without `rows` and `rejects`, which are counted in what is written.
+    pub counts: BTreeMap<usize, Counts>,
 }
 
-/// Sorts and decodes messages of a topic; `marks` move on. `now` is in microseconds since 1970.
+/// Sorts and decodes messages of these partitions; `marks` move on. `now` is in microseconds since 1970.
 pub(super) fn sort(
-    topic: &str,
+    partitions: &[Partition],
     messages: &Messages,
     decoder: &mut dyn Decoder,
     marks: &mut Marks,
     now: i64,
 ) -> Result<Sorted> {
-    let mut counts: BTreeMap<i32, Counts> = BTreeMap::new();
+    let mut counts: BTreeMap<usize, Counts> = BTreeMap::new();
     let (mut candidates, mut payloads) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     let mut rejects: Vec<(Kept<'_>, String)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         match judge(&message, marks)? {
-            Verdict::Tombstone => counts.entry(message.partition).or_default().tombstones += 1,
-            Verdict::Duplicate => counts.entry(message.partition).or_default().duplicates += 1,
+            Verdict::Tombstone => counts.entry(message.slot).or_default().tombstones += 1,
+            Verdict::Duplicate => counts.entry(message.slot).or_default().duplicates += 1,
             Verdict::Reject(identity, reason) => rejects.push((Kept { index, identity }, reason)),
             Verdict::Candidate(identity, payload) => {
                 candidates.push(Kept { index, identity });
@@ -62,9 +63,9 @@ pub(super) fn sort(
     if candidates.len() != decoded.num_rows() {
         return Err(Error::internal("the decoder's rows and rejects do not add up to its payloads"));
     }
-    rejects.sort_by_key(|(kept, _)| (messages.get(kept.index).partition, kept.index));
+    rejects.sort_by_key(|(kept, _)| (messages.get(kept.index).slot, kept.index));
     let stream_columns = columns::stream_columns(&decoder.schema());
-    let own = |rows: &[Kept<'_>]| own::columns(topic, messages, rows, now);
+    let own = |rows: &[Kept<'_>]| own::columns(partitions, messages, rows, now);
     let good = good_rows(own(&candidates), &decoded, &stream_columns)?;
     let (kept, reasons): (Vec<_>, Vec<_>) = rejects.into_iter().unzip();
     let raw = own::binary(kept.len(), kept.iter().map(|kept| messages.get(kept.index).payload));
@@ -86,7 +87,7 @@ fn judge<'m>(message: &Message<'m>, marks: &mut Marks) -> Result<Verdict<'m>> {
     }
     let identity = match identity(message) {
         Err(reason) => return Ok(Verdict::Reject(None, reason)),
-        Ok(Some(identity)) if !marks.admit(message.partition, &identity)? => return Ok(Verdict::Duplicate),
+        Ok(Some(identity)) if !marks.admit(message.slot, &identity)? => return Ok(Verdict::Duplicate),
         Ok(identity) => identity,
     };
     if !message.headers.has(HEADER_ERROR) {
@@ -136,14 +137,24 @@ fn own_column(own: &Own, name: &str) -> Option<ArrayRef> {
     own.iter().find(|(each, _)| *each == name).map(|(_, column)| column.clone())
 }
 
-/// Counts the rows of a batch by partition number.
-pub(super) fn count_by_partition(batch: &RecordBatch) -> Result<BTreeMap<i32, u64>> {
-    let column = batch.column_by_name(columns::PARTITION);
-    let numbers = column.and_then(|column| column.as_any().downcast_ref::<Int32Array>());
-    let numbers = numbers.ok_or_else(|| Error::internal("a Bronze batch has no partition numbers"))?;
-    let mut counts = BTreeMap::new();
-    for number in numbers.iter().flatten() {
-        *counts.entry(number).or_default() += 1;
+/// Counts the rows of a batch by slot, by what they say of their topic and partition.
+pub(super) fn count_by_partition(batch: &RecordBatch, partitions: &[Partition]) -> Result<BTreeMap<usize, u64>> {
+    let (topics, numbers) = (batch.column_by_name(columns::TOPIC), batch.column_by_name(columns::PARTITION));
+    let topics = topics.and_then(|column| column.as_string_opt::<i32>());
+    let numbers = numbers.and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let (Some(topics), Some(numbers)) = (topics, numbers) else {
+        return Err(Error::internal("a Bronze batch does not say of which partitions its rows are"));
+    };
+    let (mut counts, mut slot) = (BTreeMap::new(), 0);
+    for row in 0..batch.num_rows() {
+        let (topic, number) = (topics.value(row), numbers.value(row));
+        let stands = |at: &Partition| (at.topic.as_str(), at.number).cmp(&(topic, number));
+        if !partitions.get(slot).is_some_and(|at| stands(at).is_eq()) {
+            slot = partitions.binary_search_by(stands).map_err(|_| {
+                Error::internal(format!("a row says that it is of {topic}/{number}, which is not read"))
+            })?;
+        }
+        *counts.entry(slot).or_default() += 1;
     }
     Ok(counts)
 }
@@ -166,7 +177,6 @@ mod tests {
     use super::*;
     use crate::decode::{JsonDecoder, RESCUED};
     use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
-    use arrow::array::AsArray;
     use arrow::datatypes::{DataType, Field, Int64Type};
 
     fn add(messages: &mut Messages, offset: i64, payload: Option<&str>, headers: &[(&str, &str)]) {
@@ -199,7 +209,8 @@ mod tests {
             marks.learn(partition, source, None);
         }
         let fields: Fields = vec![Field::new("n", DataType::Int64, true)].into();
-        let sorted = sort("books", &messages, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
+        let partitions = [Partition::new("books", 0)];
+        let sorted = sort(&partitions, &messages, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
 
         let counts = Counts { duplicates: 2, tombstones: 1, ..Counts::default() };
         assert_eq!(sorted.counts, BTreeMap::from([(0, counts)]));

@@ -29,6 +29,9 @@ pub struct Offsets {
     pub tombstones: u64,
     pub filtered: u64,
     pub gaps: u64,
+    /// Of `filtered`, by topic.
+    #[serde(skip)]
+    pub filtered_by_topic: BTreeMap<String, u64>,
     pub differences: Vec<Difference>,
 }
 
@@ -116,6 +119,7 @@ impl Offsets {
         self.duplicates += range.duplicates;
         self.tombstones += range.tombstones;
         self.filtered += range.filtered;
+        *self.filtered_by_topic.entry(partition.topic.clone()).or_default() += range.filtered;
         self.gaps += range.gaps;
     }
 }

@@ -60,7 +60,7 @@ impl Found {
 pub async fn prove(
     project: &Path,
     sources: &[&SourceConfig],
-    stream: &Stream,
+    (stream, topic): (&Stream, &str),
     table: Option<&Table>,
     filtered: u64,
     engine: &Engine,
@@ -76,7 +76,7 @@ pub async fn prove(
         session.register(&stream.table, table.provider().await?)?;
     }
     let mut sendings = match table {
-        Some(_) => Sendings::read(&session, stream).await?,
+        Some(_) => Sendings::read(&session, stream, topic).await?,
         None => Sendings::default(),
     };
     let mut lost = Vec::new();
@@ -87,7 +87,7 @@ pub async fn prove(
             proof.superseded += superseded;
             let Some(digests) = proof.readable(digests(input.clone(), (*source).clone()).await)? else { continue };
             let held = match &newest {
-                Some(id) => find(&session, stream, id, &digests).await?,
+                Some(id) => find(&session, (stream, topic), id, &digests).await?,
                 None => Held::default(),
             };
             lost.extend(proof.compare(&input, digests.len(), &held));
@@ -228,13 +228,13 @@ fn sent_digest(headers: &str) -> Option<u64> {
 }
 
 /// Which rows of a sending the table holds.
-async fn find(session: &Session, stream: &Stream, id: &str, digests: &[u64]) -> Result<Held> {
-    let [source, row, topic, quarantined, headers] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED, HEADERS].map(quote);
+async fn find(session: &Session, (stream, topic): (&Stream, &str), id: &str, digests: &[u64]) -> Result<Held> {
+    let [source, row, of_topic, quarantined, headers] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED, HEADERS].map(quote);
     let sql = format!(
-        "select {row}, {quarantined}, {headers} from {} where {source} = {} and {topic} = {}",
+        "select {row}, {quarantined}, {headers} from {} where {source} = {} and {of_topic} = {}",
         stream.table.quoted(),
         literal(id),
-        literal(&stream.topic)
+        literal(topic)
     );
     let mut held = Held::default();
     let mut batches = session.stream(&sql).await?;
