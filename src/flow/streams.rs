@@ -3,7 +3,7 @@
 use super::bronze::Stream;
 use crate::error::{Error, Result};
 use crate::ident::suggestion;
-use crate::model::{self, Project, Topics};
+use crate::model::{self, Project, StreamContract, Topics};
 use crate::source::SourceConfig;
 
 /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named. A name that is
@@ -23,8 +23,9 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let (table, topics, columns) = (source.table.clone(), source.stream.topics.clone(), source.columns.clone());
-        streams.push(Stream { table, topics, columns, sql: source.stream_sql.clone() });
+        let StreamContract { topics, only, partition_by } = source.stream.clone();
+        let (table, columns, sql) = (source.table.clone(), source.columns.clone(), source.stream_sql.clone());
+        streams.push(Stream { table, topics, only, columns, sql, partition_by });
     }
     for source in sources {
         if !streams.iter().any(|stream| stream.topics.include(source.topic())) {
@@ -49,7 +50,8 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
     let table = model::table_of(topic)?;
-    Ok(Stream { table, topics: Topics::one(topic), columns: Vec::new(), sql: None })
+    let topics = Topics::one(topic);
+    Ok(Stream { table, topics, only: None, columns: Vec::new(), sql: None, partition_by: Vec::new() })
 }
 
 #[cfg(test)]

@@ -9,18 +9,37 @@ use crate::model::fields::{Fields, text, texts};
 use crate::model::node::{Key, Node, Value};
 use crate::model::topics::Topics;
 
-const KEYS: [&str; 3] = ["topic", "topics", "topic_pattern"];
+const KEYS: [&str; 5] = ["topic", "topics", "topic_pattern", "only", "partition_by"];
 
 /// How a Bronze table is filled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamContract {
     pub topics: Topics,
+    /// `None`: all records.
+    pub only: Option<Only>,
+    /// Columns whose values name the folder a row lies in.
+    pub partition_by: Vec<String>,
+}
+
+/// The kinds of records a table takes of topics that hold several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    pub by: KindBy,
+    pub is: Vec<String>,
+}
+
+/// What says of which kind a record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KindBy {
+    Header(String),
+    /// A field at the top of a JSON payload.
+    Field(String),
 }
 
 /// Reads `meta`, also where dbt puts it since 1.10: below `config`. Without a topic it is the one named like the table.
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
-    let mut contract = StreamContract { topics: Topics::one(table) };
+    let mut contract = StreamContract { topics: Topics::one(table), ..StreamContract::default() };
     let mut said_by: Option<&str> = None;
     for (key, node) in entries.flatten() {
         let name = key.name.as_str();
@@ -32,6 +51,8 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
                 }
                 said_by = Some(name);
             }
+            "only" => contract.only = only(node, faults),
+            "partition_by" => contract.partition_by = texts(node, name, faults),
             other => {
                 let near = suggestion(other, KEYS);
                 if !near.is_empty() {
@@ -50,6 +71,23 @@ fn topics(key: &str, node: &Node, faults: &mut Faults) -> Option<Topics> {
         _ => Topics::matching(&text(node, key, faults)?),
     };
     faults.keep(topics.map_err(|message| node.place.fault(message)))
+}
+
+fn only(node: &Node, faults: &mut Faults) -> Option<Only> {
+    let fields = Fields::of(node, "`only`", &["header", "field", "is"], faults);
+    let is = fields.texts("is", faults);
+    let by = match (fields.text("header", faults), fields.text("field", faults)) {
+        (Some(header), None) => Some(KindBy::Header(header)),
+        (None, Some(field)) => Some(KindBy::Field(field)),
+        _ => None,
+    };
+    match by {
+        Some(by) if !is.is_empty() => Some(Only { by, is }),
+        _ => {
+            faults.push(node.place.fault("`only` takes a `header` or a `field`, and in `is` the values of the kinds"));
+            None
+        }
+    }
 }
 
 fn map(node: &Node) -> Option<impl Iterator<Item = (&Key, &Node)>> {

@@ -128,7 +128,15 @@ fn what_meta_says_of_a_stream_is_read_or_named() {
     assert_eq!(topics("topics: [b, a]"), Topics::named(vec!["a".into(), "b".into()]).unwrap());
     assert_eq!(topics("topics: a"), topics("topic: a"));
     assert_eq!(topics("topic_pattern: 'sales_.*'"), Topics::matching("sales_.*").unwrap());
+    let only = |by, is: &[&str]| Some(Only { by, is: is.iter().map(|kind| kind.to_string()).collect() });
+    let header = load("only: {header: type, is: [order, refund]}, partition_by: [day]").unwrap();
+    assert_eq!(header.only, only(KindBy::Header("type".into()), &["order", "refund"]));
+    assert_eq!(header.partition_by, ["day"]);
+    assert_eq!(load("only: {field: kind, is: 7}").unwrap().only, only(KindBy::Field("kind".into()), &["7"]));
     let faults = [
+        ("only: {header: a, field: b, is: [c]}", "`only` takes a `header` or a `field`"),
+        ("only: {header: a}", "in `is` the values"),
+        ("only: {heder: a, is: [b]}", "unknown key `heder` in `only`, did you mean `header`?"),
         ("topic: a, topics: [b]", "`topic` names the topics already"),
         ("topics: [a, a]", "the topic `a` stands there twice"),
         ("topics: []", "`topics` names no topic"),

@@ -1,6 +1,8 @@
-//! Tables on a temporary directory; on a store that loses replies in `lossy`, their maintenance in `upkeep`.
+//! Tables on a temporary directory; on a store that loses replies in `lossy`, with many partitions in `partitions`, their
+//! maintenance in `upkeep`.
 
 mod lossy;
+mod partitions;
 mod upkeep;
 
 use super::manifest::{self, Manifest, ManifestTable};

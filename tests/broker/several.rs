@@ -10,7 +10,8 @@ use crate::support::services::real_kafka;
 use crate::support::workload::Workload;
 use crate::support::{Output, Project};
 use lake::kafka::{KafkaConfig, admin};
-use rdkafka::producer::Producer;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -110,4 +111,37 @@ fn a_topic_that_begins_to_match_is_read_and_one_that_is_gone_is_named() {
     std::thread::sleep(Duration::from_secs(2));
     let refused = project.lake(ONCE).fails_with(1);
     says(&refused.stderr, &["bronze.events", &other.topic, "was deleted", "move `bronze.events` away"]);
+}
+
+#[test]
+fn kinds_told_by_a_header_go_into_a_table_each() {
+    let Some(kafka) = real_kafka("kinds told by a header") else { return };
+    let workload = Workload::new(&kafka, 25, 2, 0);
+    let producer = workload.producer();
+    for n in 0..90 {
+        // `n` is a number in orders and a text in refunds; each ninth record says nothing of its kind.
+        let (kind, payload) = match n % 3 {
+            0 => ("order", format!(r#"{{"n":{n}}}"#)),
+            _ => ("refund", format!(r#"{{"n":"number {n}"}}"#)),
+        };
+        let headers = OwnedHeaders::new().insert(Header { key: "type", value: Some(kind) });
+        let record = BaseRecord::<str, str>::to(&workload.topic).partition(n % 2).payload(&payload);
+        producer.send(if n % 9 == 8 { record } else { record.headers(headers) }).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    let project = workload.project(20);
+    let table = |name: &str, kind: &str, data_type: &str| {
+        format!(
+            "      - name: {name}\n        meta: {{ topic: {}, only: {{ header: type, is: [{kind}] }} }}\n        \
+             columns: [{{ name: n, data_type: {data_type} }}]\n",
+            workload.topic
+        )
+    };
+    let tables = table("orders", "order", "bigint") + &table("refunds", "refund", "text");
+    project.write("models/sources.yml", format!("version: 2\nsources:\n  - name: shop\n    tables:\n{tables}"));
+    let report = project.lake(&["bronze", "--once", "-q", "--output", "json"]).ok().json();
+    let figures = [0, 1]
+        .map(|table| ["rows", "rejects", "filtered"].map(|figure| report["tables"][table][figure].as_u64().unwrap()));
+    assert_eq!(figures, [[30, 0, 60], [50, 0, 40]], "{report}");
+    project.lake(&["verify", "-q"]).ok();
 }

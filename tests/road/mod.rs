@@ -4,5 +4,6 @@
 pub mod bookshop;
 mod faults;
 mod init;
+mod kinds;
 mod maintain;
 mod twice;

@@ -5,11 +5,11 @@
 
 use super::Stream;
 use super::batch::Batch;
-use super::columns::{self, COUNTING, QUARANTINED};
+use super::columns::{self, COUNTING};
 use super::intake::Spent;
 use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
-use super::sort::{Sorted, count_by_partition, sort};
+use super::sort::{Sorted, count_by_partition, sort, takes};
 use super::source_app;
 use super::transform::Transform;
 use crate::decode::{Decoder, JsonDecoder, infer};
@@ -17,7 +17,8 @@ use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::TableName;
-use crate::kafka::Messages;
+use crate::kafka::{Message, Messages};
+use crate::model::Only;
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
@@ -25,8 +26,12 @@ use crate::table::{Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
 use std::sync::Arc;
 
+/// Files after which a batch ends: its commit names them all.
+const MOST_FILES: usize = 1_000;
+
 pub(super) struct Desk {
     name: TableName,
+    only: Option<Only>,
     /// As of the last commit that was heard of; only for beginning files and looking up marks.
     pub table: Table,
     /// The columns the table should have; those it lacks are added by the next commit.
@@ -78,15 +83,22 @@ impl Desk {
             Some((file, sql)) => Some(Transform::new(name, engine, file, sql, &decoded).await?),
             None => None,
         };
-        let wanted = columns::table_schema(transform.as_ref().map_or(&decoded, |transform| &transform.columns));
+        let own = transform.as_ref().map_or(&decoded, |transform| &transform.columns);
+        let wanted = columns::table_schema(own);
+        let partition_by = columns::partition_columns(name, &stream.partition_by, own)?;
         let decoder = json(&decoded)?;
         let table = match existing {
             Some(table) => table.check_not_restored().await.map(|()| table)?,
-            None => lake.create(name, wanted.clone(), &[QUARANTINED]).await?,
+            None => {
+                let by: Vec<&str> = partition_by.iter().map(String::as_str).collect();
+                lake.create(name, wanted.clone(), &by).await?
+            }
         };
+        columns::check_partition_columns(name, table.partition_by(), &partition_by)?;
         columns::widened(name, &table.schema(), &wanted)?;
         Ok(Desk {
             name: name.clone(),
+            only: stream.only.clone(),
             table,
             wanted,
             shares,
@@ -102,6 +114,14 @@ impl Desk {
 
     /// Whether the batch has to end here although its limits are not reached.
     pub fn is_full(&self) -> bool {
+        if self.stage.as_ref().is_some_and(|stage| stage.files() >= MOST_FILES) {
+            tracing::warn!(
+                "a batch of `{}` came to {MOST_FILES} files and ends early; \
+                 `partition_by` should name columns of few values, such as a day",
+                self.name
+            );
+            return true;
+        }
         !self.held.is_empty() && self.held.iter().map(Messages::bytes).sum::<usize>() >= self.shares.inference
     }
 
@@ -144,7 +164,7 @@ impl Desk {
 
     /// Takes the columns from the first batch that shows some; its commit adds them to the table.
     fn infer(&mut self, held: &[Messages]) -> Result<Option<Fields>> {
-        let found = if self.to_infer { infer_columns(held) } else { Fields::empty() };
+        let found = if self.to_infer { self.columns_of(held) } else { Fields::empty() };
         if found.is_empty() {
             return Ok(None);
         }
@@ -152,6 +172,14 @@ impl Desk {
         self.wanted = columns::table_schema(&found);
         self.to_infer = false;
         Ok(Some(found))
+    }
+
+    fn columns_of(&self, held: &[Messages]) -> Fields {
+        let taken = |message: &Message<'_>| self.only.as_ref().is_none_or(|only| takes(only, message));
+        let whole = |message: &Message<'_>| taken(message) && !message.headers.has(HEADER_ERROR);
+        let messages = held.iter().flat_map(Messages::iter).filter(whole);
+        let payloads: Vec<&[u8]> = messages.filter_map(|message| message.payload).collect();
+        infer::columns(&payloads)
     }
 
     async fn work(&mut self, messages: Messages, batch: &mut Batch) -> Result<()> {
@@ -175,9 +203,10 @@ impl Desk {
         let mut decoder =
             self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
         let mut marks = std::mem::take(&mut self.marks);
+        let only = self.only.clone();
         let now = chrono::Utc::now().timestamp_micros();
         let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&partitions, &messages, decoder.as_mut(), &mut marks, now);
+            let sorted = sort(&partitions, &messages, only.as_ref(), decoder.as_mut(), &mut marks, now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
         let (sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
@@ -230,10 +259,4 @@ async fn apply(transform: &Transform, sorted: &mut Sorted, partitions: &[Partiti
     }
     sorted.good = kept;
     Ok(())
-}
-
-fn infer_columns(held: &[Messages]) -> Fields {
-    let whole = held.iter().flat_map(Messages::iter).filter(|message| !message.headers.has(HEADER_ERROR));
-    let payloads: Vec<&[u8]> = whole.filter_map(|message| message.payload).collect();
-    infer::columns(&payloads)
 }

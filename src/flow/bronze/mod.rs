@@ -54,7 +54,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use crate::kafka::KafkaConfig;
-use crate::model::{Column, Topics};
+use crate::model::{Column, Only, Topics};
 use crate::partition::Partition;
 use crate::table::Lake;
 use memory::Shares;
@@ -70,6 +70,8 @@ use worker::Worker;
 pub struct Stream {
     pub table: TableName,
     pub topics: Topics,
+    /// The kinds of records it takes; others are counted as filtered before anything of them is decoded.
+    pub only: Option<Only>,
     /// The contract. Empty: inferred from the first batch that has a readable record, afterwards the table's
     /// own columns.
     pub columns: Vec<Column>,
@@ -77,6 +79,8 @@ pub struct Stream {
     /// keep `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them; how many rows it sees
     /// at a time depends on how they arrive.
     pub sql: Option<(PathBuf, String)>,
+    /// Columns the table is partitioned by: of the contract, or of the SQL where there is one.
+    pub partition_by: Vec<String>,
 }
 
 /// Where to begin on partitions of which nothing was committed yet. A partition, or a topic, that is added to what was

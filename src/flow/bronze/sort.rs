@@ -1,6 +1,6 @@
 //! Says of each message what it is, and builds the rows the table gets for it.
 //!
-//! In this order: no payload, a tombstone; a row its source sent before, a duplicate; a row its source could
+//! In this order: of another kind than the stream takes, filtered; no payload, a tombstone; a row its source sent before, a duplicate; a row its source could
 //! not parse, or that does not decode, a reject; anything else a row. A reject moves its source's mark too,
 //! so a replay does not quarantine it twice.
 
@@ -8,9 +8,10 @@ use super::batch::Counts;
 use super::columns::{self, QUARANTINED, RAW, REASON};
 use super::marks::{Identity, Marks, identity};
 use super::own::{self, Kept};
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Decoded, Decoder, field_text};
 use crate::error::{Error, Result};
 use crate::kafka::{Message, Messages};
+use crate::model::{KindBy, Only};
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::{align, assemble};
@@ -32,6 +33,7 @@ pub(super) struct Sorted {
 pub(super) fn sort(
     partitions: &[Partition],
     messages: &Messages,
+    only: Option<&Only>,
     decoder: &mut dyn Decoder,
     marks: &mut Marks,
     now: i64,
@@ -40,7 +42,8 @@ pub(super) fn sort(
     let (mut candidates, mut payloads) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     let mut rejects: Vec<(Kept<'_>, String)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
-        match judge(&message, marks)? {
+        match judge(&message, only, marks)? {
+            Verdict::Filtered => counts.entry(message.slot).or_default().filtered += 1,
             Verdict::Tombstone => counts.entry(message.slot).or_default().tombstones += 1,
             Verdict::Duplicate => counts.entry(message.slot).or_default().duplicates += 1,
             Verdict::Reject(identity, reason) => rejects.push((Kept { index, identity }, reason)),
@@ -74,13 +77,17 @@ pub(super) fn sort(
 }
 
 enum Verdict<'m> {
+    Filtered,
     Tombstone,
     Duplicate,
     Reject(Option<Identity<'m>>, String),
     Candidate(Option<Identity<'m>>, &'m [u8]),
 }
 
-fn judge<'m>(message: &Message<'m>, marks: &mut Marks) -> Result<Verdict<'m>> {
+fn judge<'m>(message: &Message<'m>, only: Option<&Only>, marks: &mut Marks) -> Result<Verdict<'m>> {
+    if only.is_some_and(|only| !takes(only, message)) {
+        return Ok(Verdict::Filtered);
+    }
     let Some(payload) = message.payload else { return Ok(Verdict::Tombstone) };
     if message.headers.is_empty() {
         return Ok(Verdict::Candidate(None, payload));
@@ -95,6 +102,18 @@ fn judge<'m>(message: &Message<'m>, marks: &mut Marks) -> Result<Verdict<'m>> {
     }
     let reason = message.headers.text(HEADER_ERROR).unwrap_or("the source could not read this row");
     Ok(Verdict::Reject(identity, reason.into()))
+}
+
+/// Whether the record is of a kind that the stream takes. One whose kind cannot be read is for the decoder to judge.
+pub(super) fn takes(only: &Only, message: &Message<'_>) -> bool {
+    let listed = |kind: &str| only.is.iter().any(|each| each == kind);
+    match &only.by {
+        KindBy::Header(name) => message.headers.text(name).is_some_and(listed),
+        KindBy::Field(name) => {
+            let kind = message.payload.and_then(|payload| field_text(payload, name));
+            kind.is_none_or(|kind| listed(&kind))
+        }
+    }
 }
 
 type Own = Vec<(&'static str, ArrayRef)>;
@@ -210,7 +229,8 @@ mod tests {
         }
         let fields: Fields = vec![Field::new("n", DataType::Int64, true)].into();
         let partitions = [Partition::new("books", 0)];
-        let sorted = sort(&partitions, &messages, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
+        let sorted =
+            sort(&partitions, &messages, None, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
 
         let counts = Counts { duplicates: 2, tombstones: 1, ..Counts::default() };
         assert_eq!(sorted.counts, BTreeMap::from([(0, counts)]));

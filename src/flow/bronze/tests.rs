@@ -1,6 +1,8 @@
 //! The loop against a topic made up here: three partitions of good, bad, repeated, empty and missing records,
 //! read in random order, cut into random batches, ended at random places before the commit.
 
+mod kinds;
+mod partitioned;
 mod road;
 mod tables;
 
@@ -230,7 +232,7 @@ impl Destination {
         }
         let partitions = batch.partitions();
         let mut decoder = JsonDecoder::new(&columns()).unwrap();
-        let sorted = sort(&partitions, messages, &mut decoder, marks, 0).unwrap();
+        let sorted = sort(&partitions, messages, None, &mut decoder, marks, 0).unwrap();
         for (slot, counts) in &sorted.counts {
             batch.count(*slot, |sum| sum.add(counts));
         }

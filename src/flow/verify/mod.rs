@@ -179,7 +179,8 @@ mod tests {
         let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
         let lake = Lake::open(&config).await.unwrap();
         let table = TableName::new(Layer::Bronze, "a").unwrap();
-        let stream = Stream { table: table.clone(), topics: Topics::one("a"), columns: Vec::new(), sql: None };
+        let (topics, columns) = (Topics::one("a"), Vec::new());
+        let stream = Stream { table: table.clone(), topics, only: None, columns, sql: None, partition_by: Vec::new() };
         let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
         assert_eq!(before, (vec![None], None));
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));

@@ -27,12 +27,19 @@ impl Bench {
         let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 1 }).unwrap();
         let column = Column { name: "n".into(), data_type: Some(DataType::Int64), ..Column::default() };
         let table = TableName::new(Layer::Bronze, "books").unwrap();
-        let stream = Stream { table, topics: Topics::one(TOPIC), columns: vec![column], sql: None };
+        let stream = Stream {
+            table,
+            topics: Topics::one(TOPIC),
+            only: None,
+            columns: vec![column],
+            sql: None,
+            partition_by: vec![],
+        };
         Bench { _folder: folder, lake, engine, stream, progress: Progress::silent() }
     }
 
     /// One run to the end; `lives` messages are delivered before the consumer fails.
-    async fn run(&self, topic: &Arc<Topic>, seed: u64, lives: usize, max_rows: usize) -> Result<TableReport> {
+    pub async fn run(&self, topic: &Arc<Topic>, seed: u64, lives: usize, max_rows: usize) -> Result<TableReport> {
         let options = Options { max_rows, ..once() };
         let topic = topic.clone();
         self.work(&options, &Stop::default(), move || Ok((topic.consumer(seed, lives), topic.survey()))).await
@@ -92,7 +99,7 @@ pub(super) fn once() -> Options {
 }
 
 /// One partition of plain payloads.
-fn topic_of(payloads: &[&str]) -> Arc<Topic> {
+pub(super) fn topic_of(payloads: &[&str]) -> Arc<Topic> {
     let message = |(offset, payload): (usize, &&str)| {
         let (message, _) = message(0, offset as i64, Slot::Good, &mut [0, 0]);
         message.map(|message| Message { payload: Some(payload.to_string().into()), ..message })
