@@ -97,9 +97,9 @@ async fn a_standing_table_keeps_its_partition_columns() {
 async fn a_batch_of_very_many_days_ends_early() {
     let bench = sales().await;
     let first = chrono::NaiveDate::from_ymd_opt(1990, 1, 1).unwrap();
-    let days = (0..2_500).map(|n| format!(r#"{{"n":{n},"sold_on":"{}"}}"#, first + chrono::Days::new(n)));
+    let days = (0..1_100).map(|n| format!(r#"{{"n":{n},"sold_on":"{}"}}"#, first + chrono::Days::new(n)));
     let days: Vec<String> = days.collect();
     let topic = topic_of(&days.iter().map(String::as_str).collect::<Vec<_>>());
     let report = bench.run(&topic, 1, usize::MAX, 10_000).await.unwrap();
-    assert_eq!((report.rows, report.commits), (2_500, 3), "{report:?}");
+    assert_eq!((report.rows, report.commits), (1_100, 2), "{report:?}");
 }
