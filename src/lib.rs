@@ -28,6 +28,8 @@
 //!
 //! A module of several files is a folder with its head in `mod.rs`. Files of one folder import each other in no circle.
 
+#![forbid(unsafe_code)]
+
 pub mod error;
 pub mod failpoint;
 pub mod ident;

@@ -16,6 +16,7 @@ mod maintain;
 mod output;
 mod produce;
 mod promote;
+mod quarantine;
 mod query;
 mod rows;
 mod run;
@@ -114,6 +115,7 @@ enum Verb {
     Query(query::Args),
     Status(status::Args),
     Maintain(maintain::Args),
+    Quarantine(quarantine::Args),
     Doctor(doctor::Args),
 }
 
@@ -140,6 +142,7 @@ impl Verb {
             Verb::Query(args) => query::run(args, connections).await,
             Verb::Status(args) => status::run(args, connections).await,
             Verb::Maintain(args) => maintain::run(args, connections).await,
+            Verb::Quarantine(args) => quarantine::run(args, connections).await,
             Verb::Doctor(args) => doctor::run(args, connections).await,
         }
     }
@@ -166,9 +169,10 @@ pub fn main() -> ExitCode {
     let dumb = env.get("TERM").is_some_and(|term| term == "dumb");
     let plain = dumb || env.get("NO_COLOR").is_some_and(|no| !no.is_empty());
     let colour = !plain && std::io::stderr().is_terminal();
-    let screen = Screen::new(Detail::choose(cli.globals.quiet, cli.globals.no_progress, dumb));
-    telemetry::start(&screen, cli.globals.verbose, cli.globals.quiet, colour);
     let format = cli.globals.output;
+    let json = format == Format::Json;
+    let screen = Screen::new(Detail::choose(cli.globals.quiet, json, cli.globals.no_progress, dumb));
+    telemetry::start(&screen, cli.globals.verbose, cli.globals.quiet, colour);
     let ending = on_a_deep_stack(|| start(cli, &env, &screen)).unwrap_or_else(|failure| Ending::new(Err(failure)));
     conclude(ending, format, colour, &screen)
 }

@@ -1,4 +1,5 @@
-//! What stands on stderr while a command runs: bars on a terminal, single lines otherwise.
+//! What stands on stderr while a command runs: bars on a terminal, single lines otherwise, with `--output json` one
+//! JSON object a line.
 //!
 //! Everything a command says on stderr goes through a [`Screen`], log lines included, so that a bar never
 //! tears a line. The only user of indicatif.
@@ -18,15 +19,18 @@ pub enum Detail {
     Quiet,
     Lines,
     Bars,
+    /// One JSON object a line.
+    Json,
 }
 
 impl Detail {
     /// Bars need a terminal that can move its cursor.
-    pub fn choose(quiet: bool, no_progress: bool, dumb: bool) -> Detail {
-        match (quiet, no_progress || dumb || !std::io::stderr().is_terminal()) {
-            (true, _) => Detail::Quiet,
-            (false, true) => Detail::Lines,
-            (false, false) => Detail::Bars,
+    pub fn choose(quiet: bool, json: bool, no_progress: bool, dumb: bool) -> Detail {
+        match (quiet, json, no_progress || dumb || !std::io::stderr().is_terminal()) {
+            (true, _, _) => Detail::Quiet,
+            (false, true, _) => Detail::Json,
+            (false, false, true) => Detail::Lines,
+            (false, false, false) => Detail::Bars,
         }
     }
 }
@@ -48,7 +52,7 @@ impl Screen {
     pub fn new(detail: Detail) -> Screen {
         let target = match detail {
             Detail::Bars => ProgressDrawTarget::stderr_with_hz(10),
-            Detail::Quiet | Detail::Lines => ProgressDrawTarget::hidden(),
+            Detail::Quiet | Detail::Lines | Detail::Json => ProgressDrawTarget::hidden(),
         };
         Screen { detail, bars: MultiProgress::with_draw_target(target), stages: Arc::default() }
     }
@@ -61,9 +65,23 @@ impl Screen {
 
     /// One line for the user, unless they asked for quiet.
     pub fn line(&self, text: &str) {
-        if self.detail != Detail::Quiet {
-            self.write(format!("{text}\n").as_bytes());
+        match self.detail {
+            Detail::Quiet => {}
+            Detail::Json => self.tell(&Event::Note { text: text.into() }),
+            Detail::Lines | Detail::Bars => self.put(format!("{text}\n").as_bytes()),
         }
+    }
+
+    /// An event as a line of JSON, with its time. Steps on the way of a stage are for bars alone.
+    fn tell(&self, event: &Event) {
+        if matches!(event, Event::Advanced { .. }) {
+            return;
+        }
+        let mut line = serde_json::to_value(event).unwrap_or_default();
+        if line["time"].is_null() {
+            line["time"] = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into();
+        }
+        self.put(format!("{line}\n").as_bytes());
     }
 
     /// What an embedded part tells.
@@ -76,6 +94,13 @@ impl Screen {
 
     /// Bytes that must be seen whatever the detail: errors and log lines.
     pub fn write(&self, bytes: &[u8]) {
+        match self.detail {
+            Detail::Json => self.tell(&Event::Note { text: String::from_utf8_lossy(bytes).trim_end().to_string() }),
+            Detail::Quiet | Detail::Lines | Detail::Bars => self.put(bytes),
+        }
+    }
+
+    fn put(&self, bytes: &[u8]) {
         // Stderr that cannot be written to leaves nobody to tell.
         self.bars.suspend(|| std::io::stderr().lock().write_all(bytes).unwrap_or_default());
     }
@@ -88,11 +113,15 @@ impl Screen {
     }
 
     fn show(&self, event: Event) {
+        if self.detail == Detail::Json {
+            return self.tell(&event);
+        }
         match event {
             Event::Started { stage, total } => self.start(stage, total),
             Event::Advanced { stage, rows, rejects } => self.advance(&stage, rows, rejects),
+            Event::Committed(_) => {}
             Event::Finished { stage, summary } => self.finish(&stage, &summary),
-            Event::Note(text) => self.line(&text),
+            Event::Note { text } => self.line(&text),
         }
     }
 

@@ -59,12 +59,23 @@ fn streams(report: &Report) -> String {
             number(stream.rejects),
             stream.extent.map(files).unwrap_or_default(),
             number(stream.lag().filter(|_| !stream.partitions.is_empty()).map(i64::unsigned_abs)),
+            stream.lag_seconds().map_or_else(|| "-".into(), |seconds| format!("{seconds:.1}")),
             places.collect::<Vec<_>>().join(" "),
             stream.last_commit.clone().unwrap_or_default(),
         ]
     };
     let rows: Vec<_> = report.streams.iter().map(row).collect();
-    let head = ["stream", "topics", "rows", "quarantined", "files", "lag", "partition:position/end", "last commit"];
+    let head = [
+        "stream",
+        "topics",
+        "rows",
+        "quarantined",
+        "files",
+        "lag",
+        "lag seconds",
+        "partition:position/end",
+        "last commit",
+    ];
     if rows.is_empty() { String::new() } else { columns(&head, &rows) }
 }
 

@@ -65,14 +65,19 @@ fn figures(proof: &Proof) -> String {
     };
     match proof {
         Proof::Rows(rows) => {
-            let found = [(rows.good, "good"), (rows.quarantined, "quarantined"), (rows.filtered, "filtered by SQL")];
-            let lost = rows.missing.saturating_sub(rows.filtered);
+            let found = [
+                (rows.good, "good"),
+                (rows.quarantined, "quarantined"),
+                (rows.filtered, "filtered by SQL"),
+                (rows.dropped, "dropped from quarantine"),
+            ];
+            let lost = rows.missing.saturating_sub(rows.left_out());
             let wrong = [(lost, "missing"), (rows.doubled, "doubled"), (rows.unknown, "unknown")];
             let superseded = match rows.superseded {
                 0 => String::new(),
                 rows => format!("; {} superseded", grouped(rows)),
             };
-            format!("{} = {}{superseded}", counted(rows.file_rows, "row"), said(&[found, wrong].concat()))
+            format!("{} = {}{superseded}", counted(rows.file_rows, "row"), said(&[&found[..], &wrong[..]].concat()))
         }
         Proof::Offsets(offsets) => {
             let parts = [
@@ -82,6 +87,7 @@ fn figures(proof: &Proof) -> String {
                 (offsets.tombstones, "tombstones"),
                 (offsets.filtered, "filtered by SQL"),
                 (offsets.gaps, "gaps"),
+                (offsets.dropped, "dropped from quarantine"),
             ];
             let commits = counted(offsets.commits, "commit");
             format!("{} in {commits} = {}", grouped(offsets.offsets), said(&parts))

@@ -94,6 +94,8 @@ pub struct BronzeSettings {
     pub memory: usize,
     /// The partitions this process reads.
     pub share: Share,
+    /// Above this share of rejects a run of a stream ends, unless its contract says otherwise.
+    pub max_reject_rate: Option<f64>,
 }
 
 /// `[maintain]`
@@ -251,6 +253,7 @@ fn bronze(settings: &mut Settings) -> BronzeSettings {
         max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(memory / 2),
         memory,
         share: settings.parsed("bronze.share", Share::parse).unwrap_or(Share::WHOLE),
+        max_reject_rate: settings.parsed("bronze.max_reject_rate", units::share),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the commits of a Bronze table say became of their offsets, and the sum of what cleaned-away commits said.
 //!
-//! A commit of `lake bronze` has one [`Range`] per partition under `partitions` in its `commitInfo`. Before
-//! `lake maintain` deletes old commits it adds them up and puts the sum, [`Carried`], into a commit of its own:
-//! the conservation law is provable over the whole history although most of it is gone.
+//! A commit of `lake bronze` has one [`Range`] per partition under `partitions` in its `commitInfo`. A commit that takes
+//! records out of quarantine says under `resolved` what became of them ([`Resolved`]), which moves them from one side of
+//! the sum to another and never changes it. Before `lake maintain` deletes old commits it adds them up and puts the
+//! sum, [`Carried`], into a commit of its own: the conservation law is provable over the whole history although most of
+//! it is gone.
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::CommitInfo;
@@ -12,6 +14,7 @@ use std::collections::BTreeMap;
 
 const PARTITIONS: &str = "partitions";
 pub const CARRIED: &str = "carried";
+pub const RESOLVED: &str = "resolved";
 
 /// The offsets `from..to` of one partition, and what became of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,11 +27,50 @@ pub struct Range {
     pub tombstones: u64,
     pub filtered: u64,
     pub gaps: u64,
+    /// Deleted from quarantine on purpose.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// What became of records of one partition that were in quarantine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    pub rows: u64,
+    pub filtered: u64,
+    pub dropped: u64,
+}
+
+impl Resolved {
+    /// So many rejects fewer there are.
+    pub fn records(&self) -> u64 {
+        self.rows + self.filtered + self.dropped
+    }
+
+    pub fn add(&mut self, more: &Resolved) {
+        self.rows += more.rows;
+        self.filtered += more.filtered;
+        self.dropped += more.dropped;
+    }
 }
 
 impl Range {
     pub fn accounted(&self) -> u64 {
-        self.rows + self.rejects + self.duplicates + self.tombstones + self.filtered + self.gaps
+        let Range { rows, rejects, duplicates, tombstones, filtered, gaps, dropped, .. } = self;
+        rows + rejects + duplicates + tombstones + filtered + gaps + dropped
+    }
+
+    /// False, and nothing changes, when there are not as many rejects.
+    pub fn resolve(&mut self, resolved: &Resolved) -> bool {
+        let Some(left) = self.rejects.checked_sub(resolved.records()) else { return false };
+        self.rejects = left;
+        self.rows += resolved.rows;
+        self.filtered += resolved.filtered;
+        self.dropped += resolved.dropped;
+        true
     }
 
     fn join(&mut self, next: &Range) {
@@ -39,12 +81,18 @@ impl Range {
         self.tombstones += next.tombstones;
         self.filtered += next.filtered;
         self.gaps += next.gaps;
+        self.dropped += next.dropped;
     }
 }
 
 /// `topic/number` -> range, as a commit says it; `None` when it is no commit of `lake bronze`.
 pub fn ranges(commit: &CommitInfo, table: &str) -> Result<Option<BTreeMap<String, Range>>> {
     read(commit, PARTITIONS, || format!("read what commit {} of `{table}` says of its offsets", commit.version))
+}
+
+/// `topic/number` -> what became of its quarantined records, as a commit says it; `None` when it touched none.
+pub fn resolved(commit: &CommitInfo, table: &str) -> Result<Option<BTreeMap<String, Resolved>>> {
+    read(commit, RESOLVED, || format!("read what commit {} of `{table}` says of its quarantine", commit.version))
 }
 
 /// The sum of all commits from the first to `through`.
@@ -74,15 +122,24 @@ impl Carried {
             let start = Range { from: range.from, to: range.from, ..Range::default() };
             let standing = self.partitions.entry(name.clone()).or_insert(start);
             if standing.to != range.from || range.to.abs_diff(range.from) != range.accounted() {
-                let message = format!("the offsets of {name} in commit {} of `{table}` do not add up", commit.version);
-                return Err(Error::input(message).hint("`lake verify` tells more; the log is kept as it is until then"));
+                return Err(contradiction("offsets", &name, commit, table));
             }
             standing.join(&range);
+        }
+        for (name, resolved) in resolved(commit, table)?.unwrap_or_default() {
+            if !self.partitions.get_mut(&name).is_some_and(|standing| standing.resolve(&resolved)) {
+                return Err(contradiction("quarantined records", &name, commit, table));
+            }
         }
         self.commits += u64::from(commit.info.contains_key(PARTITIONS));
         self.through = commit.version;
         Ok(())
     }
+}
+
+fn contradiction(what: &str, partition: &str, commit: &CommitInfo, table: &str) -> Error {
+    Error::input(format!("the {what} of {partition} in commit {} of `{table}` do not add up", commit.version))
+        .hint("`lake verify` tells more; the log is kept as it is until then")
 }
 
 fn read<T: DeserializeOwned>(commit: &CommitInfo, key: &str, attempt: impl Fn() -> String) -> Result<Option<T>> {
@@ -118,6 +175,25 @@ mod tests {
         let carrying = CommitInfo { version: 4, info, ..CommitInfo::default() };
         assert_eq!(Carried::of(&carrying, "bronze.x").unwrap(), Some(carried));
         assert_eq!(Carried::of(&CommitInfo::default(), "bronze.x").unwrap(), None);
+    }
+
+    fn resolving(version: i64, resolved: Resolved) -> CommitInfo {
+        let info = serde_json::Map::from_iter([(RESOLVED.to_string(), json!({"t/0": resolved}))]);
+        CommitInfo { version, info, ..CommitInfo::default() }
+    }
+
+    #[test]
+    fn what_leaves_quarantine_changes_sides_and_no_sum() {
+        let mut carried = Carried::nothing();
+        carried.add(&commit(1, 0, 9, 6), "bronze.x").unwrap();
+        carried.add(&resolving(2, Resolved { rows: 2, filtered: 1, dropped: 0 }), "bronze.x").unwrap();
+        carried.add(&resolving(3, Resolved { dropped: 2, ..Resolved::default() }), "bronze.x").unwrap();
+        let sum = Range { to: 9, rows: 5, rejects: 1, filtered: 1, dropped: 2, ..Range::default() };
+        assert_eq!((carried.partitions["t/0"], sum.accounted(), carried.commits), (sum, 9, 1));
+        carried.add(&commit(4, 9, 10, 0), "bronze.x").unwrap();
+        assert_eq!(carried.partitions["t/0"].dropped, 2);
+        let error = carried.add(&resolving(5, Resolved { rows: 2, ..Resolved::default() }), "bronze.x").unwrap_err();
+        assert_eq!(error.to_string(), "the quarantined records of t/0 in commit 5 of `bronze.x` do not add up");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A flow joins adapters that do not know each other: it reads a position out of its destination, works, and commits
 //! the work together with the next position. It gets built parts and its own `Options`; it never reads configuration,
 //! never prints, and never keeps state of its own. What it has to tell goes through [`Progress`]; that it should end
-//! comes through [`Stop`]. `account`, `catalog`, `checks`, `count`, `rows`, `select` and `streams` are what several flows share.
+//! comes through [`Stop`]. `account`, `bytes`, `catalog`, `checks`, `count`, `reasons`, `rows`,
+//! `select`, `streams` and `unread` are what several flows share.
 //!
 //! A flow answers `Result<Report>`. One that goes on past faults, so that a failure does not hide what was done,
 //! answers `Result<(Report, Option<Error>)>`: the report is complete and the second value is the one failure that
@@ -13,6 +14,7 @@
 
 pub mod account;
 pub mod bronze;
+pub mod bytes;
 pub mod catalog;
 pub mod checks;
 pub mod count;
@@ -21,18 +23,22 @@ pub mod load;
 pub mod maintain;
 pub mod produce;
 pub mod promote;
+pub mod quarantine;
 pub mod query;
+pub mod reasons;
 pub mod rows;
 pub mod select;
 pub mod status;
 pub mod streams;
 pub mod test;
+pub mod unread;
 pub mod verify;
 
 use std::sync::Arc;
 
 /// What a running flow tells whoever watches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A stage begins; `total` rows are expected when known.
     Started {
@@ -49,8 +55,12 @@ pub enum Event {
         stage: String,
         summary: String,
     },
+    /// A batch of Bronze is in its table.
+    Committed(Box<bronze::Told>),
     /// One line worth reading, for example that a batch was dropped because another writer was first.
-    Note(String),
+    Note {
+        text: String,
+    },
 }
 
 /// Receives events; a clone reports to the same watcher.
@@ -75,12 +85,16 @@ impl Progress {
         (self.0)(Event::Advanced { stage: stage.into(), rows, rejects });
     }
 
+    pub fn committed(&self, told: bronze::Told) {
+        (self.0)(Event::Committed(Box::new(told)));
+    }
+
     pub fn finished(&self, stage: &str, summary: impl Into<String>) {
         (self.0)(Event::Finished { stage: stage.into(), summary: summary.into() });
     }
 
     pub fn note(&self, text: impl Into<String>) {
-        (self.0)(Event::Note(text.into()));
+        (self.0)(Event::Note { text: text.into() });
     }
 }
 

@@ -6,6 +6,7 @@ use super::bronze::{self, Stream, position_app, topics_read};
 use super::checks::TestStatus;
 use super::checks::results::{self, Outcome};
 use super::load;
+use super::unread;
 use super::verify::star;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
@@ -68,6 +69,12 @@ impl StreamStatus {
     pub fn lag(&self) -> Option<i64> {
         self.partitions.iter().map(|partition| partition.lag).sum()
     }
+
+    /// The longest wait of a record not read yet, when every partition knows.
+    pub fn lag_seconds(&self) -> Option<f64> {
+        let all = self.partitions.iter().map(|partition| partition.lag_seconds);
+        all.reduce(|longest, next| Some(longest?.max(next?))).flatten()
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -81,6 +88,8 @@ pub struct PartitionStatus {
     /// Next offset to be written.
     pub high: Option<i64>,
     pub lag: Option<i64>,
+    /// How long the oldest record not read yet has waited, by its timestamp; 0 without one.
+    pub lag_seconds: Option<f64>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -139,7 +148,11 @@ pub struct Down {
 /// Fails only for faults of lake itself.
 pub async fn status(parts: Parts<'_>) -> Result<Report> {
     let mut report = Report::default();
-    let marks = report.up("broker", watermarks(parts.kafka, parts.streams).await).unwrap_or_default();
+    let kafka = report.up("broker", parts.kafka);
+    let marks = match &kafka {
+        Some(kafka) => report.up("broker", watermarks(kafka.clone(), parts.streams).await).unwrap_or_default(),
+        None => Marks::default(),
+    };
     let lake = report.up("lake", parts.lake);
     if let Some(lake) = &lake {
         for stream in parts.streams {
@@ -147,6 +160,10 @@ pub async fn status(parts: Parts<'_>) -> Result<Report> {
             if let Some(stream) = report.up("lake", found) {
                 report.streams.push(stream);
             }
+        }
+        if let Some(kafka) = kafka {
+            let waits = waits(&kafka, &mut report.streams).await;
+            report.up("broker", waits);
         }
         let models = models(parts.project, lake).await;
         report.models = report.up("lake", models).unwrap_or_default();
@@ -194,8 +211,7 @@ impl Report {
 type Marks = BTreeMap<Partition, Watermarks>;
 
 /// Watermarks of all partitions of the streams' topics that exist.
-async fn watermarks(kafka: Result<KafkaConfig>, streams: &[Stream]) -> Result<Marks> {
-    let kafka = kafka?;
+async fn watermarks(kafka: KafkaConfig, streams: &[Stream]) -> Result<Marks> {
     let wanted: Vec<Topics> = streams.iter().map(|stream| stream.topics.clone()).collect();
     let asked = tokio::task::spawn_blocking(move || {
         let consumer = Consumer::new(&kafka)?;
@@ -209,6 +225,27 @@ async fn watermarks(kafka: Result<KafkaConfig>, streams: &[Stream]) -> Result<Ma
         Ok(found)
     });
     asked.await.context(Kind::Internal, || "ask the broker")?
+}
+
+/// Looks at the first record behind each position.
+async fn waits(kafka: &KafkaConfig, streams: &mut [StreamStatus]) -> Result<()> {
+    for stream in streams {
+        let behind = stream.partitions.iter().filter(|partition| partition.lag.is_some_and(|lag| lag > 0));
+        let first = |partition: &PartitionStatus| Some(partition.position.max(partition.low)?);
+        let behind: BTreeMap<Partition, i64> = behind
+            .filter_map(|partition| Some((Partition::new(&partition.topic, partition.partition), first(partition)?)))
+            .collect();
+        let sent = unread::sent(kafka.clone(), behind).await?;
+        let now = chrono::Utc::now().timestamp_millis();
+        for partition in &mut stream.partitions {
+            let sent = sent.get(&Partition::new(&partition.topic, partition.partition));
+            partition.lag_seconds = match partition.lag {
+                Some(0) => Some(0.0),
+                _ => sent.map(|sent| (now - sent).max(0) as f64 / 1000.0),
+            };
+        }
+    }
+    Ok(())
 }
 
 async fn stream_status(
@@ -265,7 +302,8 @@ async fn last_commit(table: &Table) -> Result<Option<String>> {
 fn partition_status(partition: Partition, position: Option<i64>, marks: Option<&Watermarks>) -> PartitionStatus {
     let (low, high) = (marks.map(|marks| marks.low), marks.map(|marks| marks.high));
     let lag = marks.map(|marks| marks.high - position.unwrap_or(marks.low));
-    PartitionStatus { topic: partition.topic, partition: partition.number, position, low, high, lag }
+    let Partition { topic, number: partition } = partition;
+    PartitionStatus { topic, partition, position, low, high, lag, lag_seconds: None }
 }
 
 /// Good rows and quarantined ones.

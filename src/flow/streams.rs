@@ -23,9 +23,9 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let StreamContract { topics, only, partition_by } = source.stream.clone();
+        let StreamContract { topics, only, partition_by, max_reject_rate } = source.stream.clone();
         let (table, columns, sql) = (source.table.clone(), source.columns.clone(), source.stream_sql.clone());
-        streams.push(Stream { table, topics, only, columns, sql, partition_by });
+        streams.push(Stream { table, topics, only, columns, sql, partition_by, max_reject_rate });
     }
     for source in sources {
         if !streams.iter().any(|stream| stream.topics.include(source.topic())) {
@@ -50,8 +50,8 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
     let table = model::table_of(topic)?;
-    let topics = Topics::one(topic);
-    Ok(Stream { table, topics, only: None, columns: Vec::new(), sql: None, partition_by: Vec::new() })
+    let StreamContract { topics, only, partition_by, max_reject_rate } = StreamContract::of_topic(topic);
+    Ok(Stream { table, topics, only, columns: Vec::new(), sql: None, partition_by, max_reject_rate })
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("models/silver")).unwrap();
         let contract = "sources:\n  - name: shop\n    tables:\n      - {name: books, meta: {topic: --}}\n      \
-                        - {name: sales, meta: {topic: shop.sales}}\n";
+                        - {name: sales, meta: {topic: shop.sales, max_reject_rate: 0.05}}\n";
         std::fs::write(root.path().join("models/sources.yml"), contract).unwrap();
         let reading = |table: &str| {
             std::fs::write(root.path().join("models/silver/x.sql"), format!("select * from bronze.{table}")).unwrap();
@@ -87,6 +87,10 @@ mod tests {
         let streams = select(&project, &["--", "shop.sales", "Odd.Ones"].map(source), &[]).unwrap();
         let tables: Vec<&str> = streams.iter().map(|stream| stream.table.name()).collect();
         assert_eq!(tables, ["books", "sales", "odd_ones"]);
+        assert_eq!((streams[0].max_reject_rate, streams[1].max_reject_rate), (None, Some(0.05)));
+        std::fs::write(root.path().join("models/sources.yml"), contract.replace("0.05", "5%")).unwrap();
+        let slip = Project::load(root.path(), &Default::default(), &[]).unwrap_err().to_string();
+        assert!(slip.contains("`max_reject_rate` must be a share between 0 and 1, such as 0.05"), "{slip}");
         assert!(undeclared("++").unwrap_err().hint_text().unwrap().contains("models/sources.yml"));
     }
 }

@@ -232,6 +232,12 @@ impl Consumer {
         self.assigned.position(partition)
     }
 
+    /// The next offset to be written to an assigned partition, as of a second ago and without asking; `None` until it
+    /// is known. With transactions under way, the first of them.
+    pub fn end(&self, partition: &Partition) -> Option<i64> {
+        self.client.context().end(&partition.topic, partition.number)
+    }
+
     pub fn pause(&mut self, partitions: &[Partition]) -> Result<()> {
         let paused = self.client.pause(&list_of(partitions));
         paused.map_err(|failure| self.explain("pause partitions", failure))

@@ -95,6 +95,8 @@ impl KafkaConfig {
                 // The default of 1000 makes a reader whose queue was full wait a second.
                 ("fetch.queue.backoff.ms", "5"),
                 ("fetch.wait.max.ms", "100"),
+                // Tells the ends of what is fetched, see `Watch::end`.
+                ("statistics.interval.ms", "1000"),
                 // Both bounds hold for all partitions together. Payload bytes are what librdkafka counts; each
                 // message costs it some 500 bytes beside them.
                 ("queued.min.messages", &kilobytes.to_string()),

@@ -1,10 +1,12 @@
 //! What a librdkafka client says beside its answers: log lines go to `tracing`, connection faults are kept so
-//! that a later time-out can be explained by them.
+//! that a later time-out can be explained by them, and so are the ends of the partitions it fetches.
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::statistics::Statistics;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 /// A fault of the connection, not of one request.
@@ -19,11 +21,18 @@ pub(super) struct Reported {
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     last: Mutex<Option<Reported>>,
+    /// By topic and number.
+    ends: Mutex<HashMap<String, HashMap<i32, i64>>>,
 }
 
 impl Watch {
     pub fn last(&self) -> Option<Reported> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next offset to be written to a fetched partition, as of a second ago; `None` until it is known.
+    pub fn end(&self, topic: &str, number: i32) -> Option<i64> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(topic)?.get(&number).copied()
     }
 
     /// The fault that no waiting will mend, when there was one.
@@ -76,6 +85,15 @@ impl ClientContext for Watch {
 
     fn error(&self, failure: KafkaError, reason: &str) {
         self.report(failure, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, topic) in statistics.topics {
+            // Below 0 stands for not known yet.
+            let known = topic.partitions.iter().filter(|(_, partition)| partition.ls_offset >= 0);
+            ends.entry(name).or_default().extend(known.map(|(number, partition)| (*number, partition.ls_offset)));
+        }
     }
 }
 

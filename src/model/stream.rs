@@ -9,16 +9,25 @@ use crate::model::fields::{Fields, text, texts};
 use crate::model::node::{Key, Node, Value};
 use crate::model::topics::Topics;
 
-const KEYS: [&str; 5] = ["topic", "topics", "topic_pattern", "only", "partition_by"];
+const KEYS: [&str; 6] = ["topic", "topics", "topic_pattern", "only", "partition_by", "max_reject_rate"];
 
 /// How a Bronze table is filled.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StreamContract {
     pub topics: Topics,
     /// `None`: all records.
     pub only: Option<Only>,
     /// Columns whose values name the folder a row lies in.
     pub partition_by: Vec<String>,
+    /// Above this share of rejects a run ends; `None`: as `bronze.max_reject_rate` says.
+    pub max_reject_rate: Option<f64>,
+}
+
+impl StreamContract {
+    /// Of a table nobody declared.
+    pub fn of_topic(topic: &str) -> StreamContract {
+        StreamContract { topics: Topics::one(topic), ..StreamContract::default() }
+    }
 }
 
 /// The kinds of records a table takes of topics that hold several.
@@ -39,7 +48,7 @@ pub enum KindBy {
 /// Reads `meta`, also where dbt puts it since 1.10: below `config`. Without a topic it is the one named like the table.
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
-    let mut contract = StreamContract { topics: Topics::one(table), ..StreamContract::default() };
+    let mut contract = StreamContract::of_topic(table);
     let mut said_by: Option<&str> = None;
     for (key, node) in entries.flatten() {
         let name = key.name.as_str();
@@ -53,6 +62,7 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
             }
             "only" => contract.only = only(node, faults),
             "partition_by" => contract.partition_by = texts(node, name, faults),
+            "max_reject_rate" => contract.max_reject_rate = share(node, name, faults),
             other => {
                 let near = suggestion(other, KEYS);
                 if !near.is_empty() {
@@ -88,6 +98,14 @@ fn only(node: &Node, faults: &mut Faults) -> Option<Only> {
             None
         }
     }
+}
+
+fn share(node: &Node, what: &str, faults: &mut Faults) -> Option<f64> {
+    let share = text(node, what, faults)?.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    if share.is_none() {
+        faults.push(node.place.fault(format!("`{what}` must be a share between 0 and 1, such as 0.05")));
+    }
+    share
 }
 
 fn map(node: &Node) -> Option<impl Iterator<Item = (&Key, &Node)>> {

@@ -31,6 +31,9 @@ pub enum Mode {
     Replace,
     /// The files of a [`super::Bin`] give way to others with the same rows; made by [`Table::rewrite`].
     Rewrite,
+    /// The files of a [`super::Picked`] give way to others made from their rows ([`Staged::in_place_of`]). The
+    /// schema may grow as by an append.
+    Exchange,
 }
 
 /// A position stored as a Delta `txn` action.
@@ -90,7 +93,7 @@ impl Table {
         // Every commit after `seen` is read once: is it ours, does it change rows? What is only added to may
         // have changed since its files were begun.
         let mut seen = match commit.mode {
-            Mode::Replace | Mode::Rewrite => commit.staged.files().base,
+            Mode::Replace | Mode::Rewrite | Mode::Exchange => commit.staged.files().base,
             Mode::Append => self.state.version(),
         };
         let (mut races, mut unknown) = (0, 0);
@@ -160,9 +163,11 @@ impl Table {
         let (overtaken, what) = match (commit.mode, &commit.staged.files().rewrite) {
             (Mode::Append, _) => (false, ""),
             (Mode::Replace, _) => (landed.changes_rows, "it was rebuilt"),
-            (Mode::Rewrite, None) => return Err(Error::internal("a rewrite that says nothing of what it rewrites")),
-            (Mode::Rewrite, Some(rewrite)) => {
-                (self.still_standing(&rewrite.paths)?.len() < rewrite.paths.len(), "its files were merged")
+            (Mode::Rewrite | Mode::Exchange, None) => {
+                return Err(Error::internal("a rewrite that says nothing of what it rewrites"));
+            }
+            (_, Some(rewrite)) => {
+                (self.still_standing(&rewrite.paths)?.len() < rewrite.paths.len(), "its files were rewritten")
             }
         };
         let error =
@@ -244,13 +249,15 @@ impl Table {
 
     fn operation(&self, commit: &Commit) -> DeltaOperation {
         let partition_by = Some(self.partition_by().to_vec()).filter(|columns| !columns.is_empty());
-        let mode = match (commit.mode, &commit.staged.files().rewrite) {
-            (Mode::Rewrite, Some(rewrite)) => {
-                let target_size = i64::try_from(rewrite.target).unwrap_or(i64::MAX);
+        let mode = match commit.mode {
+            Mode::Rewrite => {
+                let target = commit.staged.files().rewrite.as_ref().and_then(|rewrite| rewrite.merged_to);
+                let target_size = target.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(i64::MAX);
                 return DeltaOperation::Optimize { predicate: None, target_size };
             }
-            (Mode::Replace, _) => SaveMode::Overwrite,
-            (Mode::Append | Mode::Rewrite, _) => SaveMode::Append,
+            Mode::Exchange => return DeltaOperation::Update { predicate: None },
+            Mode::Replace => SaveMode::Overwrite,
+            Mode::Append => SaveMode::Append,
         };
         DeltaOperation::Write { mode, partition_by, predicate: None }
     }
@@ -262,8 +269,8 @@ impl Table {
             actions.extend(self.standing()?.map(|file| Action::Remove(file.remove_action(true))));
         }
         if let Some(rewrite) = &files.rewrite {
-            let replaced = self.still_standing(&rewrite.paths)?;
-            actions.extend(replaced.iter().map(|file| Action::Remove(merged_away(file))));
+            let remove = |file| if rewrite.merged_to.is_some() { merged_away(file) } else { file.remove_action(true) };
+            actions.extend(self.still_standing(&rewrite.paths)?.iter().map(remove).map(Action::Remove));
         }
         actions.extend(files.adds.iter().cloned().map(Action::Add));
         Ok(actions)
@@ -277,7 +284,7 @@ impl Table {
         match mode {
             Mode::Replace => Ok(files.schema.clone()),
             Mode::Rewrite => Ok(self.schema.clone()),
-            Mode::Append => schema::widened(&self.schema, &files.schema, &self.name.to_string()),
+            Mode::Append | Mode::Exchange => schema::widened(&self.schema, &files.schema, &self.name.to_string()),
         }
     }
 

@@ -4,23 +4,20 @@
 //! [`super::Mode::Rewrite`] swaps them. Such a commit changes no row, so appends, which never look at files that
 //! stand, go on beside it, and it goes on beside them; of two that merge the same file one gives up.
 
-use super::failure::failed;
-use super::staged::{FileTable, Rewrite, Staged};
+use super::Table;
+use super::exchange::add;
+use super::staged::{Rewrite, Staged};
 use super::write::Stage;
-use super::{Table, schema};
 use crate::error::{Error, Result};
-use deltalake::datafusion::datasource::TableProvider;
-use deltalake::datafusion::prelude::{SessionConfig, SessionContext};
-use deltalake::kernel::{Add, LogicalFileView};
-use futures::StreamExt;
+use deltalake::kernel::Add;
+use futures::TryStreamExt;
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 /// Files of a size are merged with others that add up to at least a part of it, so that a row is written anew a
 /// logarithmic number of times however often small files come in.
 const GROWTH: u64 = 2;
-/// Compressed bytes of the rows read at once.
-const BATCH_BYTES: u64 = 2 << 20;
+/// Rows read at once.
 const BATCH_ROWS: u64 = 8192;
 
 /// Files of one partition value that are to become one.
@@ -38,11 +35,6 @@ impl Bin {
 
     pub fn bytes(&self) -> u64 {
         self.adds.iter().map(bytes).sum()
-    }
-
-    fn batch_rows(&self) -> usize {
-        let bytes_per_row = self.bytes() / self.rows.unwrap_or(1).max(1);
-        (BATCH_BYTES / bytes_per_row.max(1)).clamp(1, BATCH_ROWS) as usize
     }
 }
 
@@ -95,7 +87,7 @@ impl Table {
         let staged = stage.finish().await?;
         let paths = bin.adds.iter().map(|add| add.path.clone()).collect();
         let newest = bin.adds.iter().map(|add| add.modification_time).max().unwrap_or_default();
-        let staged = staged.rewriting(Rewrite { paths, target: target.get() }, newest);
+        let staged = staged.rewriting(Rewrite { paths, merged_to: Some(target.get()) }, newest);
         match bin.rows {
             Some(rows) if rows != staged.rows => {
                 let found = staged.rows;
@@ -108,15 +100,9 @@ impl Table {
     }
 
     async fn copy(&self, bin: &Bin, stage: &mut Stage) -> Result<()> {
-        let attempt = || format!("read files of `{}` to merge them", self.name());
-        let config = SessionConfig::new().with_target_partitions(1).with_batch_size(bin.batch_rows());
-        let context = SessionContext::new_with_config(config);
-        let files = FileTable::new(&self.schema(), self.partition_by(), &bin.adds, &self.log)?;
-        let scan = files.scan(&context.state(), None, &[], None).await.map_err(|error| failed(error, attempt()))?;
-        let mut rows = scan.execute(0, context.task_ctx()).map_err(|error| failed(error, attempt()))?;
-        while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(|error| failed(error, attempt()))?;
-            stage.write(schema::align(&batch, &self.schema())?).await?;
+        let mut rows = self.rows_of(&bin.adds, bin.rows, BATCH_ROWS).await?;
+        while let Some(batch) = rows.try_next().await? {
+            stage.write(batch).await?;
         }
         Ok(())
     }
@@ -124,17 +110,6 @@ impl Table {
 
 fn bytes(add: &Add) -> u64 {
     add.size.unsigned_abs()
-}
-
-/// What reading the file takes.
-fn add(file: &LogicalFileView) -> Add {
-    Add {
-        path: file.path().into_owned(),
-        partition_values: file.partition_values_map(),
-        size: file.size(),
-        modification_time: file.modification_time(),
-        ..Add::default()
-    }
 }
 
 /// By column, sorted.

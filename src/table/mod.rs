@@ -14,6 +14,7 @@
 mod commit;
 mod compact;
 mod crash;
+mod exchange;
 mod failure;
 mod foreign;
 mod lake;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use commit::{Commit, Committed, Mode, Txn};
 pub use compact::{Bin, Extent};
+pub use exchange::Picked;
 pub use lake::Lake;
 pub use retain::LogFiles;
 pub use staged::Staged;

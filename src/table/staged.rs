@@ -45,7 +45,7 @@ pub(super) struct Files {
     pub schema: SchemaRef,
     pub partition_by: Vec<String>,
     pub adds: Vec<Add>,
-    /// Set when the files hold the very rows of files that stand.
+    /// Set when the files take the place of files that stand.
     pub rewrite: Option<Rewrite>,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Files {
 pub(super) struct Rewrite {
     /// As [`deltalake`] names them.
     pub paths: HashSet<String>,
-    /// Bytes a file was meant to have.
-    pub target: u64,
+    /// Bytes a file was meant to have, when the rows are the very same.
+    pub merged_to: Option<u64>,
 }
 
 impl Staged {
@@ -76,6 +76,12 @@ impl Staged {
         let Files { table, log, base, schema, partition_by, adds, .. } = self.files.as_ref().clone();
         let adds = adds.into_iter().map(|add| Add { data_change: false, modification_time, ..add }).collect();
         let files = Files { table, log, base, schema, partition_by, adds, rewrite: Some(rewrite) };
+        Staged { rows: self.rows, files: Arc::new(files) }
+    }
+
+    /// The same files as the ones that take the place of others, whose rows they need not have.
+    pub(super) fn instead_of(self, paths: HashSet<String>) -> Staged {
+        let files = Files { rewrite: Some(Rewrite { paths, merged_to: None }), ..self.files.as_ref().clone() };
         Staged { rows: self.rows, files: Arc::new(files) }
     }
 

@@ -2,6 +2,7 @@
 
 mod help;
 mod pipes;
+mod progress;
 mod query;
 mod secrets;
 mod settings;

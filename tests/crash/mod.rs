@@ -3,6 +3,7 @@
 
 mod bronze;
 mod embedded;
+mod quarantine;
 
 use crate::support::Project;
 

@@ -2,7 +2,7 @@
 //! fails for it is run again; whatever was under way is in once or not at all.
 
 use super::until_untouched;
-use crate::support::bronze::ONCE;
+use crate::support::bronze::{ONCE, REDRIVE};
 use crate::support::oracle::{self, assert_exactly_once};
 use crate::support::proxy::{Fault, Plan, Proxy};
 use crate::support::seed::seeds;
@@ -72,19 +72,23 @@ impl Round<'_> {
     }
 
     fn table(&self, place: &str) -> Vec<(oracle::Place, oracle::Fate)> {
-        let services = self.services;
-        let store = AmazonS3Builder::new()
-            .with_bucket_name(&services.s3_bucket)
-            .with_endpoint(&services.s3_endpoint)
-            .with_access_key_id(&services.s3_user)
-            .with_secret_access_key(&services.s3_secret)
-            .with_region("us-east-1")
-            .with_allow_http(true)
-            .build()
-            .unwrap();
-        let url = format!("s3://{}/{place}/bronze/events/", services.s3_bucket);
-        oracle::table(Arc::new(store), url.parse().unwrap())
+        stored_table(self.services, place)
     }
+}
+
+/// `bronze.events` below this place of the bucket.
+fn stored_table(services: &Services, place: &str) -> Vec<(oracle::Place, oracle::Fate)> {
+    let store = AmazonS3Builder::new()
+        .with_bucket_name(&services.s3_bucket)
+        .with_endpoint(&services.s3_endpoint)
+        .with_access_key_id(&services.s3_user)
+        .with_secret_access_key(&services.s3_secret)
+        .with_region("us-east-1")
+        .with_allow_http(true)
+        .build()
+        .unwrap();
+    let url = format!("s3://{}/{place}/bronze/events/", services.s3_bucket);
+    oracle::table(Arc::new(store), url.parse().unwrap())
 }
 
 /// A run succeeds, or says in our own words that the store failed it and that running again helps.
@@ -108,4 +112,30 @@ fn each_call_to_the_store_may_break() {
         let kind = |call: u64| FAULTS[(call.wrapping_add(seed) % kinds) as usize];
         until_untouched(|call| round.passes(Plan { call, fault: kind(call), writes_only: false }));
     }
+}
+
+/// What a redrive writes loses its reply, call by call; run again, each record is there once.
+#[test]
+fn each_write_of_a_redrive_may_lose_its_reply() {
+    let Some(services) = services("a redrive on a store with faults") else { return };
+    let workload = Workload::new(&services.kafka, 11, 2, RECORDS);
+    let expected = oracle::mended_topic(&services.kafka, &workload.topic);
+    let round = Round { services: &services, workload: &workload, expected };
+    until_untouched(|call| {
+        let place = format!("faults-{}", uuid::Uuid::new_v4().simple());
+        let mut project = round.project(&place);
+        project.lake(ONCE).ok();
+        workload.mend(&project);
+        let plan = Plan { call, fault: Fault::LoseReply, writes_only: true };
+        let proxy = Proxy::start(&services.s3_endpoint, plan);
+        project.env("AWS_ENDPOINT_URL", &proxy.endpoint());
+        let broken = project.lake(REDRIVE);
+        let struck = proxy.struck();
+        let what = format!("{plan:?} on {}", struck.as_deref().unwrap_or("nothing"));
+        explained(&broken, &what);
+        project.env("AWS_ENDPOINT_URL", &services.s3_endpoint);
+        project.lake(REDRIVE).ok();
+        assert_exactly_once(&round.expected, &round.table(&place), &what);
+        struck.is_some()
+    });
 }

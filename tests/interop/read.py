@@ -122,6 +122,9 @@ def main():
     read = readers[engine](jars)
     for folder in folders:
         print(json.dumps(summary(*read(folder))), flush=True)
+    if engine != "spark":
+        # All is said. Threads of the engine may outlive the interpreter's orderly end, and abort it now and then.
+        os._exit(0)
 
 
 main()

@@ -6,4 +6,5 @@ mod faults;
 mod init;
 mod kinds;
 mod maintain;
+mod quarantine;
 mod twice;

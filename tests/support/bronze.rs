@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub const ONCE: &[&str] = &["bronze", "--once", "-q"];
 /// Until it is told to stop.
 pub const ON: &[&str] = &["bronze", "--interval", "200ms"];
+/// All that is in quarantine, after [`Workload::mend`].
+pub const REDRIVE: &[&str] = &["quarantine", "redrive", "events", "-q"];
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -21,6 +23,11 @@ pub fn table(project: &Project) -> Vec<(Place, Fate)> {
 /// The table holds what the topic holds now.
 pub fn check(workload: &Workload, project: &Project, what: &str) {
     assert_exactly_once(&oracle::topic(&workload.brokers, &workload.topic), &table(project), what);
+}
+
+/// The table holds what the topic holds now, as the mended stream reads it.
+pub fn check_mended(workload: &Workload, project: &Project, what: &str) {
+    assert_exactly_once(&oracle::mended_topic(&workload.brokers, &workload.topic), &table(project), what);
 }
 
 /// Waits until the table holds as many records as the topic can give, with all of these going on.

@@ -58,6 +58,20 @@ fn reject(raw: &[u8], key: Option<&[u8]>, at_ms: Option<i64>) -> Fate {
 
 /// All committed records that a topic holds now.
 pub fn topic(brokers: &str, topic: &str) -> BTreeMap<Place, Fate> {
+    read_topic(brokers, topic, |payload| serde_json::from_slice::<Good>(payload).ok())
+}
+
+/// As [`topic`], read by the stream of [`super::workload::Workload::mend`], to which `"number 7"` is 7.
+pub fn mended_topic(brokers: &str, topic: &str) -> BTreeMap<Place, Fate> {
+    read_topic(brokers, topic, |payload| {
+        let mended = String::from_utf8(payload.to_vec()).ok()?;
+        let number = mended.strip_prefix("{\"n\":\"number ").and_then(|rest| rest.split_once("\",\"word\""));
+        let mended = number.map(|(number, rest)| format!("{{\"n\":{number},\"word\"{rest}")).unwrap_or(mended);
+        serde_json::from_str::<Good>(&mended).ok()
+    })
+}
+
+fn read_topic(brokers: &str, topic: &str, good: impl Fn(&[u8]) -> Option<Good>) -> BTreeMap<Place, Fate> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "oracle")
@@ -79,7 +93,12 @@ pub fn topic(brokers: &str, topic: &str) -> BTreeMap<Place, Fate> {
         assert!(Instant::now() < deadline, "the oracle cannot read `{topic}` to its end");
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(message)) => {
-                let fate = fate(message.payload(), message.key(), message.timestamp().to_millis());
+                let (key, at_ms) = (message.key(), message.timestamp().to_millis());
+                let fate = match message.payload().map(|payload| (payload, good(payload))) {
+                    None => Fate::Tombstone,
+                    Some((_, Some(good))) => row(&good, key, at_ms),
+                    Some((payload, None)) => reject(payload, key, at_ms),
+                };
                 found.insert((message.partition(), message.offset()), fate);
             }
             Some(Err(KafkaError::PartitionEOF(number))) => {
@@ -90,14 +109,6 @@ pub fn topic(brokers: &str, topic: &str) -> BTreeMap<Place, Fate> {
         }
     }
     found
-}
-
-fn fate(payload: Option<&[u8]>, key: Option<&[u8]>, at_ms: Option<i64>) -> Fate {
-    let Some(payload) = payload else { return Fate::Tombstone };
-    match serde_json::from_slice::<Good>(payload) {
-        Ok(good) => row(&good, key, at_ms),
-        Err(_) => reject(payload, key, at_ms),
-    }
 }
 
 /// The table in a local folder.

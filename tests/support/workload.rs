@@ -85,15 +85,30 @@ impl Workload {
     /// A project whose one stream reads the topic into `bronze.events`, `batch` records to a commit.
     pub fn project(&self, batch: u64) -> Project {
         let mut project = Project::empty();
+        self.contract(&project, "bigint");
+        project.env("LAKE__KAFKA__BROKERS", &self.brokers).env("LAKE__BRONZE__MAX_ROWS", &batch.to_string());
+        project
+    }
+}
+
+impl Workload {
+    fn contract(&self, project: &Project, n: &str) {
         project.write(
             "models/sources.yml",
             format!(
-                "version: 2\nsources:\n  - name: bronze\n    tables:\n      - name: events\n        meta: {{ topic: {} }}\n        columns:\n          - {{ name: n, data_type: bigint }}\n          - {{ name: word, data_type: text }}\n          - {{ name: amount, data_type: double }}\n",
+                "version: 2\nsources:\n  - name: bronze\n    tables:\n      - name: events\n        meta: {{ topic: {} }}\n        columns:\n          - {{ name: n, data_type: {n} }}\n          - {{ name: word, data_type: text }}\n          - {{ name: amount, data_type: double }}\n",
                 self.topic
             ),
         );
-        project.env("LAKE__KAFKA__BROKERS", &self.brokers).env("LAKE__BRONZE__MAX_ROWS", &batch.to_string());
-        project
+    }
+
+    /// Lets the project's stream read the records whose `n` is a text as well, from now on.
+    pub fn mend(&self, project: &Project) {
+        self.contract(project, "text");
+        project.write(
+            "sql/bronze/events.sql",
+            "select cast(replace(n, 'number ', '') as bigint) as n, word, amount, _topic, _partition, _offset from batch\n",
+        );
     }
 }
 

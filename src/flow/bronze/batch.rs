@@ -28,12 +28,19 @@ pub(super) struct Part {
     pub counts: Counts,
     /// The last message that was taken.
     pub tip: Option<Tip>,
+    /// Its timestamp, in milliseconds since 1970.
+    pub newest_ms: Option<i64>,
 }
 
 impl Batch {
     /// An empty batch that goes on from `positions`, the ones that were assigned.
     pub fn starting_at(positions: &BTreeMap<Partition, i64>) -> Batch {
-        let part = |at: &i64| Part { step: Step { from: *at, to: *at }, counts: Counts::default(), tip: None };
+        let part = |at: &i64| Part {
+            step: Step { from: *at, to: *at },
+            counts: Counts::default(),
+            tip: None,
+            newest_ms: None,
+        };
         let (partitions, parts) = (positions.keys().cloned().collect(), positions.values().map(part).collect());
         Batch { partitions, parts, messages: 0, bytes: 0 }
     }
@@ -62,7 +69,9 @@ impl Batch {
             last.insert(slot, index);
         }
         for (slot, index) in last {
-            self.parts[slot].tip = Some(Tip::of(&messages.get(index)));
+            let message = messages.get(index);
+            let part = &mut self.parts[slot];
+            (part.tip, part.newest_ms) = (Some(Tip::of(&message)), message.timestamp_ms);
         }
         self.messages += messages.len();
         self.bytes += messages.bytes();
@@ -157,6 +166,11 @@ impl Counts {
         self.tombstones += more.tombstones;
         self.filtered += more.filtered;
         self.gaps += more.gaps;
+    }
+
+    /// Records, whatever became of them.
+    pub fn records(&self) -> u64 {
+        self.total() - self.gaps
     }
 
     fn total(&self) -> u64 {

@@ -17,8 +17,15 @@ pub const HEADERS: &str = "_headers";
 /// Identity of the source a record came from, and its row there; null for records no `lake produce` sent.
 pub const SOURCE: &str = "_source";
 pub const SOURCE_ROW: &str = "_source_row";
-pub(super) const REASON: &str = "_reason";
-pub(super) const RAW: &str = "_raw";
+/// When the record was sent or happened, by its producer or by the broker.
+pub const TIMESTAMP: &str = "_timestamp";
+pub const KEY: &str = "_key";
+/// When Bronze took the record in, as a row or into quarantine.
+pub const INGESTED_AT: &str = "_ingested_at";
+/// Why a record is quarantined.
+pub const REASON: &str = "_reason";
+/// The payload of a quarantined record.
+pub const RAW: &str = "_raw";
 /// The Delta partition column that keeps good rows and rejects in files of their own.
 pub const QUARANTINED: &str = "_quarantined";
 
@@ -27,12 +34,12 @@ pub const SYSTEM_COLUMNS: [&str; 13] = [
     TOPIC,
     PARTITION,
     OFFSET,
-    "_timestamp",
-    "_key",
+    TIMESTAMP,
+    KEY,
     HEADERS,
     SOURCE,
     SOURCE_ROW,
-    "_ingested_at",
+    INGESTED_AT,
     RESCUED,
     REASON,
     RAW,
@@ -43,14 +50,14 @@ pub const SYSTEM_COLUMNS: [&str; 13] = [
 pub const HIDDEN_COLUMNS: [&str; 3] = [REASON, RAW, QUARANTINED];
 
 /// Columns of [`SYSTEM_COLUMNS`] whose numbers rise, or stay the same, from row to row for the most part.
-pub(super) const COUNTING: [&str; 5] = [PARTITION, OFFSET, "_timestamp", "_source_row", "_ingested_at"];
+pub(super) const COUNTING: [&str; 5] = [PARTITION, OFFSET, TIMESTAMP, SOURCE_ROW, INGESTED_AT];
 
 fn system_type(name: &str) -> DataType {
     match name {
         PARTITION => DataType::Int32,
         OFFSET | SOURCE_ROW => DataType::Int64,
-        "_timestamp" | "_ingested_at" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        "_key" | RAW => DataType::Binary,
+        TIMESTAMP | INGESTED_AT => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        KEY | RAW => DataType::Binary,
         QUARANTINED => DataType::Boolean,
         _ => DataType::Utf8,
     }

@@ -3,6 +3,7 @@
 use super::batch::{Batch, Part};
 use super::desk::Worked;
 use super::stored::{Stored, TOPICS};
+use super::told::Steps;
 use super::{COLUMNS_APP, position_app, source_app, tip_app};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
@@ -11,6 +12,7 @@ use crate::table::{Commit, Committed, Mode, Table, Txn};
 use arrow::datatypes::Fields;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::time::Instant;
 use tokio::task::JoinHandle;
 
 pub(super) struct Commits {
@@ -27,6 +29,7 @@ pub(super) struct Commits {
 pub(super) struct Landed {
     pub committed: Committed,
     pub batch: Batch,
+    pub steps: Steps,
     pub inferred: Option<Fields>,
     pub table: Table,
 }
@@ -42,7 +45,7 @@ impl Commits {
         let Some(mut table) = self.table.take() else {
             return Err(Error::internal("a commit was begun before the last one had landed"));
         };
-        let Worked { stage, marks, inferred } = worked;
+        let Worked { stage, marks, mut steps, inferred } = worked;
         let partitions = batch.partitions();
         let marks = marks.into_iter().map(|mark| {
             let app = source_app(&partitions[mark.slot], &mark.source);
@@ -56,14 +59,18 @@ impl Commits {
         let positions = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
         self.stored = Stored { positions, tips };
         self.running = Some(tokio::spawn(async move {
+            let begun = Instant::now();
             let staged = stage.finish().await?;
+            steps.write += begun.elapsed();
             failpoint::hit("bronze.before_commit");
             let commit = Commit { mode: Mode::Append, staged, txns, info };
+            let begun = Instant::now();
             let committed = table.commit(commit, "bronze.commit").await?;
+            steps.commit = begun.elapsed();
             if let Committed::Done { .. } = committed {
                 failpoint::hit("bronze.after_commit");
             }
-            Ok(Landed { committed, batch, inferred, table })
+            Ok(Landed { committed, batch, steps, inferred, table })
         }));
         Ok(())
     }

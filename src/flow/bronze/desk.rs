@@ -7,15 +7,18 @@ use super::Stream;
 use super::batch::Batch;
 use super::columns::{self, COUNTING};
 use super::intake::Spent;
+use super::limit;
 use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort, takes};
 use super::source_app;
+use super::told::Steps;
 use super::transform::Transform;
 use crate::decode::{Decoder, JsonDecoder, infer};
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
+use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::{Message, Messages};
 use crate::model::Only;
@@ -24,7 +27,9 @@ use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
 use crate::table::{Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Files after which a batch ends: its commit names them all.
 const MOST_FILES: usize = 1_000;
@@ -46,6 +51,10 @@ pub(super) struct Desk {
     marks: Marks,
     /// Open files of the batch.
     stage: Option<Stage>,
+    /// Counted when the stream has a limit to rejects.
+    pub reasons: Option<Reasons>,
+    /// How long the batch was in which step.
+    pub steps: Steps,
     /// Takes messages that are worked off.
     pub spent: Option<Spent>,
 }
@@ -54,6 +63,7 @@ pub(super) struct Desk {
 pub(super) struct Worked {
     pub stage: Stage,
     pub marks: Vec<MovedMark>,
+    pub steps: Steps,
     /// The columns that were inferred from it.
     pub inferred: Option<Fields>,
 }
@@ -108,6 +118,8 @@ impl Desk {
             transform,
             marks: Marks::default(),
             stage: None,
+            reasons: None,
+            steps: Steps::default(),
             spent: None,
         })
     }
@@ -144,14 +156,11 @@ impl Desk {
         for messages in held {
             self.work(messages, batch).await?;
         }
-        let stage = match self.stage.take() {
-            Some(stage) => stage,
-            None => self.begin().await?,
-        };
+        let stage = self.open_stage().await?;
         let marks = self.marks.moved();
         // Whoever fails to commit them starts anew from what the table holds.
         self.marks.committed();
-        Ok(Worked { stage, marks, inferred })
+        Ok(Worked { stage, marks, steps: std::mem::take(&mut self.steps), inferred })
     }
 
     /// Deletes what was written of a batch that will not be committed.
@@ -188,44 +197,53 @@ impl Desk {
             let stored = self.table.txn(&source_app(&partitions[slot], &source)).await?;
             self.marks.learn(slot, source, stored);
         }
-        let mut sorted = self.sort(messages, partitions.clone()).await?;
-        if let Some(transform) = &self.transform {
-            apply(transform, &mut sorted, &partitions).await?;
-        }
+        let marks = std::mem::take(&mut self.marks);
+        let (sorted, marks) = self.sort(partitions, messages, Some(marks)).await?;
+        self.marks = marks.unwrap_or_default();
         for (slot, more) in &sorted.counts {
             batch.count(*slot, |counts| counts.add(more));
         }
         self.write(sorted, batch).await
     }
 
-    /// Tells the messages apart and decodes them, on a thread for work that takes long.
-    async fn sort(&mut self, messages: Messages, partitions: Arc<[Partition]>) -> Result<Sorted> {
+    /// Decodes messages of these partitions that were read before and set aside; marks have no say.
+    pub async fn decode_again(&mut self, partitions: Arc<[Partition]>, messages: Messages) -> Result<Sorted> {
+        self.sort(partitions, messages, None).await.map(|(sorted, _)| sorted)
+    }
+
+    /// Tells the messages apart, decodes them, on a thread for work that takes long, and applies the stream's SQL.
+    async fn sort(
+        &mut self,
+        partitions: Arc<[Partition]>,
+        messages: Messages,
+        mut marks: Option<Marks>,
+    ) -> Result<(Sorted, Option<Marks>)> {
         let mut decoder =
             self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
-        let mut marks = std::mem::take(&mut self.marks);
-        let only = self.only.clone();
-        let now = chrono::Utc::now().timestamp_micros();
+        let (only, of, now) = (self.only.clone(), partitions.clone(), chrono::Utc::now().timestamp_micros());
         let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&partitions, &messages, only.as_ref(), decoder.as_mut(), &mut marks, now);
+            let sorted = sort(&of, &messages, only.as_ref(), decoder.as_mut(), marks.as_mut(), now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
-        let (sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
-        (self.decoder, self.marks) = (Some(decoder), marks);
+        let begun = Instant::now();
+        let (mut sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
+        self.steps.decode += begun.elapsed();
+        self.decoder = Some(decoder);
         if let Some(spent) = &self.spent {
             // The reader may have ended; then nobody needs the room.
             drop(spent.send(messages));
         }
-        Ok(sorted)
+        if let Some(transform) = &self.transform {
+            let begun = Instant::now();
+            apply(transform, &mut sorted, &partitions).await?;
+            self.steps.sql += begun.elapsed();
+        }
+        Ok((sorted, marks))
     }
 
     /// Hands the rows to the encoder and counts them as what is written.
     async fn write(&mut self, sorted: Sorted, batch: &mut Batch) -> Result<()> {
-        let mut stage = match self.stage.take() {
-            Some(stage) => stage,
-            None => self.begin().await?,
-        };
-        let schema = stage.schema();
-        let (good, quarantined) = (align(&sorted.good, &schema)?, align(&sorted.quarantined, &schema)?);
+        let Sorted { good, quarantined, .. } = sorted;
         let partitions = batch.partitions();
         for (slot, rows) in count_by_partition(&good, &partitions)? {
             batch.count(slot, |counts| counts.rows += rows);
@@ -233,10 +251,30 @@ impl Desk {
         for (slot, rejects) in count_by_partition(&quarantined, &partitions)? {
             batch.count(slot, |counts| counts.rejects += rejects);
         }
-        stage.write(good).await?;
-        stage.write(quarantined).await?;
+        if let Some(reasons) = &mut self.reasons {
+            limit::count(&quarantined, reasons)?;
+        }
+        self.stage_rows(&good, &quarantined).await
+    }
+
+    /// Hands rows to the encoder.
+    pub async fn stage_rows(&mut self, good: &RecordBatch, quarantined: &RecordBatch) -> Result<()> {
+        let begun = Instant::now();
+        let mut stage = self.open_stage().await?;
+        let schema = stage.schema();
+        stage.write(align(good, &schema)?).await?;
+        stage.write(align(quarantined, &schema)?).await?;
         self.stage = Some(stage);
+        self.steps.write += begun.elapsed();
         Ok(())
+    }
+
+    /// The open files, opened now if they were not.
+    pub async fn open_stage(&mut self) -> Result<Stage> {
+        match self.stage.take() {
+            Some(stage) => Ok(stage),
+            None => self.begin().await,
+        }
     }
 
     async fn begin(&self) -> Result<Stage> {

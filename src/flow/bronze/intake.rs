@@ -26,6 +26,8 @@ pub(super) trait Feed: Send + 'static {
     /// As [`Consumer::fill`].
     fn fill(&mut self, messages: &mut Messages, full: &Full, timeout: Duration) -> Result<()>;
     fn position(&self, partition: &Partition) -> Option<i64>;
+    /// As [`Consumer::end`].
+    fn end(&self, partition: &Partition) -> Option<i64>;
     /// The partitions these topics have now, in order.
     fn partitions(&self, topics: &Topics) -> Result<Vec<Partition>>;
 }
@@ -45,6 +47,10 @@ impl Feed for Consumer {
 
     fn position(&self, partition: &Partition) -> Option<i64> {
         Consumer::position(self, partition)
+    }
+
+    fn end(&self, partition: &Partition) -> Option<i64> {
+        Consumer::end(self, partition)
     }
 
     fn partitions(&self, topics: &Topics) -> Result<Vec<Partition>> {
@@ -70,6 +76,8 @@ impl Full {
 pub(super) struct Chunk {
     pub messages: Messages,
     pub positions: BTreeMap<Partition, i64>,
+    /// Where partitions ended a moment ago, of those of which it is known.
+    pub ends: BTreeMap<Partition, i64>,
     /// There are more partitions to be read than are assigned.
     pub partitions_added: bool,
 }
@@ -149,7 +157,9 @@ impl<F: Feed> Poller<F> {
                 *at = position.max(*at);
             }
         }
-        Ok(Chunk { messages, positions: self.positions.clone(), partitions_added: self.partitions_added()? })
+        let end = |partition: &Partition| Some((partition.clone(), self.feed.end(partition)?));
+        let ends = self.positions.keys().filter_map(end).collect();
+        Ok(Chunk { messages, positions: self.positions.clone(), ends, partitions_added: self.partitions_added()? })
     }
 
     fn partitions_added(&mut self) -> Result<bool> {

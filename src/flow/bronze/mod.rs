@@ -25,14 +25,19 @@
 //! transform the optional SELECT over each chunk
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
+//! told      what is told of each commit while a run goes on
 //! worker    the loop that joins them for one table
+//! limit     how many rejects a run puts up with
+//! again     records that were quarantined, through the stream as it is declared now
 //! ```
 
+mod again;
 mod batch;
 mod columns;
 mod commits;
 mod desk;
 mod intake;
+mod limit;
 mod marks;
 mod memory;
 mod own;
@@ -42,12 +47,18 @@ mod start;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transform;
 mod worker;
 
-pub use columns::{HEADERS, HIDDEN_COLUMNS, OFFSET, PARTITION, QUARANTINED, SOURCE, SOURCE_ROW, SYSTEM_COLUMNS, TOPIC};
+pub use again::{Again, Decoded};
+pub use columns::{
+    HEADERS, HIDDEN_COLUMNS, INGESTED_AT, KEY, OFFSET, PARTITION, QUARANTINED, RAW, REASON, SOURCE, SOURCE_ROW,
+    SYSTEM_COLUMNS, TIMESTAMP, TOPIC,
+};
 pub use reading::{Share, partitions};
 pub use stored::topics_read;
+pub use told::Told;
 
 use super::{Progress, Stop};
 use crate::engine::Engine;
@@ -81,6 +92,8 @@ pub struct Stream {
     pub sql: Option<(PathBuf, String)>,
     /// Columns the table is partitioned by: of the contract, or of the SQL where there is one.
     pub partition_by: Vec<String>,
+    /// Above this share of rejects, between 0 and 1, a run ends; instead of [`Options::max_reject_rate`].
+    pub max_reject_rate: Option<f64>,
 }
 
 /// Where to begin on partitions of which nothing was committed yet. A partition, or a topic, that is added to what was
@@ -109,6 +122,8 @@ pub struct Options {
     pub max_bytes: usize,
     /// Bytes all streams together may hold in memory.
     pub memory: usize,
+    /// Above this share of rejects, between 0 and 1, the run of a stream ends before its next commit.
+    pub max_reject_rate: Option<f64>,
     pub start: Start,
 }
 

@@ -29,20 +29,21 @@ pub(super) struct Sorted {
     pub counts: BTreeMap<usize, Counts>,
 }
 
-/// Sorts and decodes messages of these partitions; `marks` move on. `now` is in microseconds since 1970.
+/// Sorts and decodes messages of these partitions; `marks` move on. Without marks nothing is a duplicate: these messages
+/// were told from their repetitions before. `now` is in microseconds since 1970.
 pub(super) fn sort(
     partitions: &[Partition],
     messages: &Messages,
     only: Option<&Only>,
     decoder: &mut dyn Decoder,
-    marks: &mut Marks,
+    mut marks: Option<&mut Marks>,
     now: i64,
 ) -> Result<Sorted> {
     let mut counts: BTreeMap<usize, Counts> = BTreeMap::new();
     let (mut candidates, mut payloads) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     let mut rejects: Vec<(Kept<'_>, String)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
-        match judge(&message, only, marks)? {
+        match judge(&message, only, marks.as_deref_mut())? {
             Verdict::Filtered => counts.entry(message.slot).or_default().filtered += 1,
             Verdict::Tombstone => counts.entry(message.slot).or_default().tombstones += 1,
             Verdict::Duplicate => counts.entry(message.slot).or_default().duplicates += 1,
@@ -84,7 +85,7 @@ enum Verdict<'m> {
     Candidate(Option<Identity<'m>>, &'m [u8]),
 }
 
-fn judge<'m>(message: &Message<'m>, only: Option<&Only>, marks: &mut Marks) -> Result<Verdict<'m>> {
+fn judge<'m>(message: &Message<'m>, only: Option<&Only>, marks: Option<&mut Marks>) -> Result<Verdict<'m>> {
     if only.is_some_and(|only| !takes(only, message)) {
         return Ok(Verdict::Filtered);
     }
@@ -94,9 +95,13 @@ fn judge<'m>(message: &Message<'m>, only: Option<&Only>, marks: &mut Marks) -> R
     }
     let identity = match identity(message) {
         Err(reason) => return Ok(Verdict::Reject(None, reason)),
-        Ok(Some(identity)) if !marks.admit(message.slot, &identity)? => return Ok(Verdict::Duplicate),
         Ok(identity) => identity,
     };
+    if let (Some(identity), Some(marks)) = (&identity, marks)
+        && !marks.admit(message.slot, identity)?
+    {
+        return Ok(Verdict::Duplicate);
+    }
     if !message.headers.has(HEADER_ERROR) {
         return Ok(Verdict::Candidate(identity, payload));
     }
@@ -229,8 +234,8 @@ mod tests {
         }
         let fields: Fields = vec![Field::new("n", DataType::Int64, true)].into();
         let partitions = [Partition::new("books", 0)];
-        let sorted =
-            sort(&partitions, &messages, None, &mut JsonDecoder::new(&fields).unwrap(), &mut marks, 5).unwrap();
+        let mut decoder = JsonDecoder::new(&fields).unwrap();
+        let sorted = sort(&partitions, &messages, None, &mut decoder, Some(&mut marks), 5).unwrap();
 
         let counts = Counts { duplicates: 2, tombstones: 1, ..Counts::default() };
         assert_eq!(sorted.counts, BTreeMap::from([(0, counts)]));

@@ -199,6 +199,10 @@ impl Feed for Replay {
         self.at.get(partition).copied()
     }
 
+    fn end(&self, partition: &Partition) -> Option<i64> {
+        Some(self.topic.log[partition.number as usize].len() as i64)
+    }
+
     fn partitions(&self, _topics: &Topics) -> Result<Vec<Partition>> {
         Ok(self.topic.survey().watermarks.into_keys().collect())
     }
@@ -232,7 +236,7 @@ impl Destination {
         }
         let partitions = batch.partitions();
         let mut decoder = JsonDecoder::new(&columns()).unwrap();
-        let sorted = sort(&partitions, messages, None, &mut decoder, marks, 0).unwrap();
+        let sorted = sort(&partitions, messages, None, &mut decoder, Some(marks), 0).unwrap();
         for (slot, counts) in &sorted.counts {
             batch.count(*slot, |sum| sum.add(counts));
         }

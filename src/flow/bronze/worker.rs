@@ -4,21 +4,25 @@ use super::batch::{Batch, Part};
 use super::commits::{Commits, Landed};
 use super::desk::Desk;
 use super::intake::{Chunk, Feed, Intake};
+use super::limit::Met;
 use super::memory::Shares;
 use super::start::{self, Survey};
 use super::stored::Stored;
+use super::told::told;
 use super::{Halt, Options, Start, Stream, TableReport};
 use crate::engine::Engine;
 use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::Progress;
+use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::Tip;
 use crate::model::Topics;
 use crate::partition::Partition;
 use crate::table::{Committed, Lake, Table};
 use arrow::datatypes::Fields;
+use chrono::Utc;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,6 +45,8 @@ struct Work {
     desk: Desk,
     commits: Commits,
     batch: Batch,
+    /// Where partitions ended when that was last heard of.
+    ends: BTreeMap<Partition, i64>,
 }
 
 /// Why an assignment ends.
@@ -154,7 +160,9 @@ impl<'a> Worker<'a> {
         let feed = self.check_tips(feed, stored.tips_of(positions.keys(), survey)).await?;
         let batch = Batch::starting_at(&positions);
         let commits = Commits::new(survey.topics(), desk.table.clone(), stored);
-        let mut work = Work { desk, commits, batch };
+        let ends = survey.watermarks.iter().map(|(partition, marks)| (partition.clone(), marks.high)).collect();
+        let mut work = Work { desk, commits, batch, ends };
+        work.desk.reasons = self.limit().map(|_| Reasons::default());
         self.begin(survey, &positions);
         let ended = self.read(feed, positions, pin_start, &mut work).await;
         work.desk.abandon().await;
@@ -182,7 +190,7 @@ impl<'a> Worker<'a> {
         work: &mut Work,
     ) -> Result<Ended> {
         if pin_start {
-            self.settle(work).await?;
+            self.settle(work, false).await?;
             return Ok(Ended::Reassign);
         }
         if self.targets.as_ref().is_some_and(|targets| work.batch.reached(targets)) {
@@ -196,7 +204,9 @@ impl<'a> Worker<'a> {
             match end {
                 End::Halted => return Ok(Ended::Finished),
                 End::Fenced => return Ok(Ended::Reassign),
-                _ if work.batch.moved() && !self.settle(work).await? => return Ok(Ended::Reassign),
+                _ if work.batch.moved() && !self.settle(work, end == End::Reached).await? => {
+                    return Ok(Ended::Reassign);
+                }
                 End::Due => {}
                 End::Reached => return Ok(Ended::Finished),
                 End::PartitionsAdded => return Ok(Ended::Reassign),
@@ -217,7 +227,11 @@ impl<'a> Worker<'a> {
             if work.batch.moved() && since.get_or_insert_with(Instant::now).elapsed() >= self.options.interval {
                 return Ok(End::Due);
             }
-            let Some(Chunk { messages, positions, partitions_added }) = intake.receive().await? else { continue };
+            let begun = Instant::now();
+            let received = intake.receive().await?;
+            work.desk.steps.poll += begun.elapsed();
+            let Some(Chunk { messages, positions, ends, partitions_added }) = received else { continue };
+            work.ends.extend(ends);
             if !messages.is_empty() {
                 failpoint::hit("bronze.after_poll");
             }
@@ -253,23 +267,50 @@ impl<'a> Worker<'a> {
         self.targets = Some(targets);
     }
 
-    /// Hands the batch over to be committed and begins the next one. False: another writer was first.
-    async fn settle(&mut self, work: &mut Work) -> Result<bool> {
+    /// Hands the batch over to be committed and begins the next one. False: another writer was first. `last`: the run
+    /// ends with it.
+    async fn settle(&mut self, work: &mut Work, last: bool) -> Result<bool> {
         let worked = work.desk.finish(&mut work.batch).await?;
-        if !self.land(work).await? {
+        let landed = self.land(work).await;
+        let go_on = match landed {
+            Ok(true) => self.check_rejects(work, last).map(|()| true),
+            ended => ended,
+        };
+        if !matches!(go_on, Ok(true)) {
             if let Err(error) = worked.stage.abort().await {
                 tracing::warn!("{error}; the files cost space and are read by nobody");
             }
-            return Ok(false);
+            return go_on;
         }
         let next = Batch::starting_at(&work.batch.ends());
         work.commits.start(std::mem::replace(&mut work.batch, next), worked)?;
         Ok(true)
     }
 
+    fn limit(&self) -> Option<f64> {
+        self.stream.max_reject_rate.or(self.options.max_reject_rate)
+    }
+
+    /// Fails when this run has met too many rejects with the batch at hand; all before it is committed.
+    fn check_rejects(&self, work: &Work, last: bool) -> Result<()> {
+        let Some((most, reasons)) = self.limit().zip(work.desk.reasons.as_ref()) else { return Ok(()) };
+        let report = &self.report;
+        let mut met = Met {
+            records: report.rows + report.rejects + report.duplicates + report.tombstones + report.filtered,
+            rejects: report.rejects,
+        };
+        for (_, Part { counts, .. }) in work.batch.parts() {
+            met.records += counts.records();
+            met.rejects += counts.rejects;
+        }
+        met.check(&self.stream.table, most, reasons, last)
+    }
+
     /// Waits for the commit under way, if any. False: another writer was first and nothing of ours is in.
     async fn land(&mut self, work: &mut Work) -> Result<bool> {
-        let Some(Landed { committed, batch, inferred, table }) = work.commits.land().await? else { return Ok(true) };
+        let Some(Landed { committed, batch, steps, inferred, table }) = work.commits.land().await? else {
+            return Ok(true);
+        };
         let name = &self.stream.table;
         let Committed::Done { version } = committed else {
             let messages = batch.messages;
@@ -280,6 +321,7 @@ impl<'a> Worker<'a> {
         };
         work.desk.table = table;
         self.record(&batch, version);
+        self.progress.committed(told(name, version, &batch, &work.ends, steps, Utc::now()));
         if let Some(columns) = inferred {
             self.progress.note(inference(name, &columns));
         }

@@ -148,7 +148,7 @@ fn sent_as_new_says_what_stays_beside_it() {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let heard = notes.clone();
     bench.job.progress = Progress::new(move |event| {
-        if let Event::Note(text) = event {
+        if let Event::Note { text } = event {
             heard.lock().unwrap().push(text);
         }
     });

@@ -167,6 +167,9 @@ impl Run<'_> {
         if let Some(upstream) = model.upstream.iter().find(|upstream| self.broken.contains(upstream)) {
             return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` was not built")));
         }
+        if let Some(warning) = &step.warning {
+            self.progress.note(warning);
+        }
         let outcome = match &step.action {
             Action::Skip(_) => self.test_again(step).await.map(|failed| match failed.is_empty() {
                 true => build::Outcome::UpToDate,

@@ -11,15 +11,19 @@ use super::Options;
 use crate::check::{Check, Rule};
 use crate::engine::sql;
 use crate::error::{Error, Result};
+use crate::flow::account;
 use crate::flow::catalog::{self, Pins};
+use crate::flow::count::counted;
 use crate::flow::select;
 use crate::ident::{Layer, TableName};
 use crate::model::{Materialization, Model, Project};
 use crate::table::manifest::{self, Manifest};
 use crate::table::{Lake, Table};
+use futures::TryStreamExt;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 /// Commits looked through for the newest that built the table; others (maintenance) may lie above it.
 const HISTORY: usize = 100;
@@ -44,6 +48,8 @@ pub(super) struct Step<'a> {
     /// Checks that must pass before this model's commit; of a skipped model, before a manifest names it.
     pub guards: Vec<&'a Check>,
     pub full_refresh: bool,
+    /// What the model may pass over although it is built.
+    pub warning: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +159,13 @@ pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Option
         if matches!(action, Action::Build(_)) {
             stale.insert(model.table.clone());
         }
-        steps.push(Step { model, action, hashes, guards: Vec::new(), full_refresh: options.full_refresh });
+        let adds = model.materialization == Materialization::Append && !options.full_refresh;
+        let warning = match pins.get(&model.table).filter(|_| adds && matches!(action, Action::Build(_))) {
+            Some(table) => late_rows(model, table, &pins).await?,
+            None => None,
+        };
+        let (guards, full_refresh) = (Vec::new(), options.full_refresh);
+        steps.push(Step { model, action, hashes, guards, full_refresh, warning });
     }
     let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
@@ -275,6 +287,31 @@ async fn action(
             Ok(Action::Skip(format!("{changed}, but nothing is new to append; a full refresh rebuilds it")))
         }
     }
+}
+
+/// Rows that came out of quarantine since `table`, which only adds, was built: they stand among older ones by their
+/// offsets and times, so a model that goes on from the newest of these does not see them.
+async fn late_rows(model: &Model, table: &Table, pins: &Pins) -> Result<Option<String>> {
+    for upstream in model.upstream.iter().filter(|upstream| upstream.layer() == Layer::Bronze) {
+        let (Some(pinned), Some(read)) = (pins.get(upstream), table.txn(&app(upstream)).await?) else { continue };
+        let mut rows = 0;
+        let mut commits = pin!(pinned.commits(read + 1..=pinned.version()));
+        while let Some(commit) = commits.try_next().await? {
+            let resolved = account::resolved(&commit, &upstream.to_string())?.unwrap_or_default();
+            rows += resolved.values().map(|resolved| resolved.rows).sum::<u64>();
+        }
+        if rows > 0 {
+            return Ok(Some(format!(
+                "`{}` adds to what stands, and {} of `{upstream}` came out of quarantine: they keep their first offsets \
+                 and times; unless the model goes on by `_ingested_at`, `lake promote all --full-refresh --select {}` \
+                 is needed to have them",
+                model.table,
+                counted(rows, "row"),
+                model.table.name()
+            )));
+        }
+    }
+    Ok(None)
 }
 
 fn hashes(project: &Project, model: &Model) -> Hashes {

@@ -122,9 +122,9 @@ async fn prove(
             proofs.push(Proof::Absent(absent::stream(stream)));
         }
         for (topic, sources) in sent {
-            let filtered = offsets.as_ref().and_then(|offsets| offsets.filtered_by_topic.get(topic).copied());
-            let (table, filtered) = (table.as_ref(), filtered.unwrap_or_default());
-            let rows = rows::prove(declared.root, &sources, (stream, topic), table, filtered, engine).await?;
+            let left_out = offsets.as_ref().and_then(|offsets| offsets.left_out.get(topic).copied());
+            let (table, left_out) = (table.as_ref(), left_out.unwrap_or_default());
+            let rows = rows::prove(declared.root, &sources, (stream, topic), table, left_out, engine).await?;
             proofs.push(Proof::Rows(rows));
         }
         proofs.extend(offsets.map(Proof::Offsets));
@@ -179,8 +179,15 @@ mod tests {
         let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
         let lake = Lake::open(&config).await.unwrap();
         let table = TableName::new(Layer::Bronze, "a").unwrap();
-        let (topics, columns) = (Topics::one("a"), Vec::new());
-        let stream = Stream { table: table.clone(), topics, only: None, columns, sql: None, partition_by: Vec::new() };
+        let stream = Stream {
+            table: table.clone(),
+            topics: Topics::one("a"),
+            only: None,
+            columns: Vec::new(),
+            sql: None,
+            partition_by: Vec::new(),
+            max_reject_rate: None,
+        };
         let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
         assert_eq!(before, (vec![None], None));
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));

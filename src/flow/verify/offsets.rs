@@ -1,11 +1,11 @@
 //! The commits of a Bronze table add up: each partition's offset ranges join without gap or overlap and end
-//! at the stored position, what each commit says became of its records sums up to its range, and the table
-//! holds as many rows and rejects as the commits say, each offset once.
+//! at the stored position, what each commit says became of its records sums up to its range, what was taken out of
+//! quarantine later was in it, and the table holds as many rows and rejects as the commits say, each offset once.
 
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::flow::account::{self, Carried, Range};
+use crate::flow::account::{self, Carried, Range, Resolved};
 use crate::flow::bronze::{OFFSET, PARTITION, QUARANTINED, Stream, TOPIC, position_app};
 use crate::flow::rows;
 use crate::ident::quote;
@@ -15,6 +15,13 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Records of a topic that are in the table on purpose no more, or never were.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeftOut {
+    pub filtered: u64,
+    pub dropped: u64,
+}
 
 /// The proof of one table.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -29,9 +36,11 @@ pub struct Offsets {
     pub tombstones: u64,
     pub filtered: u64,
     pub gaps: u64,
-    /// Of `filtered`, by topic.
+    /// Deleted from quarantine on purpose.
+    pub dropped: u64,
+    /// By topic.
     #[serde(skip)]
-    pub filtered_by_topic: BTreeMap<String, u64>,
+    pub left_out: BTreeMap<String, LeftOut>,
     pub differences: Vec<Difference>,
 }
 
@@ -41,8 +50,8 @@ pub async fn prove(stream: &Stream, table: &Table, engine: &Engine) -> Result<Of
     let oldest = history.last().map_or(0, |commit| commit.version);
     let carried = carried(&history, oldest, &proof.table)?;
     let whole = oldest == 0 || carried.is_some();
-    let reached = walk(&mut proof, carried, history.iter().rev())?;
-    for (partition, to) in &reached {
+    let reached = walk(&mut proof, carried, whole, history.iter().rev())?;
+    for (partition, Reached { to, .. }) in &reached {
         let stored = table.txn(&position_app(partition)).await?;
         if stored != Some(*to) {
             let stored = stored.map_or("nothing".into(), |at| at.to_string());
@@ -65,13 +74,23 @@ fn carried(history: &[CommitInfo], oldest: i64, table: &str) -> Result<Option<Ca
     Ok(found)
 }
 
+/// How far the commits gone through have come in a partition.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reached {
+    to: i64,
+    /// In quarantine by then.
+    rejects: u64,
+}
+
 /// Goes through the commits, oldest first, those left out that `carried` holds; yields where each partition ends.
+/// `whole`: they are all there are.
 fn walk<'a>(
     proof: &mut Offsets,
     carried: Option<Carried>,
+    whole: bool,
     commits: impl Iterator<Item = &'a CommitInfo>,
-) -> Result<BTreeMap<Partition, i64>> {
-    let mut reached: BTreeMap<Partition, i64> = BTreeMap::new();
+) -> Result<BTreeMap<Partition, Reached>> {
+    let mut reached: BTreeMap<Partition, Reached> = BTreeMap::new();
     let mut done = -1;
     if let Some(Carried { through, commits, partitions }) = carried {
         done = through;
@@ -79,9 +98,14 @@ fn walk<'a>(
         proof.follow(&mut reached, through, partitions);
     }
     for commit in commits.filter(|commit| commit.version > done) {
-        let Some(ranges) = account::ranges(commit, &proof.table)? else { continue };
-        proof.commits += 1;
-        proof.follow(&mut reached, commit.version, ranges);
+        if let Some(ranges) = account::ranges(commit, &proof.table)? {
+            proof.commits += 1;
+            proof.follow(&mut reached, commit.version, ranges);
+        }
+        // Of what was quarantined before the first commit that is left, nothing is known.
+        if let Some(resolved) = account::resolved(commit, &proof.table)?.filter(|_| whole) {
+            proof.resolve(&mut reached, commit.version, resolved);
+        }
     }
     Ok(reached)
 }
@@ -92,19 +116,52 @@ impl Offsets {
     }
 
     /// Adds what a commit says of each partition and moves on to where it ends.
-    fn follow(&mut self, reached: &mut BTreeMap<Partition, i64>, version: i64, ranges: BTreeMap<String, Range>) {
+    fn follow(&mut self, reached: &mut BTreeMap<Partition, Reached>, version: i64, ranges: BTreeMap<String, Range>) {
         for (name, range) in ranges {
             let Some(partition) = parse(&name) else {
                 self.differ(format!("commit {version}: `{name}` is no partition"));
                 continue;
             };
-            let (expected, from) = (*reached.get(&partition).unwrap_or(&range.from), range.from);
+            let before = reached.get(&partition).copied().unwrap_or(Reached { to: range.from, rejects: 0 });
+            let (expected, from) = (before.to, range.from);
             if expected != from {
                 self.differ(format!("{partition}: commit {version} begins at {from}, not at {expected}"));
             }
             self.add(&partition, version, &range);
-            reached.insert(partition, range.to);
+            reached.insert(partition, Reached { to: range.to, rejects: before.rejects + range.rejects });
         }
+    }
+
+    /// Moves records out of the rejects.
+    fn resolve(
+        &mut self,
+        reached: &mut BTreeMap<Partition, Reached>,
+        version: i64,
+        resolved: BTreeMap<String, Resolved>,
+    ) {
+        for (name, resolved) in resolved {
+            let (taken, standing) =
+                (resolved.records(), parse(&name).and_then(|partition| reached.get_mut(&partition)));
+            let held = standing.as_ref().map_or(0, |standing| standing.rejects);
+            let Some(standing) = standing.filter(|standing| standing.rejects >= taken) else {
+                self.differ(format!("{name}: commit {version} takes {taken} records out of a quarantine of {held}"));
+                continue;
+            };
+            standing.rejects -= taken;
+            if let Some(Partition { topic, .. }) = parse(&name) {
+                self.leave_out(&topic, resolved.filtered, resolved.dropped);
+            }
+            self.rejects -= taken;
+            self.rows += resolved.rows;
+            self.filtered += resolved.filtered;
+            self.dropped += resolved.dropped;
+        }
+    }
+
+    fn leave_out(&mut self, topic: &str, filtered: u64, dropped: u64) {
+        let left_out = self.left_out.entry(topic.to_string()).or_default();
+        left_out.filtered += filtered;
+        left_out.dropped += dropped;
     }
 
     fn add(&mut self, partition: &Partition, version: i64, range: &Range) {
@@ -119,8 +176,9 @@ impl Offsets {
         self.duplicates += range.duplicates;
         self.tombstones += range.tombstones;
         self.filtered += range.filtered;
-        *self.filtered_by_topic.entry(partition.topic.clone()).or_default() += range.filtered;
         self.gaps += range.gaps;
+        self.dropped += range.dropped;
+        self.leave_out(&partition.topic, range.filtered, range.dropped);
     }
 }
 
@@ -185,8 +243,8 @@ mod tests {
 
     fn walked(commits: &[CommitInfo]) -> (Offsets, Option<i64>) {
         let mut proof = Offsets::default();
-        let reached = walk(&mut proof, None, commits.iter()).unwrap();
-        (proof, reached.get(&Partition::new("t", 0)).copied())
+        let reached = walk(&mut proof, None, true, commits.iter()).unwrap();
+        (proof, reached.get(&Partition::new("t", 0)).map(|reached| reached.to))
     }
 
     #[test]
@@ -224,9 +282,26 @@ mod tests {
         assert_eq!(carried(&newest_first, 3, "bronze.x").unwrap().unwrap().through, 2);
         assert_eq!(carried(&newest_first, 0, "bronze.x").unwrap(), None);
         let mut proof = Offsets::default();
-        let reached = walk(&mut proof, Some(found), newest_first.iter().rev()).unwrap();
-        assert_eq!((proof.commits, proof.offsets, proof.rows, reached[&Partition::new("t", 0)]), (4, 7, 7, 12));
+        let reached = walk(&mut proof, Some(found), true, newest_first.iter().rev()).unwrap();
+        assert_eq!((proof.commits, proof.offsets, proof.rows, reached[&Partition::new("t", 0)].to), (4, 7, 7, 12));
         assert!(proof.differences.is_empty(), "{:?}", proof.differences);
+    }
+
+    #[test]
+    fn what_was_taken_out_of_quarantine_was_in_it() {
+        let taking = |version: i64, rows: u64, dropped: u64| {
+            let resolved = json!({"t/0": {"rows": rows, "filtered": 1, "dropped": dropped}});
+            let info = serde_json::Map::from_iter([("resolved".to_string(), resolved)]);
+            CommitInfo { version, info, ..CommitInfo::default() }
+        };
+        let commits = [commit(0, json!({"t/0": range(0, 9, 3, 6)})), taking(1, 2, 0), taking(2, 0, 2)];
+        let (proof, _) = walked(&commits);
+        let sums = (proof.rows, proof.rejects, proof.filtered, proof.dropped);
+        assert_eq!((sums, proof.offsets, proof.commits), ((5, 0, 2, 2), 9, 1));
+        assert!(proof.differences.is_empty(), "{:?}", proof.differences);
+        let [first, second, _] = commits;
+        let (proof, _) = walked(&[first, second, taking(2, 3, 0)]);
+        assert_eq!(proof.differences, ["t/0: commit 2 takes 4 records out of a quarantine of 3"]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Every row of each declared file is in Bronze, good or quarantined, exactly once.
 //!
 //! The files are read again from their start; a row is recognised by file and row number, and that it is as it was
-//! sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped is known by
-//! number only, so that many rows may be missing. Which sendings of a file there are is asked of [`sendings`].
+//! sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped, and what was
+//! deleted from quarantine on purpose, is known by number only, so that many rows may be missing. Which sendings of a file there are is asked of [`sendings`].
 
+use super::offsets::LeftOut;
 use super::sendings::Sendings;
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::{self, Engine, Session};
@@ -35,6 +36,8 @@ pub struct Rows {
     pub quarantined: u64,
     /// Dropped by the stream's SQL, as its commits say.
     pub filtered: u64,
+    /// Deleted from quarantine on purpose, as its commits say.
+    pub dropped: u64,
     pub missing: u64,
     pub doubled: u64,
     /// In Bronze under a row number the file does not have.
@@ -62,13 +65,14 @@ pub async fn prove(
     sources: &[&SourceConfig],
     (stream, topic): (&Stream, &str),
     table: Option<&Table>,
-    filtered: u64,
+    left_out: LeftOut,
     engine: &Engine,
 ) -> Result<Rows> {
     let mut proof = Rows {
         sources: sources.iter().map(|source| source.name.clone()).collect(),
         table: stream.table.to_string(),
-        filtered,
+        filtered: left_out.filtered,
+        dropped: left_out.dropped,
         ..Rows::default()
     };
     let session = engine.session();
@@ -114,22 +118,25 @@ impl Rows {
         }
     }
 
-    /// Rows that are in neither place are a loss when the stream's SQL cannot have dropped them all: what it
-    /// dropped has no names.
+    /// Rows that are in neither place are a loss when they cannot all have been left out: what was has no names.
     fn judge(&mut self, lost: Vec<Difference>) {
-        if self.missing <= self.filtered {
+        if self.missing <= self.left_out() {
             return;
         }
-        let sql = match self.filtered {
-            0 => String::new(),
-            dropped => format!(", of which the stream's SQL dropped {dropped}"),
-        };
+        let left_out = [(self.filtered, "the stream's SQL dropped"), (self.dropped, "`lake quarantine drop` deleted")];
+        let left_out = left_out.iter().filter(|(records, _)| *records > 0);
+        let left_out: String = left_out.map(|(records, who)| format!(", of which {who} {records}")).collect();
         let others = std::mem::take(&mut self.differences);
         let are = if self.missing == 1 { "is" } else { "are" };
-        let text = format!("{} {are} missing{sql}", counted(self.missing, "row"));
+        let text = format!("{} {are} missing{left_out}", counted(self.missing, "row"));
         self.differences.push(Difference::new(Remedy::Run, text));
         self.differences.extend(lost);
         self.differences.extend(others);
+    }
+
+    /// Rows that neither the table nor its quarantine has to hold.
+    pub fn left_out(&self) -> u64 {
+        self.filtered + self.dropped
     }
 
     /// Answers the missing rows, which need not be a difference. `rows`: those of the file.

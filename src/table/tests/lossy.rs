@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A store whose answers to commits can be lost: `lose` says how many, after the write was done.
 #[derive(Debug)]
-struct Lossy {
+pub(super) struct Lossy {
     inner: InMemory,
-    lose: AtomicU32,
+    pub lose: AtomicU32,
     /// What the client hears: "exists already", as after a retry of its own, or that nothing came back.
     answer_taken: bool,
     /// Whether the write is done before its reply is lost.
@@ -25,7 +25,7 @@ struct Lossy {
 }
 
 impl Lossy {
-    fn new(answer_taken: bool, write: bool) -> Lossy {
+    pub fn new(answer_taken: bool, write: bool) -> Lossy {
         Lossy { inner: InMemory::new(), lose: AtomicU32::new(0), answer_taken, write, follower: None }
     }
 

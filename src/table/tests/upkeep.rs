@@ -11,7 +11,7 @@ async fn merge(table: &mut Table, bin: &Bin) -> Result<Committed> {
     table.commit(Commit { mode: Mode::Rewrite, staged, txns: vec![], info: Map::new() }, "table.commit").await
 }
 
-async fn merge_all(table: &mut Table) {
+pub(super) async fn merge_all(table: &mut Table) {
     table.refresh().await.unwrap();
     for bin in table.bins(TARGET).unwrap() {
         merge(table, &bin).await.unwrap();
@@ -23,13 +23,13 @@ async fn all(table: &Table) -> Vec<i64> {
     rows.column(0).as_primitive::<Int64Type>().values().to_vec()
 }
 
-fn flagged(values: &[i64], quarantined: bool) -> RecordBatch {
+pub(super) fn flagged(values: &[i64], quarantined: bool) -> RecordBatch {
     let flags = BooleanArray::from(vec![quarantined; values.len()]);
     let numbers = Int64Array::from(values.to_vec());
     RecordBatch::try_from_iter([("n", Arc::new(numbers) as ArrayRef), ("_quarantined", Arc::new(flags))]).unwrap()
 }
 
-async fn append_batch(table: &mut Table, batch: RecordBatch) {
+pub(super) async fn append_batch(table: &mut Table, batch: RecordBatch) {
     let staged = staged(table, batch).await;
     let commit = Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() };
     table.commit(commit, "table.commit").await.unwrap();

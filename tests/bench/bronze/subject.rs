@@ -91,9 +91,9 @@ impl Subject {
 
     fn ask(&self, sql: &str) -> u64 {
         let finished = measure::run(&mut self.command(&["query", "--output", "json", sql]));
-        let rows: Value = serde_json::from_str(&finished.stdout).unwrap();
-        let answer = &rows[0]["answer"];
-        answer.as_u64().or_else(|| answer.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{sql}: {rows}"))
+        let row: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let answer = &row["answer"];
+        answer.as_u64().or_else(|| answer.as_str()?.parse().ok()).unwrap_or_else(|| panic!("{sql}: {row}"))
     }
 }
 

@@ -34,6 +34,7 @@ impl Bench {
             columns: vec![column],
             sql: None,
             partition_by: vec![],
+            max_reject_rate: None,
         };
         Bench { _folder: folder, lake, engine, stream, progress: Progress::silent() }
     }
@@ -61,7 +62,7 @@ impl Bench {
         let notes = Arc::new(Mutex::new(Vec::new()));
         let kept = notes.clone();
         self.progress = Progress::new(move |event| {
-            if let Event::Note(text) = event {
+            if let Event::Note { text } = event {
                 kept.lock().unwrap().push(text);
             }
         });
@@ -94,6 +95,7 @@ pub(super) fn once() -> Options {
         max_rows: 100,
         max_bytes: usize::MAX,
         memory: 64 << 20,
+        max_reject_rate: None,
         start: Start::Earliest,
     }
 }
@@ -406,4 +408,49 @@ async fn a_daemon_commits_by_its_interval_and_drops_the_rest_when_stopped() {
     let (outcome, ()) = tokio::join!(work, ask);
     assert_eq!(outcome.unwrap_err().kind(), Kind::Interrupted(15));
     assert_eq!(bench.places().await, expected);
+}
+
+#[tokio::test]
+async fn too_many_rejects_end_a_run_before_their_commit() {
+    let mut bench = Bench::new().await;
+    bench.stream.max_reject_rate = Some(0.25);
+    // Two of the first nine are bad, then all.
+    let payloads: Vec<&str> =
+        (0..12).map(|at| if at % 4 == 3 || at > 8 { "{\"n\":\"x\"}" } else { "{\"n\":1}" }).collect();
+    let topic = topic_of(&payloads);
+    let error = bench.run(&topic, 1, usize::MAX, 4).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Input);
+    let text = error.to_string();
+    assert!(text.starts_with("of 12 records of `bronze.books` 5 are rejects: 41.67%, more than the 25% of"), "{text}");
+    assert!(text.ends_with("most of all (5): column `n`: expected bigint, found \"x\", at books/0 offset 3"), "{text}");
+    assert!(error.hint_text().unwrap().contains("raise max_reject_rate"));
+    let committed = bench.places().await.len();
+    assert!((4..12).contains(&committed), "what was read before stays: {committed}");
+    let files = std::fs::read_dir(bench._folder.path().join("bronze/books/_quarantined=true")).unwrap().count();
+    assert_eq!(files, committed / 4, "the files of the last batch are deleted");
+
+    let again = bench.run(&topic, 1, usize::MAX, 4).await.unwrap_err().to_string();
+    assert!(again.contains("books/0 offset"), "the next run begins there again: {again}");
+    bench.stream.max_reject_rate = Some(1.0);
+    bench.run(&topic, 1, usize::MAX, 4).await.unwrap();
+    assert_eq!(bench.places().await.len(), 12);
+}
+
+#[tokio::test]
+async fn few_records_are_judged_only_at_the_end_of_a_run() {
+    let bench = Bench::new().await;
+    let options = Options { max_reject_rate: Some(0.1), max_rows: 10, ..once() };
+    let run = |payloads: Vec<&'static str>| {
+        let (topic, bench, options) = (topic_of(&payloads), &bench, &options);
+        async move {
+            let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
+            bench.work(options, &Stop::default(), connect).await
+        }
+    };
+    // 10 of the first 20 are bad, 10 of all 100.
+    let bad = |at: usize| if at < 10 { "{\"n\":\"x\"}" } else { "{\"n\":1}" };
+    let report = run((0..100).map(bad).collect()).await.unwrap();
+    assert_eq!((report.rows, report.rejects), (90, 10));
+    let error = run((0..103).map(|at| if at == 102 { "" } else { bad(at) }).collect()).await.unwrap_err();
+    assert!(error.to_string().starts_with("of 3 records of `bronze.books` 1 are rejects: 33.33%"), "{error}");
 }

@@ -1,0 +1,67 @@
+//! The one commit that takes records out of quarantine: files that were read leave, what was made of them comes in.
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::failpoint;
+use crate::flow::Progress;
+use crate::flow::account::{RESOLVED, Resolved};
+use crate::table::{Commit, Committed, Mode, Picked, Stage, Table};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Times the files are read before giving up on others who rewrite them.
+const ATTEMPTS: u32 = 5;
+
+/// By `topic/number`.
+pub(super) type ByPartition = BTreeMap<String, Resolved>;
+
+/// Tries again from the start while others are faster.
+pub(super) async fn persistently<T>(progress: &Progress, attempt: impl AsyncFn() -> Result<T>) -> Result<T> {
+    for _ in 1..ATTEMPTS {
+        match attempt().await {
+            Err(error) if error.kind() == Kind::Conflict => progress.note(format!("{error}; looking again")),
+            outcome => return outcome,
+        }
+    }
+    attempt().await
+}
+
+/// Commits; answers the version. Kind Conflict: nothing is changed, for some of the files are gone. `verb` names the
+/// failpoints too.
+pub(super) async fn commit(
+    mut table: Table,
+    picked: &Picked,
+    stage: Stage,
+    verb: &str,
+    resolved: &ByPartition,
+) -> Result<i64> {
+    let staged = stage.finish().await?.in_place_of(picked);
+    let resolved = serde_json::to_value(resolved).context(Kind::Internal, || "write what became of rejects")?;
+    let info = Map::from_iter([("verb".to_string(), Value::from(verb)), (RESOLVED.to_string(), resolved)]);
+    failpoint::hit(&format!("{verb}.before_commit"));
+    let commit = Commit { mode: Mode::Exchange, staged, txns: Vec::new(), info };
+    let committed = table.commit(commit, &format!("{verb}.commit")).await?;
+    failpoint::hit(&format!("{verb}.after_commit"));
+    match committed {
+        Committed::Done { version } => Ok(version),
+        Committed::Fenced { .. } => Err(Error::internal("a commit without positions was fenced")),
+    }
+}
+
+/// Deletes what was written for nothing.
+pub(super) async fn abandon(stage: Stage) {
+    if let Err(error) = stage.abort().await {
+        tracing::warn!("{error}; the files cost space and are read by nobody");
+    }
+}
+
+/// Fails when files hold another number of records than the log says: a change to them would not be accounted for.
+pub(super) fn check_read(table: &Table, picked: &Picked, read: u64) -> Result<()> {
+    match picked.rows() {
+        Some(said) if said != read => Err(Error::input(format!(
+            "files of the quarantine of `{}` hold {read} records, the log says {said}",
+            table.name()
+        ))
+        .hint("somebody changed a file of the table; its records were left as they are")),
+        _ => Ok(()),
+    }
+}
