@@ -43,6 +43,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("encoding_rs", &["source"]),
     ("minijinja", &["model"]),
     ("serde_saphyr", &["model"]),
+    ("regex", &["model"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

@@ -26,12 +26,16 @@ pub struct Args {
     /// Memory for what was read and is not committed yet [default: 256MB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
+    /// Read the N-th of OF shares of the partitions, and leave the others to other processes [default: all]
+    #[arg(long, value_name = "N/OF")]
+    share: Option<String>,
 }
 
 impl Args {
     pub fn flags(&self) -> Vec<Flag> {
         let memory = self.memory.clone().map(|value| Flag { key: "bronze.memory", value, name: "--memory" });
-        memory.into_iter().collect()
+        let share = self.share.clone().map(|value| Flag { key: "bronze.share", value, name: "--share" });
+        memory.into_iter().chain(share).collect()
     }
 }
 

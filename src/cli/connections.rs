@@ -110,8 +110,8 @@ impl Connections {
     }
 
     pub fn bronze_options(&self, once: bool) -> Options {
-        let &BronzeSettings { interval, max_rows, max_bytes, memory, max_reject_rate } = &self.config.bronze;
-        Options { once, interval, max_rows, max_bytes, memory, max_reject_rate, start: Start::Earliest }
+        let &BronzeSettings { interval, max_rows, max_bytes, memory, share, max_reject_rate } = &self.config.bronze;
+        Options { once, share, interval, max_rows, max_bytes, memory, max_reject_rate, start: Start::Earliest }
     }
 
     /// Waits for the interval between two rounds. False: a stop was asked for.

@@ -49,11 +49,12 @@ fn text(report: &Report) -> String {
 fn streams(report: &Report) -> String {
     let row = |stream: &status::StreamStatus| {
         let places = stream.partitions.iter().map(|partition| {
-            format!("{}:{}/{}", partition.partition, known(partition.position), known(partition.high))
+            let topic = if stream.topics.len() == 1 { String::new() } else { format!("{}/", partition.topic) };
+            format!("{topic}{}:{}/{}", partition.partition, known(partition.position), known(partition.high))
         });
         vec![
             stream.table.clone(),
-            stream.topic.clone(),
+            stream.topics.join(" "),
             number(stream.rows),
             number(stream.rejects),
             stream.extent.map(files).unwrap_or_default(),
@@ -66,7 +67,7 @@ fn streams(report: &Report) -> String {
     let rows: Vec<_> = report.streams.iter().map(row).collect();
     let head = [
         "stream",
-        "topic",
+        "topics",
         "rows",
         "quarantined",
         "files",

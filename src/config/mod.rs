@@ -22,6 +22,7 @@ pub use units::duration;
 use crate::engine::EngineConfig;
 use crate::error::Result;
 use crate::flow;
+use crate::flow::bronze::Share;
 use crate::source::SourceConfig;
 use crate::table::LakeConfig;
 use settings::Settings;
@@ -91,6 +92,8 @@ pub struct BronzeSettings {
     pub max_bytes: usize,
     /// Bytes all streams together may hold in memory.
     pub memory: usize,
+    /// The partitions this process reads.
+    pub share: Share,
     /// Above this share of rejects a run of a stream ends, unless its contract says otherwise.
     pub max_reject_rate: Option<f64>,
 }
@@ -249,6 +252,7 @@ fn bronze(settings: &mut Settings) -> BronzeSettings {
         max_rows: settings.parsed("bronze.max_rows", units::count).unwrap_or(1_000_000),
         max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(memory / 2),
         memory,
+        share: settings.parsed("bronze.share", Share::parse).unwrap_or(Share::WHOLE),
         max_reject_rate: settings.parsed("bronze.max_reject_rate", units::share),
     }
 }

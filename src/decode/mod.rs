@@ -9,6 +9,7 @@
 mod column;
 pub mod infer;
 mod json;
+mod kind;
 mod names;
 mod object;
 mod rows;
@@ -16,6 +17,7 @@ mod scan;
 mod value;
 
 pub use json::JsonDecoder;
+pub use kind::field_text;
 
 use crate::error::Result;
 use arrow::datatypes::SchemaRef;

@@ -93,7 +93,8 @@ fn is_moment(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
 }
 
-fn unescape(raw: &str) -> Result<Cow<'_, str>, Fault> {
+/// The text of a JSON string as it is written.
+pub(super) fn unescape(raw: &str) -> Result<Cow<'_, str>, Fault> {
     if raw.contains('\\') {
         return serde_json::from_str(raw).map(Cow::Owned).map_err(|_| Fault::Escape);
     }

@@ -2,7 +2,7 @@
 //!
 //! Asks and changes nothing. A part that is down costs only its own figures and is named in the report.
 
-use super::bronze::{Stream, position_app};
+use super::bronze::{self, Stream, position_app, topics_read};
 use super::checks::TestStatus;
 use super::checks::results::{self, Outcome};
 use super::load;
@@ -11,7 +11,7 @@ use super::verify::star;
 use crate::engine::Engine;
 use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Consumer, KafkaConfig, Watermarks};
-use crate::model;
+use crate::model::{self, Topics};
 use crate::partition::Partition;
 use crate::table::manifest::{self, ManifestTable};
 use crate::table::{Extent, Lake, Table};
@@ -19,7 +19,7 @@ use crate::warehouse::{Entry, Warehouse};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Commits looked through for the newest of `lake bronze`.
@@ -48,11 +48,12 @@ pub struct Report {
     pub down: Vec<Down>,
 }
 
-/// One topic and its Bronze table.
+/// One Bronze table and its topics.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct StreamStatus {
     pub table: String,
-    pub topic: String,
+    /// Those that are there or were read.
+    pub topics: Vec<String>,
     /// `None` when the table does not exist.
     pub version: Option<i64>,
     pub rows: Option<u64>,
@@ -78,6 +79,7 @@ impl StreamStatus {
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct PartitionStatus {
+    pub topic: String,
     pub partition: i32,
     /// Next offset to read, as committed.
     pub position: Option<i64>,
@@ -147,15 +149,14 @@ pub struct Down {
 pub async fn status(parts: Parts<'_>) -> Result<Report> {
     let mut report = Report::default();
     let kafka = report.up("broker", parts.kafka);
-    let topics = match &kafka {
+    let marks = match &kafka {
         Some(kafka) => report.up("broker", watermarks(kafka.clone(), parts.streams).await).unwrap_or_default(),
-        None => Topics::default(),
+        None => Marks::default(),
     };
     let lake = report.up("lake", parts.lake);
     if let Some(lake) = &lake {
         for stream in parts.streams {
-            let topic = topics.get(&stream.topic);
-            let found = stream_status(stream, lake, parts.engine, parts.target_file_size, topic).await;
+            let found = stream_status(stream, lake, parts.engine, parts.target_file_size, &marks).await;
             if let Some(stream) = report.up("lake", found) {
                 report.streams.push(stream);
             }
@@ -207,18 +208,18 @@ impl Report {
     }
 }
 
-type Topics = BTreeMap<String, BTreeMap<Partition, Watermarks>>;
+type Marks = BTreeMap<Partition, Watermarks>;
 
-/// Watermarks of the streams' topics; a topic that does not exist has no entry.
-async fn watermarks(kafka: KafkaConfig, streams: &[Stream]) -> Result<Topics> {
-    let topics: Vec<String> = streams.iter().map(|stream| stream.topic.clone()).collect();
+/// Watermarks of all partitions of the streams' topics that exist.
+async fn watermarks(kafka: KafkaConfig, streams: &[Stream]) -> Result<Marks> {
+    let wanted: Vec<Topics> = streams.iter().map(|stream| stream.topics.clone()).collect();
     let asked = tokio::task::spawn_blocking(move || {
         let consumer = Consumer::new(&kafka)?;
-        let mut found = Topics::new();
-        for topic in topics {
-            for partition in consumer.partitions(&topic)?.unwrap_or_default() {
+        let mut found = Marks::new();
+        for topics in wanted {
+            for partition in bronze::partitions(&consumer, &topics)? {
                 let watermarks = consumer.watermarks(&partition)?;
-                found.entry(topic.clone()).or_default().insert(partition, watermarks);
+                found.insert(partition, watermarks);
             }
         }
         Ok(found)
@@ -232,12 +233,12 @@ async fn waits(kafka: &KafkaConfig, streams: &mut [StreamStatus]) -> Result<()> 
         let behind = stream.partitions.iter().filter(|partition| partition.lag.is_some_and(|lag| lag > 0));
         let first = |partition: &PartitionStatus| partition.position.max(partition.low);
         let behind: BTreeMap<Partition, i64> = behind
-            .filter_map(|partition| Some((Partition::new(&stream.topic, partition.partition), first(partition)?)))
+            .filter_map(|partition| Some((Partition::new(&partition.topic, partition.partition), first(partition)?)))
             .collect();
         let sent = unread::sent(kafka.clone(), behind).await?;
         let now = chrono::Utc::now().timestamp_millis();
         for partition in &mut stream.partitions {
-            let sent = sent.get(&Partition::new(&stream.topic, partition.partition));
+            let sent = sent.get(&Partition::new(&partition.topic, partition.partition));
             partition.lag_seconds = match partition.lag {
                 Some(0) => Some(0.0),
                 _ => sent.map(|sent| (now - sent).max(0) as f64 / 1000.0),
@@ -252,10 +253,11 @@ async fn stream_status(
     lake: &Lake,
     engine: &Engine,
     target_file_size: u64,
-    topic: Option<&BTreeMap<Partition, Watermarks>>,
+    marks: &Marks,
 ) -> Result<StreamStatus> {
-    let mut status =
-        StreamStatus { table: stream.table.to_string(), topic: stream.topic.clone(), ..StreamStatus::default() };
+    let mut status = StreamStatus { table: stream.table.to_string(), ..StreamStatus::default() };
+    let mut topics: BTreeSet<String> = stream.topics.names().iter().cloned().collect();
+    topics.extend(marks.keys().map(|partition| &partition.topic).filter(|topic| stream.topics.include(topic)).cloned());
     let table = lake.table(&stream.table).await?;
     if let Some(table) = &table {
         status.version = Some(table.version());
@@ -263,20 +265,31 @@ async fn stream_status(
         status.extent = Some(table.extent(target_file_size)?);
         let (rows, rejects) = count(table, engine).await?;
         (status.rows, status.rejects) = (Some(rows), Some(rejects));
+        topics.extend(topics_read(table).await?.into_iter().filter(|topic| stream.topics.include(topic)));
     }
+    for topic in &topics {
+        status.partitions.extend(partitions(topic, table.as_ref(), marks).await?);
+    }
+    status.topics = topics.into_iter().collect();
+    Ok(status)
+}
+
+/// Those of a topic that are there or of which a position is stored.
+async fn partitions(topic: &str, table: Option<&Table>, marks: &Marks) -> Result<Vec<PartitionStatus>> {
+    let mut found = Vec::new();
     for number in 0.. {
-        let partition = Partition::new(&stream.topic, number);
-        let position = match &table {
+        let partition = Partition::new(topic, number);
+        let position = match table {
             Some(table) => table.txn(&position_app(&partition)).await?,
             None => None,
         };
-        let marks = topic.and_then(|topic| topic.get(&partition));
+        let marks = marks.get(&partition);
         if position.is_none() && marks.is_none() {
             break;
         }
-        status.partitions.push(partition_status(number, position, marks));
+        found.push(partition_status(partition, position, marks));
     }
-    Ok(status)
+    Ok(found)
 }
 
 /// When `lake bronze` last wrote; above it there may be commits of maintenance.
@@ -286,10 +299,11 @@ async fn last_commit(table: &Table) -> Result<Option<String>> {
     Ok(newest.and_then(|commit| time(commit.timestamp_ms)))
 }
 
-fn partition_status(partition: i32, position: Option<i64>, marks: Option<&Watermarks>) -> PartitionStatus {
+fn partition_status(partition: Partition, position: Option<i64>, marks: Option<&Watermarks>) -> PartitionStatus {
     let (low, high) = (marks.map(|marks| marks.low), marks.map(|marks| marks.high));
     let lag = marks.map(|marks| marks.high - position.unwrap_or(marks.low));
-    PartitionStatus { partition, position, low, high, lag, lag_seconds: None }
+    let Partition { topic, number: partition } = partition;
+    PartitionStatus { topic, partition, position, low, high, lag, lag_seconds: None }
 }
 
 /// Good rows and quarantined ones.
@@ -356,7 +370,7 @@ mod tests {
         let marks = Watermarks { low: 10, high: 25 };
         let table = [(Some(20), Some(&marks), Some(5)), (None, Some(&marks), Some(15)), (Some(20), None, None)];
         for (position, marks, lag) in table {
-            assert_eq!(partition_status(0, position, marks).lag, lag, "{position:?}");
+            assert_eq!(partition_status(Partition::new("t", 0), position, marks).lag, lag, "{position:?}");
         }
     }
 

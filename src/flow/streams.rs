@@ -3,7 +3,7 @@
 use super::bronze::Stream;
 use crate::error::{Error, Result};
 use crate::ident::suggestion;
-use crate::model::{self, Project};
+use crate::model::{self, Project, StreamContract};
 use crate::source::SourceConfig;
 
 /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named. A name that is
@@ -23,12 +23,12 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let (table, columns) = (source.table.clone(), source.columns.clone());
-        let model::StreamContract { topic, max_reject_rate } = source.stream.clone();
-        streams.push(Stream { table, topic, columns, sql: source.stream_sql.clone(), max_reject_rate });
+        let StreamContract { topics, only, partition_by, max_reject_rate } = source.stream.clone();
+        let (table, columns, sql) = (source.table.clone(), source.columns.clone(), source.stream_sql.clone());
+        streams.push(Stream { table, topics, only, columns, sql, partition_by, max_reject_rate });
     }
     for source in sources {
-        if !streams.iter().any(|stream| stream.topic == source.topic()) {
+        if !streams.iter().any(|stream| stream.topics.include(source.topic())) {
             streams.push(undeclared(source.topic())?);
         }
     }
@@ -50,22 +50,24 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
     let table = model::table_of(topic)?;
-    Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None, max_reject_rate: None })
+    let StreamContract { topics, only, partition_by, max_reject_rate } = StreamContract::of_topic(topic);
+    Ok(Stream { table, topics, only, columns: Vec::new(), sql: None, partition_by, max_reject_rate })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Topics;
 
     #[test]
     fn a_name_is_a_table_a_slip_or_a_topic() {
         let all = [undeclared("books").unwrap()];
-        assert_eq!(named("books", &all).unwrap().topic, "books");
-        assert_eq!(named("bronze.books", &all).unwrap().topic, "books");
+        assert_eq!(named("books", &all).unwrap().topics, Topics::one("books"));
+        assert_eq!(named("bronze.books", &all).unwrap().topics, Topics::one("books"));
         let slip = named("bokks", &all).unwrap_err().to_string();
         assert_eq!(slip, "no stream fills `bokks`, did you mean `books`?");
         let other = named("Shop.Events", &all).unwrap();
-        assert_eq!((other.topic.as_str(), other.table.to_string()), ("Shop.Events", "bronze.shop_events".into()));
+        assert_eq!((other.topics, other.table.to_string()), (Topics::one("Shop.Events"), "bronze.shop_events".into()));
     }
 
     #[test]

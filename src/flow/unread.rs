@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const BUFFER_BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// When the first record at or behind each position of a topic was sent, in milliseconds since 1970. Partitions that
+/// When the first record at or behind each position was sent, in milliseconds since 1970. Partitions that
 /// give none in time, or one without a time, are left out.
 pub async fn sent(kafka: KafkaConfig, positions: BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, i64>> {
     if positions.is_empty() {
@@ -24,14 +24,15 @@ fn look(kafka: &KafkaConfig, positions: &BTreeMap<Partition, i64>) -> Result<BTr
     let mut consumer = Consumer::buffering(kafka, BUFFER_BYTES)?;
     consumer.assign(positions)?;
     let deadline = Instant::now() + PATIENCE;
-    let mut first: BTreeMap<i32, Option<i64>> = BTreeMap::new();
+    let mut first: BTreeMap<usize, Option<i64>> = BTreeMap::new();
     while first.len() < positions.len() && Instant::now() < deadline {
         let mut messages = Messages::default();
         consumer.fill(&mut messages, |messages| messages.len() >= 1024, Duration::from_millis(200))?;
         for message in messages.iter() {
-            first.entry(message.partition).or_insert(message.timestamp_ms);
+            first.entry(message.slot).or_insert(message.timestamp_ms);
         }
     }
-    let sent = positions.keys().filter_map(|partition| Some((partition.clone(), (*first.get(&partition.number)?)?)));
+    let slots = positions.keys().enumerate();
+    let sent = slots.filter_map(|(slot, partition)| Some((partition.clone(), (*first.get(&slot)?)?)));
     Ok(sent.collect())
 }

@@ -1,9 +1,10 @@
 //! Reading partitions from given offsets.
 //!
-//! A consumer reads the partitions of one topic at a time and is told where each begins; it joins no group,
+//! A consumer is told which partitions it reads, of one topic or of several, and where each begins; it joins no group,
 //! commits nothing and keeps no position beyond its own life. What waits in the client for being taken is
 //! bounded in bytes; nobody is evicted for taking it late, because no group is joined.
 
+use super::assigned::Assigned;
 use super::messages::Messages;
 use super::watch::Watch;
 use super::{CONNECT_TIMEOUT, KafkaConfig, fault};
@@ -14,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers, Message as _};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -33,22 +34,18 @@ pub struct Watermarks {
     pub high: i64,
 }
 
-/// How far an assigned partition was read.
-#[derive(Debug, Clone, Copy)]
-struct Cursor {
-    next: Option<i64>,
-    /// High watermark when it was assigned.
-    end: i64,
-}
-
 /// A manually assigned consumer. Never commits group offsets.
 pub struct Consumer {
-    config: KafkaConfig,
+    pub(super) config: KafkaConfig,
     client: BaseConsumer<Watch>,
-    topic: String,
-    cursors: BTreeMap<i32, Cursor>,
+    pub(super) assigned: Assigned,
+    /// Partition numbers whose end was reached by one of several topics.
+    pub(super) doubts: BTreeSet<i32>,
+    /// Asked about them, and when it was.
+    pub(super) second: Option<Box<Consumer>>,
+    pub(super) asked: Option<Instant>,
     /// When the connection was reported lost, until something arrives again.
-    lost_since: Option<Instant>,
+    pub(super) lost_since: Option<Instant>,
 }
 
 impl Consumer {
@@ -64,8 +61,10 @@ impl Consumer {
         Ok(Consumer {
             config: config.clone(),
             client,
-            topic: String::new(),
-            cursors: BTreeMap::new(),
+            assigned: Assigned::default(),
+            doubts: BTreeSet::new(),
+            second: None,
+            asked: None,
             lost_since: None,
         })
     }
@@ -78,6 +77,21 @@ impl Consumer {
             metadata.topics().first().map_or(Ok(None), partition_numbers)
         })?;
         Ok(numbers.map(|numbers| numbers.into_iter().map(|number| Partition::new(topic, number)).collect()))
+    }
+
+    /// Partitions in order of all topics with a name that is `wanted`, by one request.
+    pub fn partitions_of(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Partition>> {
+        let mut found = self.ask("list the topics", |client, timeout| {
+            let metadata = client.fetch_metadata(None, timeout)?;
+            let mut found = Vec::new();
+            for topic in metadata.topics().iter().filter(|topic| wanted(topic.name())) {
+                let numbers = partition_numbers(topic)?.unwrap_or_default();
+                found.extend(numbers.into_iter().map(|number| Partition::new(topic.name(), number)));
+            }
+            Ok(found)
+        })?;
+        found.sort_unstable();
+        Ok(found)
     }
 
     /// Number of brokers that make up the cluster.
@@ -107,32 +121,28 @@ impl Consumer {
         }
     }
 
-    /// Replaces the assignment: reads each partition, all of one topic, from the given offset on.
+    /// Replaces the assignment: reads each partition from the given offset on. The slot of a message is the place of its
+    /// partition among these.
     pub fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()> {
         let attempt = "assign partitions";
         // A paused partition would stay paused when it is assigned again.
         let resumed = self.client.assignment().and_then(|former| self.client.resume(&former));
         resumed.and_then(|()| self.client.unassign()).map_err(|failure| self.explain(attempt, failure))?;
-        self.cursors.clear();
+        self.assigned = Assigned::default();
+        self.doubts.clear();
         self.lost_since = None;
-        let Some(topic) = positions.keys().next().map(|partition| partition.topic.clone()) else {
+        if positions.is_empty() {
             return Ok(());
-        };
-        if positions.keys().any(|partition| partition.topic != topic) {
-            // librdkafka's end-of-partition event names a partition without its topic.
-            return Err(Error::internal("a consumer was assigned partitions of two topics"));
         }
         let mut list = TopicPartitionList::new();
-        let mut cursors = BTreeMap::new();
+        let mut assigned = Assigned::default();
         for (partition, offset) in positions {
-            let end = self.watermarks(partition)?.high;
-            cursors.insert(partition.number, Cursor { next: None, end });
-            list.add_partition_offset(&topic, partition.number, Offset::Offset(*offset))
+            assigned.push(partition, *offset, self.watermarks(partition)?.high);
+            list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset))
                 .map_err(|failure| self.explain(attempt, failure))?;
         }
         self.client.assign(&list).map_err(|failure| self.explain(attempt, failure))?;
-        self.topic = topic;
-        self.cursors = cursors;
+        self.assigned = assigned;
         Ok(())
     }
 
@@ -142,6 +152,20 @@ impl Consumer {
     ///
     /// A lost connection is waited out for [`CONNECT_TIMEOUT`] before it becomes `Unavailable`.
     pub fn fill(&mut self, messages: &mut Messages, full: impl Fn(&Messages) -> bool, timeout: Duration) -> Result<()> {
+        self.take_delivered(messages, full, timeout)?;
+        match messages.is_empty() {
+            true => self.check_connection()?,
+            false => self.lost_since = None,
+        }
+        self.settle_doubts()
+    }
+
+    fn take_delivered(
+        &mut self,
+        messages: &mut Messages,
+        full: impl Fn(&Messages) -> bool,
+        timeout: Duration,
+    ) -> Result<()> {
         let mut deadline = Instant::now() + timeout;
         while !full(messages) {
             // Without a time-out no clock is read, which counts per message.
@@ -154,11 +178,12 @@ impl Consumer {
                     if messages.is_empty() {
                         deadline = Instant::now() + LINGER;
                     }
-                    append(messages, &message);
-                    advance(&mut self.cursors, &message);
+                    let Some(slot) = self.assigned.slot_of(&message) else { return Err(not_assigned(&message)) };
+                    append(messages, slot, &message);
+                    self.assigned.advance(slot, message.offset());
                 }
                 Some(Err(KafkaError::PartitionEOF(number))) => {
-                    self.reached_end(number);
+                    self.end_of(number);
                     if messages.is_empty() {
                         return Ok(());
                     }
@@ -168,13 +193,7 @@ impl Consumer {
                 None => {}
             }
         }
-        match messages.is_empty() {
-            true => self.check_connection(),
-            false => {
-                self.lost_since = None;
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     /// Hands the next message of any assigned partition to `read`; `None` after the time-out, or sooner when
@@ -190,7 +209,9 @@ impl Consumer {
             let failure = match self.client.poll(left) {
                 Some(Ok(message)) => {
                     self.lost_since = None;
-                    advance(&mut self.cursors, &message);
+                    if let Some(slot) = self.assigned.slot_of(&message) {
+                        self.assigned.advance(slot, message.offset());
+                    }
                     return Ok(Some(read(&message)));
                 }
                 Some(Err(failure)) => failure,
@@ -198,7 +219,7 @@ impl Consumer {
                 None => continue,
             };
             if let KafkaError::PartitionEOF(number) = failure {
-                self.reached_end(number);
+                self.end_of(number);
                 return Ok(None);
             }
             self.outlive(failure)?;
@@ -207,11 +228,8 @@ impl Consumer {
 
     /// The next offset the consumer would deliver, also past gaps of transactions and compaction;
     /// `None` before anything was fetched.
-    pub fn position(&self, partition: &Partition) -> Result<Option<i64>> {
-        if partition.topic != self.topic {
-            return Ok(None);
-        }
-        Ok(self.cursors.get(&partition.number).and_then(|cursor| cursor.next))
+    pub fn position(&self, partition: &Partition) -> Option<i64> {
+        self.assigned.position(partition)
     }
 
     /// The next offset to be written to an assigned partition, as of a second ago and without asking; `None` until it
@@ -225,22 +243,12 @@ impl Consumer {
         paused.map_err(|failure| self.explain("pause partitions", failure))
     }
 
-    /// Everything up to the end of the partition was delivered, so its position is past whatever records
-    /// of transactions lie before the end. Only the end known at assignment is sure to have been reached:
-    /// the event may be older than any later look at the watermark.
-    fn reached_end(&mut self, number: i32) {
-        self.lost_since = None;
-        if let Some(cursor) = self.cursors.get_mut(&number) {
-            cursor.next = Some(cursor.next.map_or(cursor.end, |next| next.max(cursor.end)));
-        }
-    }
-
     fn outlive(&mut self, failure: KafkaError) -> Result<()> {
         let lasting = !fault::is_transient(&failure) || self.client.context().refused().is_some();
         if lasting {
-            return Err(self.explain(&format!("read topic `{}`", self.topic), failure));
+            return Err(self.explain(&self.reading(), failure));
         }
-        tracing::info!(topic = self.topic, "connection to kafka lost, trying again: {failure}");
+        tracing::info!(attempt = self.reading(), "connection to kafka lost, trying again: {failure}");
         self.lost_since.get_or_insert_with(Instant::now);
         Ok(())
     }
@@ -250,13 +258,20 @@ impl Consumer {
         if self.lost_since.is_none_or(|since| since.elapsed() < CONNECT_TIMEOUT) {
             return Ok(());
         }
-        match self.client.fetch_metadata(Some(&self.topic), FIRST_TRY) {
+        match self.client.fetch_metadata(self.assigned.topics().first().copied(), FIRST_TRY) {
             Ok(_) => {
                 self.lost_since = None;
                 Ok(())
             }
-            Err(failure) => Err(self.explain(&format!("read topic `{}`", self.topic), failure)),
+            Err(failure) => Err(self.explain(&self.reading(), failure)),
         }
+    }
+
+    /// What is attempted while messages are taken.
+    fn reading(&self) -> String {
+        let topics = self.assigned.topics();
+        let ending = if topics.len() == 1 { "" } else { "s" };
+        format!("read topic{ending} `{}`", topics.join("`, `"))
     }
 
     /// Puts a question until it is answered, refused for good, or [`CONNECT_TIMEOUT`] is over.
@@ -282,7 +297,7 @@ impl Consumer {
     fn listen(&self, moment: Duration) {
         let until = Instant::now() + moment;
         let left = || until.saturating_duration_since(Instant::now());
-        while self.cursors.is_empty() && !left().is_zero() {
+        while self.assigned.is_empty() && !left().is_zero() {
             drop(self.client.poll(left()));
         }
         std::thread::sleep(left());
@@ -319,17 +334,16 @@ fn list_of(partitions: &[Partition]) -> TopicPartitionList {
     list
 }
 
-fn advance(cursors: &mut BTreeMap<i32, Cursor>, message: &BorrowedMessage<'_>) {
-    if let Some(cursor) = cursors.get_mut(&message.partition()) {
-        cursor.next = Some(message.offset() + 1);
-    }
+fn not_assigned(message: &BorrowedMessage<'_>) -> Error {
+    let partition = Partition::new(message.topic(), message.partition());
+    Error::internal(format!("received a message of {partition}, which is not assigned"))
 }
 
-fn append(messages: &mut Messages, message: &BorrowedMessage<'_>) {
+fn append(messages: &mut Messages, slot: usize, message: &BorrowedMessage<'_>) {
     let headers = message.headers();
     let headers = headers.iter().flat_map(|headers| (0..headers.count()).filter_map(|index| header(headers, index)));
-    let (partition, offset, timestamp_ms) = (message.partition(), message.offset(), message.timestamp().to_millis());
-    messages.push(partition, offset, timestamp_ms, message.key(), message.payload(), headers);
+    let (offset, timestamp_ms) = (message.offset(), message.timestamp().to_millis());
+    messages.push(slot, offset, timestamp_ms, message.key(), message.payload(), headers);
 }
 
 /// Name and value of a header. rdkafka panics at a name that is not UTF-8; one such record must not stop a

@@ -1,4 +1,4 @@
-//! Messages of one topic, side by side in one buffer: taking one over costs no allocation.
+//! Messages side by side in one buffer: taking one over costs no allocation.
 
 /// Length of a key, payload or header value that is not there.
 const ABSENT: u32 = u32::MAX;
@@ -17,7 +17,7 @@ struct Entry {
     offset: i64,
     timestamp_ms: Option<i64>,
     start: usize,
-    partition: i32,
+    slot: u32,
     key: u32,
     payload: u32,
     headers: u32,
@@ -26,7 +26,8 @@ struct Entry {
 /// One message of [`Messages`].
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'m> {
-    pub partition: i32,
+    /// Place of its partition in the list of those assigned, in their order.
+    pub slot: usize,
     pub offset: i64,
     pub timestamp_ms: Option<i64>,
     pub key: Option<&'m [u8]>,
@@ -42,7 +43,7 @@ pub struct Headers<'m>(&'m [u8]);
 impl Messages {
     pub fn push<'h>(
         &mut self,
-        partition: i32,
+        slot: usize,
         offset: i64,
         timestamp_ms: Option<i64>,
         key: Option<&[u8]>,
@@ -59,7 +60,7 @@ impl Messages {
             self.bytes.extend_from_slice(value.unwrap_or_default());
         }
         let headers = (self.bytes.len() - before) as u32;
-        self.entries.push(Entry { offset, timestamp_ms, start, partition, key, payload, headers });
+        self.entries.push(Entry { offset, timestamp_ms, start, slot: slot as u32, key, payload, headers });
     }
 
     fn append(&mut self, bytes: Option<&[u8]>) -> u32 {
@@ -105,7 +106,7 @@ impl Messages {
         let (key, rest) = split(&self.bytes[entry.start..], entry.key);
         let (payload, rest) = split(rest, entry.payload);
         Message {
-            partition: entry.partition,
+            slot: entry.slot as usize,
             offset: entry.offset,
             timestamp_ms: entry.timestamp_ms,
             key,
@@ -162,10 +163,10 @@ mod tests {
         let mut messages = Messages::default();
         let headers = [("a", Some(b"1".as_slice())), ("", None), ("a", Some(b"")), ("b", Some(b"\xff"))];
         messages.push(3, 7, Some(-1), Some(b"k"), None, headers.into_iter());
-        messages.push(-1, i64::MAX, None, None, Some(b""), std::iter::empty());
+        messages.push(1, i64::MAX, None, None, Some(b""), std::iter::empty());
         messages.push(0, 0, None, Some(b""), Some(b"{}"), headers.into_iter().take(1));
         let [first, second, third] = [0, 1, 2].map(|index| messages.get(index));
-        assert_eq!((first.partition, first.offset, first.timestamp_ms), (3, 7, Some(-1)));
+        assert_eq!((first.slot, first.offset, first.timestamp_ms), (3, 7, Some(-1)));
         assert_eq!((first.key, first.payload), (Some(b"k".as_slice()), None));
         assert_eq!(first.headers.collect::<Vec<_>>(), headers);
         assert_eq!((first.headers.text("a"), first.headers.text("b"), first.headers.text("c")), (Some(""), None, None));

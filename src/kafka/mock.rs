@@ -26,10 +26,10 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    fn new(topic: &str, message: super::Message<'_>) -> Message {
+    fn new(partitions: &[&Partition], message: super::Message<'_>) -> Message {
         let owned = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
         Message {
-            partition: Partition::new(topic, message.partition),
+            partition: partitions[message.slot].clone(),
             offset: message.offset,
             timestamp_ms: message.timestamp_ms,
             key: message.key.map(owned),
@@ -38,10 +38,11 @@ impl Message {
         }
     }
 
+    /// As of a topic whose partitions are all assigned.
     pub fn push_to(&self, messages: &mut Messages) {
         let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
-        let (number, key, payload) = (self.partition.number, self.key.as_deref(), self.payload.as_deref());
-        messages.push(number, self.offset, self.timestamp_ms, key, payload, headers);
+        let (slot, key, payload) = (self.partition.number as usize, self.key.as_deref(), self.payload.as_deref());
+        messages.push(slot, self.offset, self.timestamp_ms, key, payload, headers);
     }
 }
 
@@ -67,11 +68,12 @@ pub(crate) fn read_all(config: &KafkaConfig, topic: &str) -> Vec<Message> {
     consumer.assign(&ends.iter().map(|(partition, marks)| (partition.clone(), marks.low)).collect()).unwrap();
     let mut messages = Messages::default();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while ends.iter().any(|(partition, marks)| consumer.position(partition).unwrap().unwrap_or(0) < marks.high) {
+    while ends.iter().any(|(partition, marks)| consumer.position(partition).unwrap_or(0) < marks.high) {
         assert!(Instant::now() < deadline, "reading {topic} takes too long");
         consumer.fill(&mut messages, |_| false, Duration::from_millis(100)).unwrap();
     }
-    let mut messages: Vec<Message> = messages.iter().map(|message| Message::new(topic, message)).collect();
+    let partitions: Vec<&Partition> = ends.keys().collect();
+    let mut messages: Vec<Message> = messages.iter().map(|message| Message::new(&partitions, message)).collect();
     messages.sort_by_key(|message| (message.partition.number, message.offset));
     messages
 }

@@ -12,7 +12,9 @@
 //! few the promises of this module rest on, which are refused.
 
 pub mod admin;
+mod assigned;
 mod consumer;
+mod ends;
 mod fault;
 mod messages;
 #[cfg(test)]

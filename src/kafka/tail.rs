@@ -167,7 +167,7 @@ impl Search<'_> {
 fn close_finished(consumer: &mut Consumer, open: &mut BTreeMap<i32, &Stretch>) -> Result<()> {
     let mut finished = Vec::new();
     for stretch in open.values() {
-        if consumer.position(&stretch.partition)?.is_some_and(|next| next >= stretch.to) {
+        if consumer.position(&stretch.partition).is_some_and(|next| next >= stretch.to) {
             finished.push(stretch.partition.clone());
         }
     }

@@ -98,10 +98,10 @@ fn assignment_positions_and_pausing() {
     let partition = Partition::new("t", 0);
     let mut consumer = Consumer::new(&mock.config).unwrap();
     consumer.assign(&BTreeMap::from([(partition.clone(), 1)])).unwrap();
-    assert_eq!(consumer.position(&partition).unwrap(), None);
+    assert_eq!(consumer.position(&partition), None);
     let wait = Duration::from_secs(5);
     assert_eq!(next(&mut consumer, wait).unwrap(), Some(1));
-    assert_eq!(consumer.position(&partition).unwrap(), Some(2));
+    assert_eq!(consumer.position(&partition), Some(2));
     consumer.pause(std::slice::from_ref(&partition)).unwrap();
     assert!(next(&mut consumer, Duration::from_millis(300)).unwrap().is_none());
     // Assigning again also wakes what was paused.
@@ -110,12 +110,36 @@ fn assignment_positions_and_pausing() {
     // An assignment at the end: nothing is delivered, and the position is known all the same.
     consumer.assign(&BTreeMap::from([(partition.clone(), 3)])).unwrap();
     let deadline = Instant::now() + wait;
-    while consumer.position(&partition).unwrap().is_none() && Instant::now() < deadline {
+    while consumer.position(&partition).is_none() && Instant::now() < deadline {
         assert!(next(&mut consumer, wait).unwrap().is_none());
     }
-    assert_eq!(consumer.position(&partition).unwrap(), Some(3));
-    let two_topics = BTreeMap::from([(partition, 0), (Partition::new("u", 0), 0)]);
-    assert_eq!(consumer.assign(&two_topics).unwrap_err().kind(), Kind::Internal);
+    assert_eq!(consumer.position(&partition), Some(3));
+}
+
+#[test]
+fn partitions_of_several_topics_are_told_apart() {
+    let mock = Mock::with_topic("t", 2);
+    mock.cluster.create_topic("u", 3, 1).unwrap();
+    send(&mock, "f", 1, &[(0, 1), (0, 2), (1, 3)]);
+    let producer = Producer::new(&mock.config, "u", ACK).unwrap();
+    (4..8).for_each(|row| producer.send((row % 2) as i32, "f", &record(row, 1)).unwrap());
+    producer.flush().unwrap();
+    let mut consumer = Consumer::new(&mock.config).unwrap();
+    let partitions = consumer.partitions_of(|topic| topic != "other").unwrap();
+    let names: Vec<String> = partitions.iter().map(Partition::to_string).collect();
+    assert_eq!(names, ["t/0", "t/1", "u/0", "u/1", "u/2"]);
+    consumer.assign(&partitions.iter().map(|partition| (partition.clone(), 0)).collect()).unwrap();
+    let (mut messages, deadline) = (Messages::default(), Instant::now() + Duration::from_secs(10));
+    while messages.len() < 7 {
+        assert!(Instant::now() < deadline);
+        consumer.fill(&mut messages, |_| false, Duration::from_millis(100)).unwrap();
+    }
+    let mut found: Vec<(&str, i64)> =
+        messages.iter().map(|message| (names[message.slot].as_str(), message.offset)).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("t/0", 0), ("t/0", 1), ("t/1", 0), ("u/0", 0), ("u/0", 1), ("u/1", 0), ("u/1", 1)]);
+    let positions: Vec<Option<i64>> = partitions.iter().map(|partition| consumer.position(partition)).collect();
+    assert_eq!(positions[..4], [Some(2), Some(1), Some(2), Some(2)]);
 }
 
 #[test]

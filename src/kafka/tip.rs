@@ -59,25 +59,26 @@ impl Tip {
 }
 
 impl Consumer {
-    /// The records at these offsets, of partitions of one topic that hold later ones or end behind them; without
-    /// those that are gone. Replaces the assignment. Blocking.
+    /// The records at these offsets, of partitions that hold later ones or end behind them; without those that are
+    /// gone. Replaces the assignment. Blocking.
     pub fn tips(&mut self, offsets: &BTreeMap<Partition, i64>) -> Result<BTreeMap<Partition, Tip>> {
         self.assign(offsets)?;
+        let wanted: Vec<(&Partition, &i64)> = offsets.iter().collect();
         let (mut open, mut found) = (offsets.clone(), BTreeMap::new());
         let mut heard = Instant::now();
         while !open.is_empty() {
             let mut messages = Messages::default();
             self.fill(&mut messages, |messages| !messages.is_empty(), POLL)?;
             for message in messages.iter() {
-                let here = |(partition, at): &(&Partition, &i64)| {
-                    partition.number == message.partition && **at == message.offset
-                };
-                found.extend(open.iter().find(here).map(|(partition, _)| (partition.clone(), Tip::of(&message))));
+                let (partition, at) = wanted[message.slot];
+                if *at == message.offset {
+                    found.insert(partition.clone(), Tip::of(&message));
+                }
                 heard = Instant::now();
             }
             let mut passed = Vec::new();
             for (partition, at) in &open {
-                if self.position(partition)?.is_some_and(|next| next > *at) {
+                if self.position(partition).is_some_and(|next| next > *at) {
                     passed.push(partition.clone());
                 }
             }

@@ -18,6 +18,19 @@ pub(super) fn text(node: &Node, what: &str, faults: &mut Faults) -> Option<Strin
     }
 }
 
+/// A list of texts, or one text alone.
+pub(super) fn texts(node: &Node, what: &str, faults: &mut Faults) -> Vec<String> {
+    match &node.value {
+        Value::Scalar(text) => vec![text.clone()],
+        Value::List(items) => items.iter().filter_map(|item| text(item, what, faults)).collect(),
+        Value::Null => Vec::new(),
+        Value::Map(_) => {
+            faults.push(node.place.fault(format!("`{what}` must be a list")));
+            Vec::new()
+        }
+    }
+}
+
 /// The entries of one map, its keys checked.
 pub(super) struct Fields<'a> {
     place: Option<&'a Place>,
@@ -78,10 +91,7 @@ impl<'a> Fields<'a> {
 
     /// A list of texts, or one text alone.
     pub fn texts(&self, name: &str, faults: &mut Faults) -> Vec<String> {
-        match self.get(name).map(|node| &node.value) {
-            Some(Value::Scalar(text)) => vec![text.clone()],
-            _ => self.list(name, faults).iter().filter_map(|node| text(node, name, faults)).collect(),
-        }
+        self.get(name).map_or_else(Vec::new, |node| texts(node, name, faults))
     }
 
     /// The entries of a map below this one; none when it is absent.

@@ -78,7 +78,7 @@ fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, Sour
         }
         names.add_source(&source.source, &source.table);
     }
-    let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.stream.topic == **topic);
+    let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.stream.topics.include(topic));
     // A topic that names no table is an error where its stream is asked for; no model can read it.
     let undeclared = topics.iter().filter(|topic| !is_declared(topic)).filter_map(|topic| table_of(topic).ok());
     for table in undeclared.filter(|table| !places.contains_key(table)) {

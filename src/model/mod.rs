@@ -23,6 +23,7 @@ mod stream;
 mod template;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 use crate::check::{Check, Rule};
 use crate::engine;
@@ -36,7 +37,8 @@ pub use names::QUARANTINE_SUFFIX;
 use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-pub use stream::StreamContract;
+pub use stream::{KindBy, Only, StreamContract};
+pub use topics::{Pattern, Topics};
 
 /// Everything below `models/` and `sql/`, read and checked together.
 #[derive(Debug, Clone, Default)]

@@ -5,27 +5,64 @@
 
 use crate::ident::suggestion;
 use crate::model::fault::Faults;
-use crate::model::fields::{Fields, text};
+use crate::model::fields::{Fields, text, texts};
 use crate::model::node::{Key, Node, Value};
+use crate::model::topics::Topics;
 
-const KEYS: [&str; 2] = ["topic", "max_reject_rate"];
+const KEYS: [&str; 6] = ["topic", "topics", "topic_pattern", "only", "partition_by", "max_reject_rate"];
 
 /// How a Bronze table is filled.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StreamContract {
-    pub topic: String,
+    pub topics: Topics,
+    /// `None`: all records.
+    pub only: Option<Only>,
+    /// Columns whose values name the folder a row lies in.
+    pub partition_by: Vec<String>,
     /// Above this share of rejects a run ends; `None`: as `bronze.max_reject_rate` says.
     pub max_reject_rate: Option<f64>,
+}
+
+impl StreamContract {
+    /// Of a table nobody declared.
+    pub fn of_topic(topic: &str) -> StreamContract {
+        StreamContract { topics: Topics::one(topic), ..StreamContract::default() }
+    }
+}
+
+/// The kinds of records a table takes of topics that hold several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Only {
+    pub by: KindBy,
+    pub is: Vec<String>,
+}
+
+/// What says of which kind a record is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KindBy {
+    Header(String),
+    /// A field at the top of a JSON payload.
+    Field(String),
 }
 
 /// Reads `meta`, also where dbt puts it since 1.10: below `config`. Without a topic it is the one named like the table.
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
-    let mut contract = StreamContract { topic: table.to_string(), ..StreamContract::default() };
+    let mut contract = StreamContract::of_topic(table);
+    let mut said_by: Option<&str> = None;
     for (key, node) in entries.flatten() {
-        match key.name.as_str() {
-            "topic" => contract.topic = text(node, "topic", faults).unwrap_or(contract.topic),
-            "max_reject_rate" => contract.max_reject_rate = share(node, "max_reject_rate", faults),
+        let name = key.name.as_str();
+        match name {
+            "topic" | "topics" | "topic_pattern" => {
+                match said_by.filter(|other| *other != name) {
+                    Some(other) => faults.push(key.place.fault(format!("`{other}` names the topics already"))),
+                    None => contract.topics = topics(name, node, faults).unwrap_or(contract.topics),
+                }
+                said_by = Some(name);
+            }
+            "only" => contract.only = only(node, faults),
+            "partition_by" => contract.partition_by = texts(node, name, faults),
+            "max_reject_rate" => contract.max_reject_rate = share(node, name, faults),
             other => {
                 let near = suggestion(other, KEYS);
                 if !near.is_empty() {
@@ -35,6 +72,32 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
         }
     }
     contract
+}
+
+fn topics(key: &str, node: &Node, faults: &mut Faults) -> Option<Topics> {
+    let topics = match key {
+        "topic" => Ok(Topics::one(&text(node, key, faults)?)),
+        "topics" => Topics::named(texts(node, key, faults)),
+        _ => Topics::matching(&text(node, key, faults)?),
+    };
+    faults.keep(topics.map_err(|message| node.place.fault(message)))
+}
+
+fn only(node: &Node, faults: &mut Faults) -> Option<Only> {
+    let fields = Fields::of(node, "`only`", &["header", "field", "is"], faults);
+    let is = fields.texts("is", faults);
+    let by = match (fields.text("header", faults), fields.text("field", faults)) {
+        (Some(header), None) => Some(KindBy::Header(header)),
+        (None, Some(field)) => Some(KindBy::Field(field)),
+        _ => None,
+    };
+    match by {
+        Some(by) if !is.is_empty() => Some(Only { by, is }),
+        _ => {
+            faults.push(node.place.fault("`only` takes a `header` or a `field`, and in `is` the values of the kinds"));
+            None
+        }
+    }
 }
 
 fn share(node: &Node, what: &str, faults: &mut Faults) -> Option<f64> {

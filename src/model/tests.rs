@@ -97,9 +97,9 @@ models:
     assert_eq!(fact.checks[5].severity, Severity::Warn);
     assert_eq!(fact.checks[5].filter.as_deref(), Some("book > 0"));
 
-    assert_eq!(project.sources[0].stream.topic, "shop.books");
+    assert_eq!(project.sources[0].stream.topics, Topics::one("shop.books"));
     assert_eq!(project.sources[0].checks[0].name, "source_not_null_bronze_books_id");
-    assert_eq!(project.sources[1].stream.topic, "sales");
+    assert_eq!(project.sources[1].stream.topics, Topics::one("sales"));
     assert_eq!(project.sources[1].stream_sql.as_ref().unwrap().1, "select * from batch");
     let singular = &project.singular[0];
     assert_eq!((singular.table.to_string(), singular.severity), ("gold.fact_sale".to_string(), Severity::Warn));
@@ -116,6 +116,37 @@ fn both_renderings_count_for_what_a_model_reads() {
     assert_eq!(tables(&model.upstream), ["bronze.books", "bronze.sales"]);
     assert_eq!(model.statement(false), "select * from bronze.sales");
     assert!(model.statement(true).contains(r#"from "silver"."new") and id in (select id from "bronze".books)"#));
+}
+
+#[test]
+fn what_meta_says_of_a_stream_is_read_or_named() {
+    let load = |meta: &str| {
+        let contract = format!("sources: [{{name: s, tables: [{{name: t, meta: {{{meta}}}}}]}}]");
+        load(&[("models/sources.yml", &contract)]).map(|mut project| project.sources.remove(0).stream)
+    };
+    let topics = |meta: &str| load(meta).unwrap().topics;
+    assert_eq!(topics("topics: [b, a]"), Topics::named(vec!["a".into(), "b".into()]).unwrap());
+    assert_eq!(topics("topics: a"), topics("topic: a"));
+    assert_eq!(topics("topic_pattern: 'sales_.*'"), Topics::matching("sales_.*").unwrap());
+    let only = |by, is: &[&str]| Some(Only { by, is: is.iter().map(|kind| kind.to_string()).collect() });
+    let header = load("only: {header: type, is: [order, refund]}, partition_by: [day]").unwrap();
+    assert_eq!(header.only, only(KindBy::Header("type".into()), &["order", "refund"]));
+    assert_eq!(header.partition_by, ["day"]);
+    assert_eq!(load("only: {field: kind, is: 7}").unwrap().only, only(KindBy::Field("kind".into()), &["7"]));
+    let faults = [
+        ("only: {header: a, field: b, is: [c]}", "`only` takes a `header` or a `field`"),
+        ("only: {header: a}", "in `is` the values"),
+        ("only: {heder: a, is: [b]}", "unknown key `heder` in `only`, did you mean `header`?"),
+        ("topic: a, topics: [b]", "`topic` names the topics already"),
+        ("topics: [a, a]", "the topic `a` stands there twice"),
+        ("topics: []", "`topics` names no topic"),
+        ("topic_pattern: 'a['", "is no regular expression: unclosed character class"),
+        ("topic_patern: a", "`meta` has no `topic_patern`, did you mean `topic_pattern`?"),
+    ];
+    for (meta, expected) in faults {
+        let fault = load(meta).unwrap_err().to_string();
+        assert!(fault.contains(expected), "{meta}: {fault}");
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod lake;
 mod local;
 mod log;
 pub mod manifest;
+mod parts;
 mod retain;
 pub mod schema;
 mod staged;

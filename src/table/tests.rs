@@ -1,8 +1,9 @@
-//! Tables on a temporary directory; on a store that loses replies in `lossy`, their maintenance in `upkeep`, files that
-//! give way to others in `exchange`.
+//! Tables on a temporary directory; on a store that loses replies in `lossy`, with many partitions in `partitions`, their
+//! maintenance in `upkeep`, files that give way to others in `exchange`.
 
 mod exchange;
 mod lossy;
+mod partitions;
 mod upkeep;
 
 use super::manifest::{self, Manifest, ManifestTable};

@@ -1,45 +1,25 @@
 //! Writing files that no version of a table names yet.
 //!
-//! Rows that follow each other with the same partition values are written as they come, as one piece without a
-//! copy: a caller that knows its partitions hands over batches of one each. Encoding runs on threads for work
-//! that takes long, one batch at a time, while the caller makes the next one.
+//! Encoding runs on threads for work that takes long, one batch at a time, while the caller makes the next one; which
+//! row goes into which file is the business of `parts`.
 
-use super::failure::failed;
 use super::lake::delta_schema;
+use super::parts::Parts;
 use super::staged::Staged;
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::TableName;
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::partition;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use deltalake::datafile::writer::{PartitionWriter, PartitionWriterConfig};
-use deltalake::kernel::Add;
-use deltalake::kernel::scalars::ScalarExt;
 use deltalake::logstore::LogStoreRef;
-use deltalake::operations::get_num_idx_cols_and_stats_columns;
-use deltalake::parquet::basic::{Compression, Encoding};
-use deltalake::parquet::file::properties::WriterProperties;
-use deltalake::parquet::schema::types::ColumnPath;
-use object_store::ObjectStore;
-use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// A file is closed and the next one begun once it has about this many bytes.
 const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
-/// Rows after which a row group ends: what a reader can skip or share out.
-const ROW_GROUP_ROWS: usize = 1 << 20;
-/// Encoded bytes after which a row group ends, which a writer holds in memory for each open file.
-const ROW_GROUP_BYTES: usize = 32 << 20;
-/// Rows between two looks at the size of a file.
-const LOOK_ROWS: usize = 16 << 10;
-/// Parts of 5 MB of one file that may be under way to the store at once.
-const PARTS_UNDER_WAY: usize = 3;
-
 impl Table {
     /// Starts writing files that nobody sees until [`Table::commit`]. A [`super::Mode::Replace`] may bring any
     /// schema that keeps the partition columns, an append one with further columns.
@@ -55,19 +35,10 @@ impl Table {
         if let Some(missing) = partition_by.iter().find(|column| schema.column_with_name(column).is_none()) {
             return Err(Error::config(format!("`{}` is partitioned by `{missing}`, which is not there", self.name)));
         }
-        let in_files = schema.fields().iter().filter(|field| !partition_by.contains(field.name()));
-        let parts = Parts {
-            store: self.log.object_store(None),
-            file_schema: Arc::new(Schema::new(in_files.cloned().collect::<Fields>())),
-            table: self.clone(),
-            file_bytes,
-            row_group_bytes: ROW_GROUP_BYTES,
-            counting: Vec::new(),
-            open: BTreeMap::new(),
-        };
-        let (base, log) = (self.state.version(), self.log.clone());
+        let parts = Parts::new(self.clone(), &schema, file_bytes);
+        let (base, log, files) = (self.state.version(), self.log.clone(), parts.files());
         let encoder = Encoder::Idle(Box::new(parts));
-        Ok(Stage { encoder, table: self.name.clone(), base, log, schema, partition_by, rows: 0 })
+        Ok(Stage { encoder, table: self.name.clone(), base, log, schema, partition_by, rows: 0, files })
     }
 }
 
@@ -81,6 +52,7 @@ pub struct Stage {
     schema: SchemaRef,
     partition_by: Vec<String>,
     rows: u64,
+    files: Arc<AtomicUsize>,
 }
 
 enum Encoder {
@@ -96,8 +68,7 @@ impl Stage {
     /// differences. To be called before the first write.
     pub fn tuned(mut self, row_group_bytes: usize, counting: &[&str]) -> Stage {
         if let Encoder::Idle(parts) = &mut self.encoder {
-            parts.row_group_bytes = row_group_bytes;
-            parts.counting = counting.iter().map(|name| name.to_string()).collect();
+            parts.tune(row_group_bytes, counting);
         }
         self
     }
@@ -105,6 +76,11 @@ impl Stage {
     /// The columns of the files and those they are partitioned by, in the order of [`Stage::write`].
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    /// Partitions begun so far, one that was begun again counted again: each is a file or more.
+    pub fn files(&self) -> usize {
+        self.files.load(Ordering::Relaxed)
     }
 
     /// Takes the batch's columns in order and casts them; kind Input when a value does not fit. Comes back when
@@ -152,121 +128,4 @@ impl Stage {
             Encoder::Broken => Err(Error::internal(format!("rows of `{}` came after a failed write", self.table))),
         }
     }
-}
-
-/// The open file of each partition. Dropped, it may leave parts of uploads in the store.
-struct Parts {
-    table: Table,
-    store: Arc<dyn ObjectStore>,
-    /// The table's columns without those it is partitioned by.
-    file_schema: SchemaRef,
-    file_bytes: NonZeroU64,
-    row_group_bytes: usize,
-    counting: Vec<String>,
-    /// By partition values as text, `None` for null.
-    open: BTreeMap<Vec<Option<String>>, PartitionWriter>,
-}
-
-impl Parts {
-    async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let by: Vec<ArrayRef> =
-            self.table.partition_by().iter().filter_map(|name| batch.column_by_name(name).cloned()).collect();
-        let fields = batch.schema_ref().fields();
-        let columns = fields
-            .iter()
-            .zip(batch.columns())
-            .filter_map(|(field, column)| self.file_schema.column_with_name(field.name()).map(|_| column.clone()));
-        let whole = schema::assemble(self.file_schema.clone(), columns.collect(), batch.num_rows())?;
-        if by.is_empty() {
-            return self.write_part(&by, 0, &whole).await;
-        }
-        let runs = partition(&by).context(Kind::Internal, || format!("find the partitions of `{}`", self.table.name));
-        for run in runs?.ranges() {
-            self.write_part(&by, run.start, &whole.slice(run.start, run.len())).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes rows that all have the partition values of row `at`.
-    async fn write_part(&mut self, by: &[ArrayRef], at: usize, rows: &RecordBatch) -> Result<()> {
-        let failure = |error| failed(error, format!("write rows of `{}`", self.table.name));
-        let values = scalars(by, at).ok_or_else(|| {
-            Error::config(format!("`{}` is partitioned by a column whose values name no folder", self.table.name))
-        })?;
-        let key = texts(&values, by, at);
-        if !self.open.contains_key(&key) {
-            let names = self.table.partition_by().iter().cloned();
-            let config = PartitionWriterConfig::try_new(
-                self.file_schema.clone(),
-                names.zip(values).collect(),
-                Some(self.properties()),
-                Some(self.file_bytes),
-                Some(LOOK_ROWS),
-                Some(PARTS_UNDER_WAY),
-                None,
-            );
-            let (indexed, columns) =
-                get_num_idx_cols_and_stats_columns(Some(self.table.state.table_config()), HashMap::new());
-            let writer = config
-                .and_then(|config| PartitionWriter::try_with_config(self.store.clone(), config, indexed, columns))
-                .map_err(failure)?;
-            self.open.insert(key.clone(), writer);
-        }
-        match self.open.get_mut(&key) {
-            Some(writer) => writer.write(rows).await.map_err(failure),
-            None => Err(Error::internal("a file just opened is gone")),
-        }
-    }
-
-    fn properties(&self) -> WriterProperties {
-        let counting = self.file_schema.fields().iter().filter(|field| self.counting.contains(field.name()));
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("lake ", env!("CARGO_PKG_VERSION")).to_string())
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some(self.row_group_bytes));
-        let properties = counting.filter(|field| is_integer(field)).fold(properties, |properties, field| {
-            let path = || ColumnPath::from(field.name().as_str());
-            properties
-                .set_column_dictionary_enabled(path(), false)
-                .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
-        });
-        properties.build()
-    }
-
-    async fn close(self) -> Result<Vec<Add>> {
-        let (mut adds, mut fault) = (Vec::new(), None);
-        for writer in self.open.into_values() {
-            match writer.close().await {
-                Ok(closed) => adds.extend(closed),
-                Err(error) => fault = fault.or(Some(error)),
-            }
-        }
-        match fault {
-            None => Ok(adds),
-            Some(error) => Err(failed(error, format!("write rows of `{}`", self.table.name))),
-        }
-    }
-
-    /// Ends the uploads. What failed before is what the caller has to hear of.
-    async fn abort(self) {
-        for writer in self.open.into_values() {
-            if let Err(error) = writer.abort().await {
-                tracing::warn!("an upload for `{}` could not be ended: {error}", self.table.name);
-            }
-        }
-    }
-}
-
-fn is_integer(field: &Field) -> bool {
-    matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..))
-}
-
-fn scalars<S: ScalarExt>(columns: &[ArrayRef], row: usize) -> Option<Vec<S>> {
-    columns.iter().map(|column| S::from_array(column, row)).collect()
-}
-
-fn texts<S: ScalarExt>(values: &[S], columns: &[ArrayRef], row: usize) -> Vec<Option<String>> {
-    let text = |(value, column): (&S, &ArrayRef)| (!column.is_null(row)).then(|| value.serialize());
-    values.iter().zip(columns).map(text).collect()
 }

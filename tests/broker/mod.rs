@@ -3,6 +3,7 @@
 
 mod cluster;
 mod records;
+mod several;
 mod topics;
 
 /// Said all of it, a remedy included.

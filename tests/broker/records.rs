@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn transactional(workload: &Workload, id: &str) -> BaseProducer {
+pub fn transactional(workload: &Workload, id: &str) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &workload.brokers).set("transactional.id", format!("{}-{id}", workload.topic));
     let producer: BaseProducer = config.create().unwrap();

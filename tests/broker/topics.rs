@@ -27,7 +27,7 @@ fn wait<T>(answer: impl Future<Output = T>) -> T {
     futures::executor::block_on(answer)
 }
 
-fn delete(workload: &Workload) {
+pub fn delete(workload: &Workload) {
     let answers = wait(admin_of(workload).delete_topics(&[&workload.topic], &options())).unwrap();
     answers.into_iter().for_each(|answer| drop(answer.unwrap()));
 }

@@ -108,13 +108,13 @@ fn read_all(kafka: &KafkaConfig, topic: &str) -> Vec<Message> {
     consumer.assign(&partitions.into_iter().map(|partition| (partition, 0)).collect()).unwrap();
     let mut messages = Messages::default();
     let deadline = Instant::now() + Duration::from_secs(30);
-    while highs.iter().any(|(partition, high)| consumer.position(partition).unwrap().unwrap_or(0) < *high) {
+    while highs.iter().any(|(partition, high)| consumer.position(partition).unwrap_or(0) < *high) {
         assert!(Instant::now() < deadline, "reading {topic} takes too long");
         consumer.fill(&mut messages, |_| false, Duration::from_millis(100)).unwrap();
     }
     let owned = |bytes: &[u8]| bytes::Bytes::copy_from_slice(bytes);
     let message = |message: lake::kafka::Message<'_>| Message {
-        partition: Partition::new(topic, message.partition),
+        partition: highs[message.slot].0.clone(),
         offset: message.offset,
         timestamp_ms: message.timestamp_ms,
         key: message.key.map(owned),

@@ -3,6 +3,7 @@
 
 mod kafka;
 mod processes;
+mod shares;
 mod store;
 mod table;
 

@@ -4,6 +4,7 @@
 pub mod bookshop;
 mod faults;
 mod init;
+mod kinds;
 mod maintain;
 mod quarantine;
 mod twice;

@@ -11,6 +11,7 @@ use super::sort::Sorted;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kafka::Messages;
+use crate::partition::Partition;
 use crate::table::{Lake, Stage, Table};
 use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -53,8 +54,9 @@ impl Again {
         self.0.abandon().await;
     }
 
-    pub async fn decode(&mut self, topic: &str, messages: Messages) -> Result<Decoded> {
-        let Sorted { good, quarantined, .. } = self.0.decode_again(topic.to_string(), messages).await?;
+    /// Decodes messages of these partitions of one topic, which are in order; a message's slot is its place there.
+    pub async fn decode(&mut self, partitions: &[Partition], messages: Messages) -> Result<Decoded> {
+        let Sorted { good, quarantined, .. } = self.0.decode_again(partitions.into(), messages).await?;
         let missing = || Error::internal("a quarantined record without a place or a reason");
         let column = |name: &str| quarantined.column_by_name(name).ok_or_else(missing);
         let partitions = column(PARTITION)?.as_primitive_opt::<Int32Type>().ok_or_else(missing)?;

@@ -8,59 +8,70 @@ use crate::kafka::{Messages, Tip};
 use crate::partition::{Partition, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Consecutive offsets of all partitions of a topic, and what became of the messages there.
+/// Consecutive offsets of all partitions that are read, and what became of the messages there.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
-    topic: String,
-    parts: BTreeMap<i32, Part>,
+    partitions: Arc<[Partition]>,
+    /// By slot, as `partitions`.
+    parts: Vec<Part>,
     pub messages: usize,
     /// Payload, key and header bytes.
     pub bytes: usize,
 }
 
+/// The offsets of one partition.
 #[derive(Debug, Clone, Copy)]
-struct Part {
-    step: Step,
-    counts: Counts,
+pub(super) struct Part {
+    pub step: Step,
+    pub counts: Counts,
     /// The last message that was taken.
-    tip: Option<Tip>,
+    pub tip: Option<Tip>,
     /// Its timestamp, in milliseconds since 1970.
-    newest_ms: Option<i64>,
+    pub newest_ms: Option<i64>,
 }
 
 impl Batch {
-    /// An empty batch that goes on from `positions`.
-    pub fn starting_at(topic: &str, positions: &BTreeMap<Partition, i64>) -> Batch {
-        let part =
-            |at: i64| Part { step: Step { from: at, to: at }, counts: Counts::default(), tip: None, newest_ms: None };
-        let parts = positions.iter().map(|(partition, at)| (partition.number, part(*at))).collect();
-        Batch { topic: topic.to_string(), parts, messages: 0, bytes: 0 }
+    /// An empty batch that goes on from `positions`, the ones that were assigned.
+    pub fn starting_at(positions: &BTreeMap<Partition, i64>) -> Batch {
+        let part = |at: &i64| Part {
+            step: Step { from: *at, to: *at },
+            counts: Counts::default(),
+            tip: None,
+            newest_ms: None,
+        };
+        let (partitions, parts) = (positions.keys().cloned().collect(), positions.values().map(part).collect());
+        Batch { partitions, parts, messages: 0, bytes: 0 }
+    }
+
+    /// The partitions by slot.
+    pub fn partitions(&self) -> Arc<[Partition]> {
+        self.partitions.clone()
     }
 
     /// Covers the next messages of their partitions.
     pub fn take(&mut self, messages: &Messages) -> Result<()> {
         let mut last = BTreeMap::new();
         for (index, message) in messages.iter().enumerate() {
-            let (number, offset) = (message.partition, message.offset);
-            let Some(part) = self.parts.get_mut(&number) else {
-                let partition = self.named(number);
-                return Err(Error::internal(format!("received a message of {partition}, which is not assigned")));
+            let (slot, offset) = (message.slot, message.offset);
+            let Some(part) = self.parts.get_mut(slot) else {
+                return Err(Error::internal(format!("received a message of slot {slot}, which is not assigned")));
             };
             if offset < part.step.to {
-                let (to, partition) = (part.step.to, self.named(number));
+                let (to, partition) = (part.step.to, &self.partitions[slot]);
                 return Err(Error::unavailable(format!("{partition} went back from offset {to} to {offset}")).hint(
                     "the broker lost its end, as after an unclean leader election; look at the topic before going on",
                 ));
             }
             part.pass(offset);
             part.step.to = offset + 1;
-            last.insert(number, index);
+            last.insert(slot, index);
         }
-        for (number, index) in last {
+        for (slot, index) in last {
             let message = messages.get(index);
-            let (tip, newest_ms) = (Some(Tip::of(&message)), message.timestamp_ms);
-            self.parts.entry(number).and_modify(|part| (part.tip, part.newest_ms) = (tip, newest_ms));
+            let part = &mut self.parts[slot];
+            (part.tip, part.newest_ms) = (Some(Tip::of(&message)), message.timestamp_ms);
         }
         self.messages += messages.len();
         self.bytes += messages.bytes();
@@ -70,53 +81,43 @@ impl Batch {
     /// Moves each partition to where its consumer stands, past offsets that hold no message.
     pub fn reach(&mut self, positions: &BTreeMap<Partition, i64>) {
         for (partition, position) in positions {
-            if let Some(part) = self.parts.get_mut(&partition.number) {
-                part.pass(*position);
+            if let Some(slot) = self.slot(partition) {
+                self.parts[slot].pass(*position);
             }
         }
     }
 
     /// Adds what became of messages that were taken.
-    pub fn count(&mut self, number: i32, add: impl FnOnce(&mut Counts)) {
-        if let Some(part) = self.parts.get_mut(&number) {
+    pub fn count(&mut self, slot: usize, add: impl FnOnce(&mut Counts)) {
+        if let Some(part) = self.parts.get_mut(slot) {
             add(&mut part.counts);
         }
     }
 
     pub fn moved(&self) -> bool {
-        self.parts.values().any(|part| part.step.to > part.step.from)
+        self.parts.iter().any(|part| part.step.to > part.step.from)
     }
 
     /// Where the next batch begins.
     pub fn ends(&self) -> BTreeMap<Partition, i64> {
-        self.parts.iter().map(|(number, part)| (self.named(*number), part.step.to)).collect()
+        self.parts().map(|(partition, part)| (partition.clone(), part.step.to)).collect()
     }
 
     /// True when every partition of `targets` stands at its target or beyond.
     pub fn reached(&self, targets: &BTreeMap<Partition, i64>) -> bool {
         let there = |(partition, target): (&Partition, &i64)| {
-            self.parts.get(&partition.number).is_none_or(|part| part.step.to >= *target)
+            self.slot(partition).is_none_or(|slot| self.parts[slot].step.to >= *target)
         };
         targets.iter().all(there)
     }
 
-    pub fn parts(&self) -> impl Iterator<Item = (Partition, Step, Counts)> {
-        self.parts.iter().map(|(number, part)| (self.named(*number), part.step, part.counts))
-    }
-
-    /// The last message of a partition; `None` when the batch has none.
-    pub fn tip(&self, partition: &Partition) -> Option<Tip> {
-        self.parts.get(&partition.number)?.tip
-    }
-
-    /// The timestamp of the last message of a partition; `None` when the batch has none, or it has none.
-    pub fn newest_ms(&self, partition: &Partition) -> Option<i64> {
-        self.parts.get(&partition.number)?.newest_ms
+    pub fn parts(&self) -> impl Iterator<Item = (&Partition, &Part)> {
+        self.partitions.iter().zip(&self.parts)
     }
 
     /// The conservation law; an error names the partition and both sides.
     pub fn check_conservation(&self) -> Result<()> {
-        for (partition, Step { from, to }, counts) in self.parts() {
+        for (partition, Part { step: Step { from, to }, counts, .. }) in self.parts() {
             if i64::try_from(counts.total()) != Ok(to - from) {
                 return Err(Error::internal(format!("offsets {from}..{to} of {partition} do not add up: {counts:?}"))
                     .hint("nothing was committed; please report this"));
@@ -125,8 +126,8 @@ impl Batch {
         Ok(())
     }
 
-    fn named(&self, number: i32) -> Partition {
-        Partition::new(&self.topic, number)
+    fn slot(&self, partition: &Partition) -> Option<usize> {
+        self.partitions.binary_search(partition).ok()
     }
 }
 
@@ -151,7 +152,7 @@ pub(super) struct Counts {
     pub duplicates: u64,
     /// Messages without a payload.
     pub tombstones: u64,
-    /// Dropped by the stream's SQL.
+    /// Of another kind than the stream takes, or dropped by its SQL.
     pub filtered: u64,
     /// Offsets without a message: compacted away, aborted, or a transaction's own marker.
     pub gaps: u64,
@@ -182,17 +183,17 @@ mod tests {
     use super::*;
 
     fn batch(at: &[i64]) -> Batch {
-        Batch::starting_at("t", &positions(at))
+        Batch::starting_at(&positions(at))
     }
 
     fn positions(at: &[i64]) -> BTreeMap<Partition, i64> {
         at.iter().enumerate().map(|(number, at)| (Partition::new("t", number as i32), *at)).collect()
     }
 
-    fn messages(places: &[(i32, i64)]) -> Messages {
+    fn messages(places: &[(usize, i64)]) -> Messages {
         let mut messages = Messages::default();
-        for (number, offset) in places {
-            messages.push(*number, *offset, None, None, Some(b"{}"), std::iter::empty());
+        for (slot, offset) in places {
+            messages.push(*slot, *offset, None, None, Some(b"{}"), std::iter::empty());
         }
         messages
     }
@@ -204,7 +205,7 @@ mod tests {
         batch.reach(&positions(&[12, 0]));
         batch.reach(&positions(&[11, 0]));
         assert_eq!(batch.ends(), positions(&[12, 0]));
-        let gaps: Vec<u64> = batch.parts().map(|(_, _, counts)| counts.gaps).collect();
+        let gaps: Vec<u64> = batch.parts().map(|(_, part)| part.counts.gaps).collect();
         assert_eq!((gaps, batch.bytes, batch.messages), (vec![2 + 3, 0], 4, 2));
         assert!(batch.reached(&positions(&[12])) && !batch.reached(&positions(&[12, 1])));
     }

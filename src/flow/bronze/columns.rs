@@ -1,8 +1,9 @@
 //! Bronze's own columns, and the shape of a Bronze table: the stream's columns, then these.
 
 use crate::decode::RESCUED;
+use crate::engine::types::type_name;
 use crate::error::{Error, Result};
-use crate::ident::TableName;
+use crate::ident::{TableName, suggestion};
 use crate::model::Column;
 use crate::table::schema::{self, storable_type};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -88,6 +89,45 @@ pub(super) fn declared(table: &TableName, columns: &[Column]) -> Result<Fields> 
     Ok(columns.iter().map(|column| Field::new(&column.name, data_type(column), true)).collect())
 }
 
+/// What a new table is partitioned by: good rows and rejects lie apart, then the columns that the stream names. Each
+/// has to be one of the stream's columns and to hold single values.
+pub(super) fn partition_columns(table: &TableName, named: &[String], columns: &Fields) -> Result<Vec<String>> {
+    for name in named {
+        let refused = |why: &str| Err(Error::config(format!("`{table}` cannot be partitioned by `{name}`: {why}")));
+        let column = columns.iter().find(|column| column.name() == name);
+        match column.map(|column| column.data_type()) {
+            None if columns.is_empty() => return refused("nobody declared its columns"),
+            None => {
+                let near = suggestion(name, columns.iter().map(|column| column.name().as_str()));
+                return refused(&format!("there is no such column{near}"));
+            }
+            Some(data_type) if data_type.is_nested() || *data_type == DataType::Binary => {
+                return refused(&format!("it is {}", type_name(data_type)));
+            }
+            Some(_) if named.iter().filter(|other| *other == name).count() > 1 => return refused("it is named twice"),
+            Some(_) => {}
+        }
+    }
+    Ok(std::iter::once(QUARANTINED.to_string()).chain(named.iter().cloned()).collect())
+}
+
+/// Fails when a standing table is partitioned by other columns.
+pub(super) fn check_partition_columns(table: &TableName, standing: &[String], wanted: &[String]) -> Result<()> {
+    if standing == wanted {
+        return Ok(());
+    }
+    let shown = |columns: &[String]| match columns.iter().filter(|column| *column != QUARANTINED).count() {
+        0 => "no column".to_string(),
+        _ => columns.iter().filter(|column| *column != QUARANTINED).cloned().collect::<Vec<_>>().join(", "),
+    };
+    let (standing, wanted) = (shown(standing), shown(wanted));
+    Err(Error::config(format!("`{table}` is partitioned by {standing}, its contract says {wanted}")).hint(format!(
+        "a table keeps its folders: change `partition_by` back, or move the table away, and `lake bronze {}` reads the \
+         topics again from their beginning",
+        table.name()
+    )))
+}
+
 /// The table's columns and those of `wanted` it does not have yet: the next commit adds them. Columns only
 /// the table has stay, and are null from now on. Fails when a column changed its type.
 pub(super) fn widened(table: &TableName, existing: &SchemaRef, wanted: &Schema) -> Result<SchemaRef> {
@@ -119,6 +159,35 @@ mod tests {
         assert_eq!(widen(&[("b", DataType::Utf8)]), Ok(0));
         assert_eq!(widen(&[("c", DataType::Utf8), ("a", DataType::Int32)]), Ok(1));
         assert!(widen(&[("a", DataType::Int64)]).unwrap_err().contains("is Int32, not Int64"));
+    }
+
+    #[test]
+    fn a_table_is_partitioned_by_single_values_of_its_own_columns() {
+        let table = TableName::parse("bronze.books").unwrap();
+        let list = DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
+        let columns = fields(&[("sold_on", DataType::Date32), ("tags", list), ("image", DataType::Binary)]);
+        let named = |names: &[&str], columns: &Fields| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            partition_columns(&table, &names, columns).map_err(|fault| fault.to_string())
+        };
+        assert_eq!(named(&["sold_on"], &columns).unwrap(), [QUARANTINED, "sold_on"]);
+        assert_eq!(named(&[], &Fields::empty()).unwrap(), [QUARANTINED]);
+        let refused = [
+            (&["sold_in"][..], "there is no such column, did you mean `sold_on`?"),
+            (&["tags"], "it is text[]"),
+            (&["image"], "it is binary"),
+            (&["_offset"], "there is no such column"),
+            (&["sold_on", "sold_on"], "it is named twice"),
+        ];
+        for (names, why) in refused {
+            assert!(named(names, &columns).unwrap_err().contains(why), "{:?}", named(names, &columns));
+        }
+        assert!(named(&["sold_on"], &Fields::empty()).unwrap_err().contains("nobody declared its columns"));
+        let standing = named(&["sold_on"], &columns).unwrap();
+        assert!(check_partition_columns(&table, &standing, &standing).is_ok());
+        let changed = check_partition_columns(&table, &standing, &[QUARANTINED.to_string()]).unwrap_err();
+        assert_eq!(changed.kind(), crate::error::Kind::Config);
+        assert_eq!(changed.to_string(), "`bronze.books` is partitioned by sold_on, its contract says no column");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The commits of one table, one at a time and in order, while the next batch is collected.
 
-use super::batch::{Batch, Counts};
+use super::batch::{Batch, Part};
 use super::desk::Worked;
-use super::start::Stored;
+use super::stored::{Stored, TOPICS};
 use super::told::Steps;
-use super::{position_app, source_app, tip_app};
+use super::{COLUMNS_APP, position_app, source_app, tip_app};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
-use crate::partition::{Partition, Step};
+use crate::partition::Partition;
 use crate::table::{Commit, Committed, Mode, Table, Txn};
 use arrow::datatypes::Fields;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,8 @@ use std::time::Instant;
 use tokio::task::JoinHandle;
 
 pub(super) struct Commits {
-    topic: String,
+    /// What the stream reads, whoever reads it.
+    topics: Vec<String>,
     /// Away while a commit is under way.
     table: Option<Table>,
     /// As the table will have it when what is under way is in.
@@ -34,8 +35,8 @@ pub(super) struct Landed {
 }
 
 impl Commits {
-    pub fn new(topic: &str, table: Table, stored: Stored) -> Commits {
-        Commits { topic: topic.to_string(), table: Some(table), stored, running: None }
+    pub fn new(topics: Vec<String>, table: Table, stored: Stored) -> Commits {
+        Commits { topics, table: Some(table), stored, running: None }
     }
 
     /// Begins to close the files and to commit a batch. The commit before it has to have landed.
@@ -45,13 +46,16 @@ impl Commits {
             return Err(Error::internal("a commit was begun before the last one had landed"));
         };
         let Worked { stage, marks, mut steps, inferred } = worked;
+        let partitions = batch.partitions();
         let marks = marks.into_iter().map(|mark| {
-            let partition = Partition::new(&self.topic, mark.partition);
-            Txn { app: source_app(&partition, &mark.source), expected: mark.stored, next: mark.highest }
+            let app = source_app(&partitions[mark.slot], &mark.source);
+            Txn { app, expected: mark.stored, next: mark.highest }
         });
+        // Two that share the table may both find its columns; the second has to take those of the first.
+        let columns = inferred.iter().map(|_| Txn { app: COLUMNS_APP.into(), expected: None, next: 1 });
         let tips = self.tips(&batch);
-        let txns = self.positions(&batch).chain(self.moved(&tips)).chain(marks).collect();
-        let info = info(&batch, &self.topic);
+        let txns = self.positions(&batch).chain(self.moved(&tips)).chain(marks).chain(columns).collect();
+        let info = info(&batch, &self.topics);
         let positions = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
         self.stored = Stored { positions, tips };
         self.running = Some(tokio::spawn(async move {
@@ -72,18 +76,18 @@ impl Commits {
     }
 
     fn positions(&self, batch: &Batch) -> impl Iterator<Item = Txn> {
-        batch.parts().filter_map(|(partition, step, _)| {
-            let expected = self.stored.positions.get(&partition).copied().flatten();
-            (expected != Some(step.to)).then(|| Txn { app: position_app(&partition), expected, next: step.to })
+        batch.parts().filter_map(|(partition, Part { step, .. })| {
+            let expected = self.stored.positions.get(partition).copied().flatten();
+            (expected != Some(step.to)).then(|| Txn { app: position_app(partition), expected, next: step.to })
         })
     }
 
     /// The tips at the end of a batch; a partition without messages in it keeps the one before.
     fn tips(&self, batch: &Batch) -> BTreeMap<Partition, i64> {
-        let tip = |(partition, Step { to, .. }, _): (Partition, Step, Counts)| {
-            let last = batch.tip(&partition).or_else(|| self.stored.tip(&partition));
-            let number = last.map(|tip| tip.number(to)).or_else(|| self.stored.tips.get(&partition).copied());
-            number.map(|number| (partition, number))
+        let tip = |(partition, Part { step, tip, .. }): (&Partition, &Part)| {
+            let last = tip.or_else(|| self.stored.tip(partition));
+            let number = last.map(|tip| tip.number(step.to)).or_else(|| self.stored.tips.get(partition).copied());
+            number.map(|number| (partition.clone(), number))
         };
         batch.parts().filter_map(tip).collect()
     }
@@ -109,15 +113,15 @@ impl Commits {
     }
 }
 
-fn info(batch: &Batch, topic: &str) -> Map<String, Value> {
-    let part = |(partition, Step { from, to }, counts): (Partition, Step, Counts)| {
+fn info(batch: &Batch, topics: &[String]) -> Map<String, Value> {
+    let part = |(partition, Part { step, counts, .. }): (&Partition, &Part)| {
         let mut entry = json!(counts);
-        (entry["from"], entry["to"]) = (from.into(), to.into());
+        (entry["from"], entry["to"]) = (step.from.into(), step.to.into());
         (partition.to_string(), entry)
     };
     Map::from_iter([
         ("verb".to_string(), "bronze".into()),
-        ("topic".to_string(), topic.into()),
+        (TOPICS.to_string(), json!(topics)),
         ("partitions".to_string(), Value::Object(batch.parts().map(part).collect())),
     ])
 }

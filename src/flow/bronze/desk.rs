@@ -5,12 +5,12 @@
 
 use super::Stream;
 use super::batch::Batch;
-use super::columns::{self, COUNTING, QUARANTINED};
+use super::columns::{self, COUNTING};
 use super::intake::Spent;
 use super::limit;
 use super::marks::{Marks, MovedMark};
 use super::memory::Shares;
-use super::sort::{Sorted, count_by_partition, sort};
+use super::sort::{Sorted, count_by_partition, sort, takes};
 use super::source_app;
 use super::told::Steps;
 use super::transform::Transform;
@@ -20,18 +20,23 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
-use crate::kafka::Messages;
+use crate::kafka::{Message, Messages};
+use crate::model::Only;
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
 use crate::table::{Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// Files after which a batch ends: its commit names them all.
+const MOST_FILES: usize = 1_000;
 
 pub(super) struct Desk {
     name: TableName,
-    topic: String,
+    only: Option<Only>,
     /// As of the last commit that was heard of; only for beginning files and looking up marks.
     pub table: Table,
     /// The columns the table should have; those it lacks are added by the next commit.
@@ -88,16 +93,22 @@ impl Desk {
             Some((file, sql)) => Some(Transform::new(name, engine, file, sql, &decoded).await?),
             None => None,
         };
-        let wanted = columns::table_schema(transform.as_ref().map_or(&decoded, |transform| &transform.columns));
+        let own = transform.as_ref().map_or(&decoded, |transform| &transform.columns);
+        let wanted = columns::table_schema(own);
+        let partition_by = columns::partition_columns(name, &stream.partition_by, own)?;
         let decoder = json(&decoded)?;
         let table = match existing {
             Some(table) => table.check_not_restored().await.map(|()| table)?,
-            None => lake.create(name, wanted.clone(), &[QUARANTINED]).await?,
+            None => {
+                let by: Vec<&str> = partition_by.iter().map(String::as_str).collect();
+                lake.create(name, wanted.clone(), &by).await?
+            }
         };
+        columns::check_partition_columns(name, table.partition_by(), &partition_by)?;
         columns::widened(name, &table.schema(), &wanted)?;
         Ok(Desk {
             name: name.clone(),
-            topic: stream.topic.clone(),
+            only: stream.only.clone(),
             table,
             wanted,
             shares,
@@ -115,6 +126,14 @@ impl Desk {
 
     /// Whether the batch has to end here although its limits are not reached.
     pub fn is_full(&self) -> bool {
+        if self.stage.as_ref().is_some_and(|stage| stage.files() >= MOST_FILES) {
+            tracing::warn!(
+                "a batch of `{}` came to {MOST_FILES} files and ends early; \
+                 `partition_by` should name columns of few values, such as a day",
+                self.name
+            );
+            return true;
+        }
         !self.held.is_empty() && self.held.iter().map(Messages::bytes).sum::<usize>() >= self.shares.inference
     }
 
@@ -154,7 +173,7 @@ impl Desk {
 
     /// Takes the columns from the first batch that shows some; its commit adds them to the table.
     fn infer(&mut self, held: &[Messages]) -> Result<Option<Fields>> {
-        let found = if self.to_infer { infer_columns(held) } else { Fields::empty() };
+        let found = if self.to_infer { self.columns_of(held) } else { Fields::empty() };
         if found.is_empty() {
             return Ok(None);
         }
@@ -164,38 +183,46 @@ impl Desk {
         Ok(Some(found))
     }
 
+    fn columns_of(&self, held: &[Messages]) -> Fields {
+        let taken = |message: &Message<'_>| self.only.as_ref().is_none_or(|only| takes(only, message));
+        let whole = |message: &Message<'_>| taken(message) && !message.headers.has(HEADER_ERROR);
+        let messages = held.iter().flat_map(Messages::iter).filter(whole);
+        let payloads: Vec<&[u8]> = messages.filter_map(|message| message.payload).collect();
+        infer::columns(&payloads)
+    }
+
     async fn work(&mut self, messages: Messages, batch: &mut Batch) -> Result<()> {
-        for (number, source) in self.marks.unknown(&messages) {
-            let app = source_app(&Partition::new(&self.topic, number), &source);
-            let stored = self.table.txn(&app).await?;
-            self.marks.learn(number, source, stored);
+        let partitions = batch.partitions();
+        for (slot, source) in self.marks.unknown(&messages) {
+            let stored = self.table.txn(&source_app(&partitions[slot], &source)).await?;
+            self.marks.learn(slot, source, stored);
         }
-        let (topic, marks) = (self.topic.clone(), std::mem::take(&mut self.marks));
-        let (sorted, marks) = self.sort(topic, messages, Some(marks)).await?;
+        let marks = std::mem::take(&mut self.marks);
+        let (sorted, marks) = self.sort(partitions, messages, Some(marks)).await?;
         self.marks = marks.unwrap_or_default();
-        for (number, more) in &sorted.counts {
-            batch.count(*number, |counts| counts.add(more));
+        for (slot, more) in &sorted.counts {
+            batch.count(*slot, |counts| counts.add(more));
         }
         self.write(sorted, batch).await
     }
 
-    /// Decodes messages of a topic that were read before and set aside; marks have no say.
-    pub async fn decode_again(&mut self, topic: String, messages: Messages) -> Result<Sorted> {
-        self.sort(topic, messages, None).await.map(|(sorted, _)| sorted)
+    /// Decodes messages of these partitions that were read before and set aside; marks have no say.
+    pub async fn decode_again(&mut self, partitions: Arc<[Partition]>, messages: Messages) -> Result<Sorted> {
+        self.sort(partitions, messages, None).await.map(|(sorted, _)| sorted)
     }
 
     /// Tells the messages apart, decodes them, on a thread for work that takes long, and applies the stream's SQL.
     async fn sort(
         &mut self,
-        topic: String,
+        partitions: Arc<[Partition]>,
         messages: Messages,
         mut marks: Option<Marks>,
     ) -> Result<(Sorted, Option<Marks>)> {
         let mut decoder =
             self.decoder.take().ok_or_else(|| Error::internal("messages came while others were decoded"))?;
-        let now = chrono::Utc::now().timestamp_micros();
+        let (only, of, now) = (self.only.clone(), partitions.clone(), chrono::Utc::now().timestamp_micros());
         let work = tokio::task::spawn_blocking(move || {
-            let sorted = sort(&topic, &messages, decoder.as_mut(), marks.as_mut(), now);
+            let sorted = sort(&of, &messages, only.as_ref(), decoder.as_mut(), marks.as_mut(), now);
             sorted.map(|sorted| (sorted, decoder, marks, messages))
         });
         let begun = Instant::now();
@@ -208,7 +235,7 @@ impl Desk {
         }
         if let Some(transform) = &self.transform {
             let begun = Instant::now();
-            apply(transform, &mut sorted).await?;
+            apply(transform, &mut sorted, &partitions).await?;
             self.steps.sql += begun.elapsed();
         }
         Ok((sorted, marks))
@@ -217,14 +244,15 @@ impl Desk {
     /// Hands the rows to the encoder and counts them as what is written.
     async fn write(&mut self, sorted: Sorted, batch: &mut Batch) -> Result<()> {
         let Sorted { good, quarantined, .. } = sorted;
-        for (number, rows) in count_by_partition(&good)? {
-            batch.count(number, |counts| counts.rows += rows);
+        let partitions = batch.partitions();
+        for (slot, rows) in count_by_partition(&good, &partitions)? {
+            batch.count(slot, |counts| counts.rows += rows);
         }
-        for (number, rejects) in count_by_partition(&quarantined)? {
-            batch.count(number, |counts| counts.rejects += rejects);
+        for (slot, rejects) in count_by_partition(&quarantined, &partitions)? {
+            batch.count(slot, |counts| counts.rejects += rejects);
         }
         if let Some(reasons) = &mut self.reasons {
-            limit::count(&self.topic, &quarantined, reasons)?;
+            limit::count(&quarantined, reasons)?;
         }
         self.stage_rows(&good, &quarantined).await
     }
@@ -264,19 +292,13 @@ fn json(columns: &Fields) -> Result<Option<Box<dyn Decoder>>> {
     Ok(Some(Box::new(JsonDecoder::new(columns)?)))
 }
 
-async fn apply(transform: &Transform, sorted: &mut Sorted) -> Result<()> {
+async fn apply(transform: &Transform, sorted: &mut Sorted, partitions: &[Partition]) -> Result<()> {
     let kept = transform.apply(&sorted.good).await?;
-    let (before, after) = (count_by_partition(&sorted.good)?, count_by_partition(&kept)?);
-    for (number, rows) in before {
-        let kept = after.get(&number).copied().unwrap_or(0);
-        sorted.counts.entry(number).or_default().filtered = rows - kept;
+    let (before, after) = (count_by_partition(&sorted.good, partitions)?, count_by_partition(&kept, partitions)?);
+    for (slot, rows) in before {
+        let kept = after.get(&slot).copied().unwrap_or(0);
+        sorted.counts.entry(slot).or_default().filtered += rows - kept;
     }
     sorted.good = kept;
     Ok(())
-}
-
-fn infer_columns(held: &[Messages]) -> Fields {
-    let whole = held.iter().flat_map(Messages::iter).filter(|message| !message.headers.has(HEADER_ERROR));
-    let payloads: Vec<&[u8]> = whole.filter_map(|message| message.payload).collect();
-    infer::columns(&payloads)
 }

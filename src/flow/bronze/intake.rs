@@ -3,8 +3,10 @@
 //! Assignment is manual, so a slow commit cannot cost the assignment; what it must not cost is memory. The
 //! thread stops polling once a few chunks wait, and librdkafka's own queue is bounded by its settings.
 
+use super::reading::{self, Share};
 use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Consumer, Messages, Tip};
+use crate::model::Topics;
 use crate::partition::Partition;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,8 +15,8 @@ use tokio::sync::mpsc;
 /// Chunks that may wait; beside them one is filled and one is worked on.
 pub(super) const WAITING_CHUNKS: usize = 2;
 const POLL: Duration = Duration::from_millis(100);
-/// How often the thread asks whether partitions were added to the topic.
-const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(60);
+/// How often the thread asks which partitions there are: new ones are read soon, for a request or a few.
+const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
 
 /// Where messages come from; all calls block.
 pub(super) trait Feed: Send + 'static {
@@ -23,11 +25,11 @@ pub(super) trait Feed: Send + 'static {
     fn assign(&mut self, positions: &BTreeMap<Partition, i64>) -> Result<()>;
     /// As [`Consumer::fill`].
     fn fill(&mut self, messages: &mut Messages, full: &Full, timeout: Duration) -> Result<()>;
-    fn position(&self, partition: &Partition) -> Result<Option<i64>>;
+    fn position(&self, partition: &Partition) -> Option<i64>;
     /// As [`Consumer::end`].
     fn end(&self, partition: &Partition) -> Option<i64>;
-    /// Partitions the topic has now; 0 when there is no such topic.
-    fn partition_count(&self, topic: &str) -> Result<usize>;
+    /// The partitions these topics have now, in order.
+    fn partitions(&self, topics: &Topics) -> Result<Vec<Partition>>;
 }
 
 impl Feed for Consumer {
@@ -43,7 +45,7 @@ impl Feed for Consumer {
         Consumer::fill(self, messages, |messages| full.holds(messages), timeout)
     }
 
-    fn position(&self, partition: &Partition) -> Result<Option<i64>> {
+    fn position(&self, partition: &Partition) -> Option<i64> {
         Consumer::position(self, partition)
     }
 
@@ -51,8 +53,8 @@ impl Feed for Consumer {
         Consumer::end(self, partition)
     }
 
-    fn partition_count(&self, topic: &str) -> Result<usize> {
-        Ok(self.partitions(topic)?.map_or(0, |partitions| partitions.len()))
+    fn partitions(&self, topics: &Topics) -> Result<Vec<Partition>> {
+        reading::partitions(self, topics)
     }
 }
 
@@ -76,7 +78,7 @@ pub(super) struct Chunk {
     pub positions: BTreeMap<Partition, i64>,
     /// Where partitions ended a moment ago, of those of which it is known.
     pub ends: BTreeMap<Partition, i64>,
-    /// The topic has more partitions than are assigned.
+    /// There are more partitions to be read than are assigned.
     pub partitions_added: bool,
 }
 
@@ -90,12 +92,19 @@ pub(super) struct Intake {
 pub(super) type Spent = std::sync::mpsc::Sender<Messages>;
 
 impl Intake {
-    pub fn start(feed: impl Feed, topic: &str, positions: BTreeMap<Partition, i64>, full: Full) -> Result<Intake> {
+    /// Reads from these positions, which are those of `share` among the partitions of `topics`.
+    pub fn start(
+        feed: impl Feed,
+        topics: Topics,
+        share: Share,
+        positions: BTreeMap<Partition, i64>,
+        full: Full,
+    ) -> Result<Intake> {
         let (send, chunks) = mpsc::channel(WAITING_CHUNKS);
         let (spent, room) = std::sync::mpsc::channel();
-        let mut poller = Poller { feed, topic: topic.to_string(), positions, full, room, looked: Instant::now() };
+        let mut poller = Poller { feed, topics, share, positions, full, room, looked: Instant::now() };
         std::thread::Builder::new()
-            .name(format!("poll-{topic}"))
+            .name("poll-kafka".into())
             .spawn(move || poller.run(&send))
             .context(Kind::Unavailable, || "start the thread that reads Kafka")?;
         Ok(Intake { chunks, spent })
@@ -114,7 +123,8 @@ impl Intake {
 
 struct Poller<F> {
     feed: F,
-    topic: String,
+    topics: Topics,
+    share: Share,
     positions: BTreeMap<Partition, i64>,
     full: Full,
     room: std::sync::mpsc::Receiver<Messages>,
@@ -143,7 +153,7 @@ impl<F: Feed> Poller<F> {
         }
         self.feed.fill(&mut messages, &self.full, POLL)?;
         for (partition, at) in &mut self.positions {
-            if let Some(position) = self.feed.position(partition)? {
+            if let Some(position) = self.feed.position(partition) {
                 *at = position.max(*at);
             }
         }
@@ -157,20 +167,24 @@ impl<F: Feed> Poller<F> {
             return Ok(false);
         }
         self.looked = Instant::now();
-        partitions_added(&self.topic, self.feed.partition_count(&self.topic)?, self.positions.len())
+        partitions_added(&self.feed.partitions(&self.topics)?, self.share, &self.positions)
     }
 }
 
-/// Kafka takes no partition away, so a topic with fewer of them is gone, or another one of the same name.
-fn partitions_added(topic: &str, there: usize, assigned: usize) -> Result<bool> {
-    if there < assigned {
-        let what = format!("topic `{topic}` was deleted while it was read: of {assigned} partitions {there} are left");
+/// Kafka takes no partition away, so a topic that lost one is gone, or another one of the same name.
+fn partitions_added(there: &[Partition], share: Share, assigned: &BTreeMap<Partition, i64>) -> Result<bool> {
+    if let Some(gone) = assigned.keys().find(|partition| !there.contains(partition)) {
+        let topic = &gone.topic;
+        let of = assigned.keys().filter(|partition| partition.topic == *topic);
+        let left = of.clone().filter(|partition| there.contains(partition)).count();
+        let what =
+            format!("topic `{topic}` was deleted while it was read: of {} partitions {left} are left", of.count());
         return Err(Error::input(what).hint(
             "every record that was committed is in the table; \
              move the table away to read a new topic of that name from its beginning",
         ));
     }
-    Ok(there > assigned)
+    Ok(there.iter().any(|partition| share.takes(partition) && !assigned.contains_key(partition)))
 }
 
 #[cfg(test)]
@@ -178,14 +192,38 @@ mod tests {
     use super::*;
     use crate::error::Kind;
 
+    fn partitions(places: &[(&str, i32)]) -> Vec<Partition> {
+        places.iter().map(|(topic, number)| Partition::new(*topic, *number)).collect()
+    }
+
     #[test]
     fn a_topic_that_lost_partitions_is_gone() {
-        assert!(!partitions_added("books", 3, 3).unwrap() && partitions_added("books", 4, 3).unwrap());
+        let three = partitions(&[("books", 0), ("books", 1), ("books", 2)]);
+        let assigned = three.iter().map(|partition| (partition.clone(), 0)).collect();
+        let added = |there: &[Partition]| partitions_added(there, Share::WHOLE, &assigned);
+        assert!(!added(&three).unwrap());
+        for more in [("books", 3), ("books2", 0)] {
+            assert!(added(&[three.clone(), partitions(&[more])].concat()).unwrap(), "{more:?}");
+        }
         for left in [0, 2] {
-            let gone = partitions_added("books", left, 3).unwrap_err();
+            let gone = added(&three[..left]).unwrap_err();
             let expected = format!("topic `books` was deleted while it was read: of 3 partitions {left} are left");
             assert_eq!((gone.kind(), gone.to_string()), (Kind::Input, expected));
             assert!(gone.hint_text().unwrap().contains("move the table away"));
+        }
+    }
+
+    #[test]
+    fn partitions_of_other_shares_are_nothing_new() {
+        let there = partitions(&[("books", 0), ("books", 1), ("books", 2), ("books", 3)]);
+        for number in 1..=2 {
+            let share = Share::parse(&format!("{number}/2")).unwrap();
+            let own = there.iter().filter(|partition| share.takes(partition));
+            let mut assigned: BTreeMap<Partition, i64> = own.map(|partition| (partition.clone(), 0)).collect();
+            assert_eq!(assigned.len(), 2);
+            assert!(!partitions_added(&there, share, &assigned).unwrap());
+            assigned.pop_last();
+            assert!(partitions_added(&there, share, &assigned).unwrap());
         }
     }
 

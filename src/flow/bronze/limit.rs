@@ -1,6 +1,6 @@
 //! How many rejects a run puts up with: a stream whose records are mostly bad has another fault than its records.
 
-use super::columns::{OFFSET, PARTITION, REASON};
+use super::columns::{OFFSET, PARTITION, REASON, TOPIC};
 use crate::error::{Error, Result};
 use crate::flow::count::grouped;
 use crate::flow::reasons::{Place, Reasons, Seen};
@@ -47,15 +47,16 @@ impl Met {
 }
 
 /// Counts why the records of a batch were rejected.
-pub(super) fn count(topic: &str, quarantined: &RecordBatch, reasons: &mut Reasons) -> Result<()> {
+pub(super) fn count(quarantined: &RecordBatch, reasons: &mut Reasons) -> Result<()> {
     let missing = || Error::internal("a reject without a place or a reason");
     let column = |name: &str| quarantined.column_by_name(name).ok_or_else(missing);
     let partitions = column(PARTITION)?.as_primitive_opt::<Int32Type>().ok_or_else(missing)?;
     let offsets = column(OFFSET)?.as_primitive_opt::<Int64Type>().ok_or_else(missing)?;
+    let topics = column(TOPIC)?.as_string_opt::<i32>().ok_or_else(missing)?;
     let texts = column(REASON)?.as_string_opt::<i32>().ok_or_else(missing)?;
     for (row, reason) in texts.iter().enumerate() {
         let (partition, offset) = (partitions.value(row), offsets.value(row));
-        let place = Place { topic: topic.to_string(), partition, offset };
+        let place = Place { topic: topics.value(row).to_string(), partition, offset };
         reasons.count(Seen { at: None, place, reason: reason.unwrap_or_default().to_string() });
     }
     Ok(())

@@ -11,7 +11,8 @@ use std::collections::{BTreeSet, HashMap};
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Marks {
-    by_partition: HashMap<i32, HashMap<String, Mark>>,
+    /// By slot of the partition.
+    by_slot: HashMap<usize, HashMap<String, Mark>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -23,32 +24,32 @@ struct Mark {
 /// A mark that the batch has moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MovedMark {
-    pub partition: i32,
+    pub slot: usize,
     pub source: String,
     pub stored: Option<i64>,
     pub highest: i64,
 }
 
 impl Marks {
-    /// Partitions and sources of these messages whose marks have to be read first.
-    pub fn unknown(&self, messages: &Messages) -> BTreeSet<(i32, String)> {
+    /// Partitions, by slot, and sources of these messages whose marks have to be read first.
+    pub fn unknown(&self, messages: &Messages) -> BTreeSet<(usize, String)> {
         let mut unknown = BTreeSet::new();
         for message in messages.iter().filter(|message| !message.headers.is_empty()) {
             let Some(source) = message.headers.text(HEADER_SOURCE) else { continue };
-            if self.mark(message.partition, source).is_none() {
-                unknown.insert((message.partition, source.to_string()));
+            if self.mark(message.slot, source).is_none() {
+                unknown.insert((message.slot, source.to_string()));
             }
         }
         unknown
     }
 
-    pub fn learn(&mut self, partition: i32, source: String, stored: Option<i64>) {
-        self.by_partition.entry(partition).or_default().insert(source, Mark { stored, highest: stored });
+    pub fn learn(&mut self, slot: usize, source: String, stored: Option<i64>) {
+        self.by_slot.entry(slot).or_default().insert(source, Mark { stored, highest: stored });
     }
 
     /// True, and the mark moves, when the row is above it; false for a row seen before.
-    pub fn admit(&mut self, partition: i32, identity: &Identity<'_>) -> Result<bool> {
-        let mark = self.by_partition.get_mut(&partition).and_then(|sources| sources.get_mut(identity.source));
+    pub fn admit(&mut self, slot: usize, identity: &Identity<'_>) -> Result<bool> {
+        let mark = self.by_slot.get_mut(&slot).and_then(|sources| sources.get_mut(identity.source));
         let Some(mark) = mark else {
             return Err(Error::internal(format!("no mark was read for source `{}`", identity.source)));
         };
@@ -60,24 +61,24 @@ impl Marks {
     }
 
     pub fn moved(&self) -> Vec<MovedMark> {
-        let all = self.by_partition.iter().flat_map(|(number, sources)| sources.iter().map(move |each| (number, each)));
+        let all = self.by_slot.iter().flat_map(|(slot, sources)| sources.iter().map(move |each| (slot, each)));
         all.filter(|(_, (_, mark))| mark.highest != mark.stored)
-            .filter_map(|(partition, (source, mark))| {
-                let (partition, source, stored) = (*partition, source.clone(), mark.stored);
-                Some(MovedMark { partition, source, stored, highest: mark.highest? })
+            .filter_map(|(slot, (source, mark))| {
+                let (slot, source, stored) = (*slot, source.clone(), mark.stored);
+                Some(MovedMark { slot, source, stored, highest: mark.highest? })
             })
             .collect()
     }
 
     /// What was moved is stored now.
     pub fn committed(&mut self) {
-        for mark in self.by_partition.values_mut().flat_map(HashMap::values_mut) {
+        for mark in self.by_slot.values_mut().flat_map(HashMap::values_mut) {
             mark.stored = mark.highest;
         }
     }
 
-    fn mark(&self, partition: i32, source: &str) -> Option<&Mark> {
-        self.by_partition.get(&partition)?.get(source)
+    fn mark(&self, slot: usize, source: &str) -> Option<&Mark> {
+        self.by_slot.get(&slot)?.get(source)
     }
 }
 
@@ -112,16 +113,16 @@ mod tests {
         marks.learn(1, "a".into(), None);
         let table =
             [(0, 5, false), (0, 6, true), (0, 6, false), (0, 9, true), (0, 8, false), (1, 1, true), (1, 1, false)];
-        for (partition, row, expected) in table {
-            assert_eq!(marks.admit(partition, &Identity { source: "a", row }).unwrap(), expected, "{partition} {row}");
+        for (slot, row, expected) in table {
+            assert_eq!(marks.admit(slot, &Identity { source: "a", row }).unwrap(), expected, "{slot} {row}");
         }
         let mut moved = marks.moved();
-        moved.sort_by_key(|mark| mark.partition);
+        moved.sort_by_key(|mark| mark.slot);
         assert_eq!(
             moved,
             [
-                MovedMark { partition: 0, source: "a".into(), stored: Some(5), highest: 9 },
-                MovedMark { partition: 1, source: "a".into(), stored: None, highest: 1 },
+                MovedMark { slot: 0, source: "a".into(), stored: Some(5), highest: 9 },
+                MovedMark { slot: 1, source: "a".into(), stored: None, highest: 1 },
             ]
         );
         marks.committed();

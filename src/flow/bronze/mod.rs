@@ -1,8 +1,8 @@
 //! `lake bronze`: Kafka topics into Bronze tables, each record exactly once, good or quarantined.
 //!
-//! One stream is one topic into one table. Its loop: positions out of the table's `txn` actions, a batch of
+//! One stream is a topic, or several, into one table. Its loop: positions out of the table's `txn` actions, a batch of
 //! consecutive messages, decode, one Delta commit that holds the rows, the quarantined records, the new
-//! positions and what the topic is known by later. A batch that is not committed never happened; it is read again.
+//! positions and what the topics are known by later. A batch that is not committed never happened; it is read again.
 //!
 //! A batch is a stretch of offsets and the files they went into, not a heap of messages: chunks of it are
 //! decoded and encoded as they arrive, so its size costs no memory. Four things go on at the same time: one chunk
@@ -12,6 +12,8 @@
 //! `rows + rejects + duplicates + tombstones + filtered + gaps == to - from`.
 //!
 //! ```text
+//! reading   which partitions are read: those of the stream's topics, or a share of them
+//! stored    what the table holds of them
 //! intake    polls Kafka on a thread of its own, hands over bounded chunks
 //! memory    who holds how much of it
 //! batch     which offsets a batch covers, and what became of each message (the law)
@@ -39,8 +41,10 @@ mod limit;
 mod marks;
 mod memory;
 mod own;
+mod reading;
 mod sort;
 mod start;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -52,6 +56,8 @@ pub use columns::{
     HEADERS, HIDDEN_COLUMNS, INGESTED_AT, KEY, OFFSET, PARTITION, QUARANTINED, RAW, REASON, SOURCE, SOURCE_ROW,
     SYSTEM_COLUMNS, TIMESTAMP, TOPIC,
 };
+pub use reading::{Share, partitions};
+pub use stored::topics_read;
 pub use told::Told;
 
 use super::{Progress, Stop};
@@ -59,7 +65,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use crate::kafka::KafkaConfig;
-use crate::model::Column;
+use crate::model::{Column, Only, Topics};
 use crate::partition::Partition;
 use crate::table::Lake;
 use memory::Shares;
@@ -70,11 +76,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use worker::Worker;
 
-/// A topic and the Bronze table it fills.
+/// A Bronze table and the topics it is filled from.
 #[derive(Debug, Clone)]
 pub struct Stream {
     pub table: TableName,
-    pub topic: String,
+    pub topics: Topics,
+    /// The kinds of records it takes; others are counted as filtered before anything of them is decoded.
+    pub only: Option<Only>,
     /// The contract. Empty: inferred from the first batch that has a readable record, afterwards the table's
     /// own columns.
     pub columns: Vec<Column>,
@@ -82,11 +90,13 @@ pub struct Stream {
     /// keep `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them; how many rows it sees
     /// at a time depends on how they arrive.
     pub sql: Option<(PathBuf, String)>,
+    /// Columns the table is partitioned by: of the contract, or of the SQL where there is one.
+    pub partition_by: Vec<String>,
     /// Above this share of rejects, between 0 and 1, a run ends; instead of [`Options::max_reject_rate`].
     pub max_reject_rate: Option<f64>,
 }
 
-/// Where to begin on partitions of which nothing was committed yet. A partition added to a topic that was
+/// Where to begin on partitions of which nothing was committed yet. A partition, or a topic, that is added to what was
 /// read before is always read from its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -102,6 +112,8 @@ pub enum Start {
 pub struct Options {
     /// End at the high watermarks taken at the start instead of going on.
     pub once: bool,
+    /// The partitions this process reads.
+    pub share: Share,
     /// A batch is committed at the latest this long after its first message.
     pub interval: Duration,
     /// Messages after which a batch is committed early.
@@ -125,7 +137,8 @@ pub struct Report {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct TableReport {
     pub table: String,
-    pub topic: String,
+    /// The topics that were there, in order: a stream may have several, and a pattern does not say which.
+    pub topics: Vec<String>,
     pub rows: u64,
     pub rejects: u64,
     pub duplicates: u64,
@@ -148,6 +161,9 @@ pub fn position_app(partition: &Partition) -> String {
 pub fn tip_app(partition: &Partition) -> String {
     format!("lake:tip:{}:{}", partition.topic, partition.number)
 }
+
+/// App id of the `txn` that comes with the columns of a table nobody declared.
+const COLUMNS_APP: &str = "lake:columns";
 
 /// App id of the `txn` that holds the highest row of a source seen in a partition.
 pub fn source_app(partition: &Partition, source: &str) -> String {
@@ -172,9 +188,9 @@ pub async fn bronze(
     let shares = Shares::of(options.memory, streams.len());
     let workers = streams.iter().map(|stream| {
         let worker = Worker::new(lake, engine, stream, options, shares, progress, &halt);
-        let (kafka, topic, start, halt) = (kafka.clone(), stream.topic.clone(), options.start, &halt);
+        let (kafka, topics, start, halt) = (kafka.clone(), stream.topics.clone(), options.start, &halt);
         async move {
-            let outcome = worker.run(move || start::survey(&kafka, &topic, start, shares.queue)).await;
+            let outcome = worker.run(move || start::survey(&kafka, &topics, start, shares.queue)).await;
             halt.failed.fetch_or(outcome.is_err() && !options.once, Ordering::SeqCst);
             outcome
         }

@@ -4,6 +4,7 @@ use super::columns::SYSTEM_COLUMNS;
 use super::marks::Identity;
 use crate::flow::bytes::base64;
 use crate::kafka::{Headers, Message, Messages};
+use crate::partition::Partition;
 use arrow::array::{
     ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, StringArray, StringBuilder,
     TimestampMicrosecondArray, new_null_array,
@@ -20,14 +21,20 @@ pub(super) struct Kept<'m> {
 }
 
 /// The columns of [`SYSTEM_COLUMNS`] up to `_ingested_at`, in their order. `now` is in microseconds since 1970.
-pub(super) fn columns(topic: &str, messages: &Messages, rows: &[Kept<'_>], now: i64) -> Vec<(&'static str, ArrayRef)> {
+pub(super) fn columns(
+    partitions: &[Partition],
+    messages: &Messages,
+    rows: &[Kept<'_>],
+    now: i64,
+) -> Vec<(&'static str, ArrayRef)> {
     let each = || rows.iter().map(|row| messages.get(row.index));
+    let origins = || each().map(|message| &partitions[message.slot]);
     let timestamps = each().map(|message| message.timestamp_ms.and_then(|ms| ms.checked_mul(1000)));
     let moments = |moments: TimestampMicrosecondArray| -> ArrayRef { Arc::new(moments.with_timezone("UTC")) };
     let sources = || rows.iter().map(|row| row.identity);
     let columns: [ArrayRef; 9] = [
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(topic, rows.len()))),
-        Arc::new(Int32Array::from_iter_values(each().map(|message| message.partition))),
+        Arc::new(StringArray::from_iter_values(origins().map(|partition| &partition.topic))),
+        Arc::new(Int32Array::from_iter_values(origins().map(|partition| partition.number))),
         Arc::new(Int64Array::from_iter_values(each().map(|message| message.offset))),
         moments(timestamps.collect()),
         binary(rows.len(), each().map(|message| message.key)),

@@ -1,6 +1,6 @@
 //! Says of each message what it is, and builds the rows the table gets for it.
 //!
-//! In this order: no payload, a tombstone; a row its source sent before, a duplicate; a row its source could
+//! In this order: of another kind than the stream takes, filtered; no payload, a tombstone; a row its source sent before, a duplicate; a row its source could
 //! not parse, or that does not decode, a reject; anything else a row. A reject moves its source's mark too,
 //! so a replay does not quarantine it twice.
 
@@ -8,13 +8,15 @@ use super::batch::Counts;
 use super::columns::{self, QUARANTINED, RAW, REASON};
 use super::marks::{Identity, Marks, identity};
 use super::own::{self, Kept};
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Decoded, Decoder, field_text};
 use crate::error::{Error, Result};
 use crate::kafka::{Message, Messages};
+use crate::model::{KindBy, Only};
+use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::{align, assemble};
-use arrow::array::{ArrayRef, BooleanArray, Int32Array, StringArray, new_null_array};
-use arrow::datatypes::{Fields, Schema};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray, new_null_array};
+use arrow::datatypes::{Fields, Int32Type, Schema};
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,26 +25,28 @@ use std::sync::Arc;
 pub(super) struct Sorted {
     pub good: RecordBatch,
     pub quarantined: RecordBatch,
-    /// By partition number; without `rows` and `rejects`, which are counted in what is written.
-    pub counts: BTreeMap<i32, Counts>,
+    /// By slot of the partition; without `rows` and `rejects`, which are counted in what is written.
+    pub counts: BTreeMap<usize, Counts>,
 }
 
-/// Sorts and decodes messages of a topic; `marks` move on. Without marks nothing is a duplicate: these messages were
-/// told from their repetitions before. `now` is in microseconds since 1970.
+/// Sorts and decodes messages of these partitions; `marks` move on. Without marks nothing is a duplicate: these messages
+/// were told from their repetitions before. `now` is in microseconds since 1970.
 pub(super) fn sort(
-    topic: &str,
+    partitions: &[Partition],
     messages: &Messages,
+    only: Option<&Only>,
     decoder: &mut dyn Decoder,
     mut marks: Option<&mut Marks>,
     now: i64,
 ) -> Result<Sorted> {
-    let mut counts: BTreeMap<i32, Counts> = BTreeMap::new();
+    let mut counts: BTreeMap<usize, Counts> = BTreeMap::new();
     let (mut candidates, mut payloads) = (Vec::with_capacity(messages.len()), Vec::with_capacity(messages.len()));
     let mut rejects: Vec<(Kept<'_>, String)> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
-        match judge(&message, marks.as_deref_mut())? {
-            Verdict::Tombstone => counts.entry(message.partition).or_default().tombstones += 1,
-            Verdict::Duplicate => counts.entry(message.partition).or_default().duplicates += 1,
+        match judge(&message, only, marks.as_deref_mut())? {
+            Verdict::Filtered => counts.entry(message.slot).or_default().filtered += 1,
+            Verdict::Tombstone => counts.entry(message.slot).or_default().tombstones += 1,
+            Verdict::Duplicate => counts.entry(message.slot).or_default().duplicates += 1,
             Verdict::Reject(identity, reason) => rejects.push((Kept { index, identity }, reason)),
             Verdict::Candidate(identity, payload) => {
                 candidates.push(Kept { index, identity });
@@ -63,9 +67,9 @@ pub(super) fn sort(
     if candidates.len() != decoded.num_rows() {
         return Err(Error::internal("the decoder's rows and rejects do not add up to its payloads"));
     }
-    rejects.sort_by_key(|(kept, _)| (messages.get(kept.index).partition, kept.index));
+    rejects.sort_by_key(|(kept, _)| (messages.get(kept.index).slot, kept.index));
     let stream_columns = columns::stream_columns(&decoder.schema());
-    let own = |rows: &[Kept<'_>]| own::columns(topic, messages, rows, now);
+    let own = |rows: &[Kept<'_>]| own::columns(partitions, messages, rows, now);
     let good = good_rows(own(&candidates), &decoded, &stream_columns)?;
     let (kept, reasons): (Vec<_>, Vec<_>) = rejects.into_iter().unzip();
     let raw = own::binary(kept.len(), kept.iter().map(|kept| messages.get(kept.index).payload));
@@ -74,13 +78,17 @@ pub(super) fn sort(
 }
 
 enum Verdict<'m> {
+    Filtered,
     Tombstone,
     Duplicate,
     Reject(Option<Identity<'m>>, String),
     Candidate(Option<Identity<'m>>, &'m [u8]),
 }
 
-fn judge<'m>(message: &Message<'m>, marks: Option<&mut Marks>) -> Result<Verdict<'m>> {
+fn judge<'m>(message: &Message<'m>, only: Option<&Only>, marks: Option<&mut Marks>) -> Result<Verdict<'m>> {
+    if only.is_some_and(|only| !takes(only, message)) {
+        return Ok(Verdict::Filtered);
+    }
     let Some(payload) = message.payload else { return Ok(Verdict::Tombstone) };
     if message.headers.is_empty() {
         return Ok(Verdict::Candidate(None, payload));
@@ -90,7 +98,7 @@ fn judge<'m>(message: &Message<'m>, marks: Option<&mut Marks>) -> Result<Verdict
         Ok(identity) => identity,
     };
     if let (Some(identity), Some(marks)) = (&identity, marks)
-        && !marks.admit(message.partition, identity)?
+        && !marks.admit(message.slot, identity)?
     {
         return Ok(Verdict::Duplicate);
     }
@@ -99,6 +107,18 @@ fn judge<'m>(message: &Message<'m>, marks: Option<&mut Marks>) -> Result<Verdict
     }
     let reason = message.headers.text(HEADER_ERROR).unwrap_or("the source could not read this row");
     Ok(Verdict::Reject(identity, reason.into()))
+}
+
+/// Whether the record is of a kind that the stream takes. One whose kind cannot be read is for the decoder to judge.
+pub(super) fn takes(only: &Only, message: &Message<'_>) -> bool {
+    let listed = |kind: &str| only.is.iter().any(|each| each == kind);
+    match &only.by {
+        KindBy::Header(name) => message.headers.text(name).is_some_and(listed),
+        KindBy::Field(name) => {
+            let kind = message.payload.and_then(|payload| field_text(payload, name));
+            kind.is_none_or(|kind| listed(&kind))
+        }
+    }
 }
 
 type Own = Vec<(&'static str, ArrayRef)>;
@@ -141,14 +161,24 @@ fn own_column(own: &Own, name: &str) -> Option<ArrayRef> {
     own.iter().find(|(each, _)| *each == name).map(|(_, column)| column.clone())
 }
 
-/// Counts the rows of a batch by partition number.
-pub(super) fn count_by_partition(batch: &RecordBatch) -> Result<BTreeMap<i32, u64>> {
-    let column = batch.column_by_name(columns::PARTITION);
-    let numbers = column.and_then(|column| column.as_any().downcast_ref::<Int32Array>());
-    let numbers = numbers.ok_or_else(|| Error::internal("a Bronze batch has no partition numbers"))?;
-    let mut counts = BTreeMap::new();
-    for number in numbers.iter().flatten() {
-        *counts.entry(number).or_default() += 1;
+/// Counts the rows of a batch by slot, by what they say of their topic and partition.
+pub(super) fn count_by_partition(batch: &RecordBatch, partitions: &[Partition]) -> Result<BTreeMap<usize, u64>> {
+    let (topics, numbers) = (batch.column_by_name(columns::TOPIC), batch.column_by_name(columns::PARTITION));
+    let topics = topics.and_then(|column| column.as_string_opt::<i32>());
+    let numbers = numbers.and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let (Some(topics), Some(numbers)) = (topics, numbers) else {
+        return Err(Error::internal("a Bronze batch does not say of which partitions its rows are"));
+    };
+    let (mut counts, mut slot) = (BTreeMap::new(), 0);
+    for row in 0..batch.num_rows() {
+        let (topic, number) = (topics.value(row), numbers.value(row));
+        let stands = |at: &Partition| (at.topic.as_str(), at.number).cmp(&(topic, number));
+        if !partitions.get(slot).is_some_and(|at| stands(at).is_eq()) {
+            slot = partitions.binary_search_by(stands).map_err(|_| {
+                Error::internal(format!("a row says that it is of {topic}/{number}, which is not read"))
+            })?;
+        }
+        *counts.entry(slot).or_default() += 1;
     }
     Ok(counts)
 }
@@ -171,7 +201,6 @@ mod tests {
     use super::*;
     use crate::decode::{JsonDecoder, RESCUED};
     use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
-    use arrow::array::AsArray;
     use arrow::datatypes::{DataType, Field, Int64Type};
 
     fn add(messages: &mut Messages, offset: i64, payload: Option<&str>, headers: &[(&str, &str)]) {
@@ -204,7 +233,9 @@ mod tests {
             marks.learn(partition, source, None);
         }
         let fields: Fields = vec![Field::new("n", DataType::Int64, true)].into();
-        let sorted = sort("books", &messages, &mut JsonDecoder::new(&fields).unwrap(), Some(&mut marks), 5).unwrap();
+        let partitions = [Partition::new("books", 0)];
+        let mut decoder = JsonDecoder::new(&fields).unwrap();
+        let sorted = sort(&partitions, &messages, None, &mut decoder, Some(&mut marks), 5).unwrap();
 
         let counts = Counts { duplicates: 2, tombstones: 1, ..Counts::default() };
         assert_eq!(sorted.counts, BTreeMap::from([(0, counts)]));

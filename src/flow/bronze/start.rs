@@ -5,12 +5,12 @@
 //!
 //! | stored | topic | result |
 //! |---|---|---|
-//! | none, and none of the whole topic | | [`Start`] |
+//! | none, and none of any partition | | [`Start`] |
 //! | none, but of other partitions | | `low`: the partition was added later |
 //! | `low <= stored <= high` | | `stored` |
 //! | `stored > high` | | error: the topic was deleted and made again, and is shorter so far |
 //! | `stored < low` | | error: retention was faster than Bronze |
-//! | a partition the topic lacks | | error: the topic was deleted and made again |
+//! | a partition the topic lacks | | error: the topic was deleted, or made again |
 //! | a tip | another record there | error: the topic was deleted and made again |
 //!
 //! A topic made again that has grown past `stored` looks like the old one; Kafka gives no sign of the difference that
@@ -21,13 +21,15 @@
 
 use super::Start;
 use super::intake::Feed;
+use super::reading;
 use crate::error::{Error, Result};
 use crate::ident::TableName;
 use crate::kafka::{Consumer, KafkaConfig, Tip, Watermarks};
+use crate::model::Topics;
 use crate::partition::Partition;
 use std::collections::BTreeMap;
 
-/// What the broker says about a topic.
+/// What the broker says about the topics of a stream, whoever reads which partition.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Survey {
     pub watermarks: BTreeMap<Partition, Watermarks>,
@@ -35,50 +37,33 @@ pub(super) struct Survey {
     pub timed: BTreeMap<Partition, i64>,
 }
 
-/// What the table holds of a topic in its `txn` actions.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Stored {
-    /// The next offset to read.
-    pub positions: BTreeMap<Partition, Option<i64>>,
-    /// The tip below it as a number.
-    pub tips: BTreeMap<Partition, i64>,
-}
-
-impl Stored {
-    pub fn tip(&self, partition: &Partition) -> Option<Tip> {
-        let position = (*self.positions.get(partition)?)?;
-        Tip::stored(*self.tips.get(partition)?, position)
+impl Survey {
+    /// Names of the topics that are there, in order.
+    pub fn topics(&self) -> Vec<String> {
+        let mut topics: Vec<String> = self.watermarks.keys().map(|partition| partition.topic.clone()).collect();
+        topics.dedup();
+        topics
     }
 
-    /// The tips the topic may still hold.
-    pub fn tips_within(&self, survey: &Survey) -> BTreeMap<Partition, Tip> {
-        let within = |(partition, marks): (&Partition, &Watermarks)| {
-            let tip = self.tip(partition).filter(|tip| tip.offset >= marks.low)?;
-            Some((partition.clone(), tip))
-        };
-        survey.watermarks.iter().filter_map(within).collect()
+    /// Of the topics that have to be there, those that do not exist.
+    pub fn missing<'a>(&self, topics: &'a Topics) -> Vec<&'a str> {
+        let there = self.topics();
+        topics.names().iter().filter(|name| !there.contains(name)).map(String::as_str).collect()
     }
 }
 
-/// Asks the broker. `None`: the topic does not exist. The consumer holds about `buffer` bytes of messages not yet
-/// polled. Blocking.
-pub(super) fn survey(
-    kafka: &KafkaConfig,
-    topic: &str,
-    start: Start,
-    buffer: usize,
-) -> Result<Option<(Consumer, Survey)>> {
+/// Asks the broker. The consumer holds about `buffer` bytes of messages not yet polled. Blocking.
+pub(super) fn survey(kafka: &KafkaConfig, topics: &Topics, start: Start, buffer: usize) -> Result<(Consumer, Survey)> {
     let consumer = Consumer::buffering(kafka, buffer)?;
-    let Some(partitions) = consumer.partitions(topic)? else { return Ok(None) };
     let mut survey = Survey::default();
-    for partition in partitions {
+    for partition in reading::partitions(&consumer, topics)? {
         if let Start::Timestamp(at) = start {
             survey.timed.insert(partition.clone(), consumer.offset_at(&partition, at)?);
         }
         let watermarks = consumer.watermarks(&partition)?;
         survey.watermarks.insert(partition, watermarks);
     }
-    Ok(Some((consumer, survey)))
+    Ok((consumer, survey))
 }
 
 /// The offset to read next of each partition, by the table above.

@@ -1,6 +1,8 @@
 //! The loop against a topic made up here: three partitions of good, bad, repeated, empty and missing records,
 //! read in random order, cut into random batches, ended at random places before the commit.
 
+mod kinds;
+mod partitioned;
 mod road;
 mod tables;
 
@@ -193,16 +195,16 @@ impl Feed for Replay {
         Ok(())
     }
 
-    fn position(&self, partition: &Partition) -> Result<Option<i64>> {
-        Ok(self.at.get(partition).copied())
+    fn position(&self, partition: &Partition) -> Option<i64> {
+        self.at.get(partition).copied()
     }
 
     fn end(&self, partition: &Partition) -> Option<i64> {
         Some(self.topic.log[partition.number as usize].len() as i64)
     }
 
-    fn partition_count(&self, _topic: &str) -> Result<usize> {
-        Ok(self.topic.log.len())
+    fn partitions(&self, _topics: &Topics) -> Result<Vec<Partition>> {
+        Ok(self.topic.survey().watermarks.into_keys().collect())
     }
 }
 
@@ -221,34 +223,35 @@ fn columns() -> Fields {
 #[derive(Default)]
 struct Destination {
     positions: BTreeMap<Partition, i64>,
-    marks: BTreeMap<(i32, String), i64>,
+    marks: BTreeMap<(usize, String), i64>,
     places: Vec<Place>,
 }
 
 impl Destination {
     /// Works messages off that the batch covers.
     fn work(&self, messages: &Messages, batch: &mut Batch, marks: &mut Marks) -> Vec<Place> {
-        for (number, source) in marks.unknown(messages) {
-            let stored = self.marks.get(&(number, source.clone())).copied();
-            marks.learn(number, source, stored);
+        for (slot, source) in marks.unknown(messages) {
+            let stored = self.marks.get(&(slot, source.clone())).copied();
+            marks.learn(slot, source, stored);
         }
+        let partitions = batch.partitions();
         let mut decoder = JsonDecoder::new(&columns()).unwrap();
-        let sorted = sort(TOPIC, messages, &mut decoder, Some(marks), 0).unwrap();
-        for (number, counts) in &sorted.counts {
-            batch.count(*number, |sum| sum.add(counts));
+        let sorted = sort(&partitions, messages, None, &mut decoder, Some(marks), 0).unwrap();
+        for (slot, counts) in &sorted.counts {
+            batch.count(*slot, |sum| sum.add(counts));
         }
-        for (number, rows) in count_by_partition(&sorted.good).unwrap() {
-            batch.count(number, |counts| counts.rows += rows);
+        for (slot, rows) in count_by_partition(&sorted.good, &partitions).unwrap() {
+            batch.count(slot, |counts| counts.rows += rows);
         }
-        for (number, rejects) in count_by_partition(&sorted.quarantined).unwrap() {
-            batch.count(number, |counts| counts.rejects += rejects);
+        for (slot, rejects) in count_by_partition(&sorted.quarantined, &partitions).unwrap() {
+            batch.count(slot, |counts| counts.rejects += rejects);
         }
         [places(&sorted.good), places(&sorted.quarantined)].concat()
     }
 
     fn commit(&mut self, batch: &Batch, marks: &mut Marks, places: Vec<Place>) {
         for mark in marks.moved() {
-            let key = (mark.partition, mark.source);
+            let key = (mark.slot, mark.source);
             assert_eq!(self.marks.get(&key).copied(), mark.stored);
             self.marks.insert(key, mark.highest);
         }
@@ -277,7 +280,7 @@ proptest! {
             consumer.assign(&table.positions).unwrap();
             let mut marks = Marks::default();
             for (length, commit) in cuts.by_ref() {
-                let mut batch = Batch::starting_at(TOPIC, &table.positions);
+                let mut batch = Batch::starting_at(&table.positions);
                 let mut places = Vec::new();
                 for _ in 0..length {
                     let mut messages = Messages::default();

@@ -1,6 +1,6 @@
 //! What is told of each commit while a run goes on.
 
-use super::batch::{Batch, Counts};
+use super::batch::{Batch, Counts, Part};
 use crate::ident::TableName;
 use crate::partition::Partition;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -67,10 +67,10 @@ pub(super) fn told(
     now: DateTime<Utc>,
 ) -> Told {
     let (mut counts, mut partitions) = (Counts::default(), BTreeMap::new());
-    for (partition, step, more) in batch.parts() {
-        counts.add(&more);
-        let lag = ends.get(&partition).map(|end| (end - step.to).max(0));
-        let age = batch.newest_ms(&partition).map(|newest| (now.timestamp_millis() - newest) as f64 / 1000.0);
+    for (partition, Part { step, counts: more, newest_ms, .. }) in batch.parts() {
+        counts.add(more);
+        let lag = ends.get(partition).map(|end| (end - step.to).max(0));
+        let age = newest_ms.map(|newest| (now.timestamp_millis() - newest) as f64 / 1000.0);
         partitions.insert(partition.to_string(), Place { position: step.to, lag, lag_seconds: age });
     }
     let time = now.to_rfc3339_opts(SecondsFormat::Millis, true);

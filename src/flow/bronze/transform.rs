@@ -1,7 +1,7 @@
 //! The optional SELECT over the good rows of each batch.
 //!
 //! It says which rows stay and what the stream's columns are. Bronze's own columns are taken from the
-//! messages again, found by partition and offset, so a statement cannot falsify where a row came from.
+//! messages again, found by topic, partition and offset, so a statement cannot falsify where a row came from.
 
 use super::columns::{self, OFFSET, PARTITION, TOPIC};
 use super::sort::readable;
@@ -85,11 +85,13 @@ impl Transform {
 
     /// For each row of the output, the row of `good` it came from.
     fn origins(&self, good: &RecordBatch, output: &RecordBatch) -> Result<UInt32Array> {
-        let mut unused: HashMap<(i32, i64), u32> = identities(good)?.into_iter().zip(0u32..).collect();
-        let origins = identities(output)?.into_iter().map(|(number, offset)| {
-            unused.remove(&(number, offset)).ok_or_else(|| {
+        let (read, returned) = (Identities::of(good)?, Identities::of(output)?);
+        let mut unused: HashMap<(&str, i32, i64), u32> = read.iter().zip(0u32..).collect();
+        let origins = returned.iter().map(|place| {
+            let (topic, number, offset) = place;
+            unused.remove(&place).ok_or_else(|| {
                 Error::config(format!(
-                    "`{}` returns partition {number}, offset {offset} more than once or without having read it",
+                    "`{}` returns {topic}/{number}, offset {offset} more than once or without having read it",
                     self.file.display()
                 ))
                 .hint("a stream's SQL may change and drop rows, not multiply or invent them; do that in a Silver model")
@@ -118,19 +120,36 @@ fn in_file(file: &Path, fault: Error) -> Error {
     }
 }
 
-fn identities(batch: &RecordBatch) -> Result<Vec<(i32, i64)>> {
-    let column = |name: &str, data_type: DataType| {
-        let column = batch.column_by_name(name).ok_or_else(|| Error::internal(format!("no column `{name}`")))?;
-        let column = cast(column, &data_type).context(Kind::Config, || format!("read `{name}` as {data_type}"))?;
-        match column.null_count() {
-            0 => Ok(column),
-            _ => Err(Error::config(format!("the stream's SQL makes `{name}` null"))),
-        }
-    };
-    let (numbers, offsets) = (column(PARTITION, DataType::Int32)?, column(OFFSET, DataType::Int64)?);
-    let numbers = numbers.as_primitive::<Int32Type>().values();
-    let offsets = offsets.as_primitive::<Int64Type>().values();
-    Ok(numbers.iter().copied().zip(offsets.iter().copied()).collect())
+/// The topics, partitions and offsets of rows.
+struct Identities {
+    topics: ArrayRef,
+    numbers: ArrayRef,
+    offsets: ArrayRef,
+}
+
+impl Identities {
+    fn of(batch: &RecordBatch) -> Result<Identities> {
+        let column = |name: &str, data_type: DataType| {
+            let column = batch.column_by_name(name).ok_or_else(|| Error::internal(format!("no column `{name}`")))?;
+            let column = cast(column, &data_type).context(Kind::Config, || format!("read `{name}` as {data_type}"))?;
+            match column.null_count() {
+                0 => Ok(column),
+                _ => Err(Error::config(format!("the stream's SQL makes `{name}` null"))),
+            }
+        };
+        Ok(Identities {
+            topics: column(TOPIC, DataType::Utf8)?,
+            numbers: column(PARTITION, DataType::Int32)?,
+            offsets: column(OFFSET, DataType::Int64)?,
+        })
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        let numbers = self.numbers.as_primitive::<Int32Type>().values().iter().copied();
+        let offsets = self.offsets.as_primitive::<Int64Type>().values().iter().copied();
+        let topics = self.topics.as_string::<i32>().iter().flatten();
+        topics.zip(numbers).zip(offsets).map(|((topic, number), offset)| (topic, number, offset))
+    }
 }
 
 #[cfg(test)]

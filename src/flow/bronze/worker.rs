@@ -1,14 +1,15 @@
 //! The loop of one table: open, read, work chunk by chunk, commit, again.
 
-use super::batch::Batch;
+use super::batch::{Batch, Part};
 use super::commits::{Commits, Landed};
 use super::desk::Desk;
 use super::intake::{Chunk, Feed, Intake};
 use super::limit::Met;
 use super::memory::Shares;
-use super::start::{self, Stored, Survey};
+use super::start::{self, Survey};
+use super::stored::Stored;
 use super::told::told;
-use super::{Halt, Options, Start, Stream, TableReport, position_app, tip_app};
+use super::{Halt, Options, Start, Stream, TableReport};
 use crate::engine::Engine;
 use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
@@ -17,6 +18,7 @@ use crate::flow::Progress;
 use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::Tip;
+use crate::model::Topics;
 use crate::partition::Partition;
 use crate::table::{Committed, Lake, Table};
 use arrow::datatypes::Fields;
@@ -34,7 +36,7 @@ pub(super) struct Worker<'a> {
     halt: &'a Halt,
     stage: String,
     report: TableReport,
-    /// High watermarks of the first look at the topic, for a run to the end.
+    /// High watermarks of the first look at the topics, for a run to the end.
     targets: Option<BTreeMap<Partition, i64>>,
 }
 
@@ -61,7 +63,7 @@ enum End {
     Due,
     /// The positions a run to the end was to reach are reached.
     Reached,
-    /// The topic has more partitions than are assigned.
+    /// There are more partitions to be read than are assigned.
     PartitionsAdded,
     /// Another stream failed.
     Halted,
@@ -80,26 +82,27 @@ impl<'a> Worker<'a> {
         halt: &'a Halt,
     ) -> Worker<'a> {
         let stage = stream.table.to_string();
-        let report = TableReport { table: stage.clone(), topic: stream.topic.clone(), ..TableReport::default() };
+        let report = TableReport { table: stage.clone(), ..TableReport::default() };
         Worker { lake, engine, stream, options, shares, progress, halt, stage, report, targets: None }
     }
 
-    /// Works until the end, a stop or a failure. `connect` blocks; it gives an unassigned reader of the topic
-    /// and what the broker says about it, `None` when the topic does not exist.
+    /// Works until the end, a stop or a failure. `connect` blocks; it gives an unassigned reader and what the broker
+    /// says about the stream's topics.
     pub async fn run<F: Feed>(
         mut self,
-        connect: impl Fn() -> Result<Option<(F, Survey)>> + Clone + Send + 'static,
+        connect: impl Fn() -> Result<(F, Survey)> + Clone + Send + 'static,
     ) -> Result<TableReport> {
-        let mut waiting = false;
+        let mut told = false;
         while self.halt.go_on()? {
-            // Before the survey: the topic only grows, so it reaches at least as far as any position stored by now.
+            // Before the survey: topics only grow, so they reach at least as far as any position stored by now.
             let table = self.lake.table(&self.stream.table).await?;
             let connected = tokio::task::spawn_blocking(connect.clone());
-            let Some((feed, survey)) = connected.await.context(Kind::Internal, || "ask the broker about a topic")??
-            else {
-                self.await_topic(&mut waiting).await?;
+            let (feed, survey) = connected.await.context(Kind::Internal, || "ask the broker about topics")??;
+            self.miss(&survey, &mut told)?;
+            if survey.watermarks.is_empty() {
+                self.wait_a_second().await?;
                 continue;
-            };
+            }
             match self.serve(table, feed, &survey).await? {
                 Ended::Finished => break,
                 Ended::Reassign => {}
@@ -109,15 +112,29 @@ impl<'a> Worker<'a> {
         Ok(self.report)
     }
 
-    async fn await_topic(&self, waiting: &mut bool) -> Result<()> {
-        let Stream { table, topic, .. } = self.stream;
+    /// Topics that are not there fail a run to the end; otherwise they are named once and read once they are there.
+    fn miss(&self, survey: &Survey, told: &mut bool) -> Result<()> {
+        let Stream { table, topics, .. } = self.stream;
+        let missing = match survey.missing(topics) {
+            names if !names.is_empty() => Topics::Named(names.into_iter().map(String::from).collect()),
+            _ if survey.watermarks.is_empty() => topics.clone(),
+            _ => return Ok(()),
+        };
+        let (does, it_does) = match &missing {
+            Topics::Named(names) if names.len() == 1 => ("does", "it does"),
+            _ => ("do", "they do"),
+        };
         if self.options.once {
-            return Err(Error::input(format!("topic `{topic}` of `{table}` does not exist"))
+            return Err(Error::input(format!("{missing} of `{table}` {does} not exist"))
                 .hint("`lake produce` creates and fills the topics of the declared sources"));
         }
-        if !std::mem::replace(waiting, true) {
-            self.progress.note(format!("`{table}` waits for topic `{topic}`, which does not exist yet"));
+        if !std::mem::replace(told, true) {
+            self.progress.note(format!("`{table}` waits for {missing}; {it_does} not exist yet"));
         }
+        Ok(())
+    }
+
+    async fn wait_a_second(&self) -> Result<()> {
         for _ in 0..10 {
             self.halt.go_on()?;
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -125,7 +142,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Reads from where the table stands until the end, a fence or a change of the topic's partitions. Whatever
+    /// Reads from where the table stands until the end, a fence or a change of the partitions. Whatever
     /// ends it, no commit is under way and no file is open afterwards.
     async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
         let surveyed_after = table.is_some();
@@ -134,14 +151,15 @@ impl<'a> Worker<'a> {
             return Ok(Ended::Reassign);
         }
         self.report.version = Some(desk.table.version());
-        let topic = &self.stream.topic;
-        let stored = stored(&desk.table, survey, topic).await?;
-        let positions = start::positions(&self.stream.table, survey, &stored.positions, self.options.start)?;
-        let feed = self.check_tips(feed, stored.tips_within(survey)).await?;
-        // A start that moves with time is stored at once, so that the next run goes on from it and skips nothing.
+        let stored = Stored::read(&desk.table, &self.stream.topics, survey).await?;
+        let mut positions = start::positions(&self.stream.table, survey, &stored.positions, self.options.start)?;
+        // A start that moves with time is stored at once, for all partitions whoever reads them, so that whatever goes
+        // on from it skips nothing.
         let pin_start = self.options.start != Start::Earliest && stored.positions.values().all(Option::is_none);
-        let batch = Batch::starting_at(topic, &positions);
-        let commits = Commits::new(topic, desk.table.clone(), stored);
+        positions.retain(|partition, _| pin_start || self.options.share.takes(partition));
+        let feed = self.check_tips(feed, stored.tips_of(positions.keys(), survey)).await?;
+        let batch = Batch::starting_at(&positions);
+        let commits = Commits::new(survey.topics(), desk.table.clone(), stored);
         let ends = survey.watermarks.iter().map(|(partition, marks)| (partition.clone(), marks.high)).collect();
         let mut work = Work { desk, commits, batch, ends };
         work.desk.reasons = self.limit().map(|_| Reasons::default());
@@ -171,14 +189,15 @@ impl<'a> Worker<'a> {
         pin_start: bool,
         work: &mut Work,
     ) -> Result<Ended> {
-        if pin_start && !(self.settle(work, false).await? && self.land(work).await?) {
+        if pin_start {
+            self.settle(work, false).await?;
             return Ok(Ended::Reassign);
         }
         if self.targets.as_ref().is_some_and(|targets| work.batch.reached(targets)) {
             return Ok(Ended::Finished);
         }
         let full = self.shares.full_chunk(self.options.max_rows);
-        let mut intake = Intake::start(feed, &self.stream.topic, positions, full)?;
+        let mut intake = Intake::start(feed, self.stream.topics.clone(), self.options.share, positions, full)?;
         work.desk.spent = Some(intake.spent());
         loop {
             let end = self.collect(&mut intake, work).await?;
@@ -232,15 +251,16 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Notes the first look at the topic: what a run to the end has to reach, and how much that is.
+    /// Notes the first look at the topics: what a run to the end has to reach, and how much that is.
     fn begin(&mut self, survey: &Survey, positions: &BTreeMap<Partition, i64>) {
         let named = positions.iter().map(|(partition, at)| (partition.to_string(), *at));
         self.report.positions = named.collect();
+        self.report.topics = survey.topics();
         if !self.options.once || self.targets.is_some() {
             return;
         }
-        let targets: BTreeMap<_, _> =
-            survey.watermarks.iter().map(|(partition, marks)| (partition.clone(), marks.high)).collect();
+        let own = survey.watermarks.iter().filter(|(partition, _)| self.options.share.takes(partition));
+        let targets: BTreeMap<_, _> = own.map(|(partition, marks)| (partition.clone(), marks.high)).collect();
         let left =
             |(partition, at): (&Partition, &i64)| targets.get(partition).map_or(0, |high| (high - at).max(0) as u64);
         self.progress.started(&self.stage, Some(positions.iter().map(left).sum()));
@@ -262,7 +282,7 @@ impl<'a> Worker<'a> {
             }
             return go_on;
         }
-        let next = Batch::starting_at(&self.stream.topic, &work.batch.ends());
+        let next = Batch::starting_at(&work.batch.ends());
         work.commits.start(std::mem::replace(&mut work.batch, next), worked)?;
         Ok(true)
     }
@@ -279,7 +299,7 @@ impl<'a> Worker<'a> {
             records: report.rows + report.rejects + report.duplicates + report.tombstones + report.filtered,
             rejects: report.rejects,
         };
-        for (_, _, counts) in work.batch.parts() {
+        for (_, Part { counts, .. }) in work.batch.parts() {
             met.records += counts.records();
             met.rejects += counts.rejects;
         }
@@ -311,7 +331,7 @@ impl<'a> Worker<'a> {
     fn record(&mut self, batch: &Batch, version: i64) {
         let report = &mut self.report;
         let (rows, rejects) = (report.rows, report.rejects);
-        for (partition, step, counts) in batch.parts() {
+        for (partition, Part { step, counts, .. }) in batch.parts() {
             report.rows += counts.rows;
             report.rejects += counts.rejects;
             report.duplicates += counts.duplicates;
@@ -324,21 +344,6 @@ impl<'a> Worker<'a> {
         report.version = Some(version);
         self.progress.advanced(&self.stage, report.rows - rows, report.rejects - rejects);
     }
-}
-
-/// What the table holds of each partition of the topic, and of the one behind its last: a topic made again
-/// with fewer partitions shows by it.
-async fn stored(table: &Table, survey: &Survey, topic: &str) -> Result<Stored> {
-    let beyond = Partition::new(topic, survey.watermarks.len() as i32);
-    let mut stored = Stored::default();
-    for partition in survey.watermarks.keys().chain([&beyond]) {
-        let position = table.txn(&position_app(partition)).await?;
-        stored.positions.insert(partition.clone(), position);
-        if let (Some(_), Some(tip)) = (position, table.txn(&tip_app(partition)).await?) {
-            stored.tips.insert(partition.clone(), tip);
-        }
-    }
-    Ok(stored)
 }
 
 fn inference(table: &TableName, columns: &Fields) -> String {

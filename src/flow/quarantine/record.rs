@@ -94,8 +94,8 @@ impl<'b> Records<'b> {
 }
 
 impl Record<'_> {
-    /// Adds the message it was. Kind Input when the bytes or headers are not there as they came.
-    pub fn push_to(&self, messages: &mut Messages) -> Result<()> {
+    /// Adds the message it was; `slot` stands for its partition. Kind Input when the bytes or headers are not there as they came.
+    pub fn push_to(&self, slot: usize, messages: &mut Messages) -> Result<()> {
         let spoilt = |what: &str| {
             Error::input(format!("the {what} of the quarantined record at {} are not as they came", self.place)).hint(
                 "somebody changed the table; `lake quarantine drop --partition P --offset O` takes the record out of it",
@@ -105,7 +105,7 @@ impl Record<'_> {
         let headers = self.headers.map_or(Some(Vec::new()), headers).ok_or_else(|| spoilt("headers"))?;
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let timestamp_ms = self.timestamp.map(|micros| micros.div_euclid(1000));
-        messages.push(self.place.partition, self.place.offset, timestamp_ms, self.key, Some(raw), headers);
+        messages.push(slot, self.place.offset, timestamp_ms, self.key, Some(raw), headers);
         Ok(())
     }
 }

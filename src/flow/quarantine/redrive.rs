@@ -126,8 +126,8 @@ impl Round<'_> {
         self.stop.check()?;
         let records = Records::of(batch)?;
         for (topic, group) in by_topic(&records)? {
-            let Group { messages, origins } = group;
-            let Decoded { good, rejects } = self.again.decode(&topic, messages).await?;
+            let Group { partitions, messages, origins } = group;
+            let Decoded { good, rejects } = self.again.decode(&partitions, messages).await?;
             self.count_resolved(&topic, &good, &rejects, &origins)?;
             let rows = self.count_rejects(&topic, &records, &rejects, &origins)?;
             if !dry_run {
@@ -213,6 +213,8 @@ struct Origin {
 /// Records of one topic.
 #[derive(Default)]
 struct Group {
+    /// In order; the slots of the messages.
+    partitions: Vec<Partition>,
     messages: Messages,
     origins: HashMap<(i32, i64), Origin>,
 }
@@ -220,10 +222,19 @@ struct Group {
 fn by_topic(records: &Records<'_>) -> Result<BTreeMap<String, Group>> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for row in 0..records.len() {
+        let Place { topic, partition, .. } = records.get(row)?.place;
+        let partitions = &mut groups.entry(topic.clone()).or_default().partitions;
+        let partition = Partition::new(topic, partition);
+        if let Err(slot) = partitions.binary_search(&partition) {
+            partitions.insert(slot, partition);
+        }
+    }
+    for row in 0..records.len() {
         let record = records.get(row)?;
         let Place { topic, partition, offset } = &record.place;
         let group = groups.entry(topic.clone()).or_default();
-        record.push_to(&mut group.messages)?;
+        let slot = group.partitions.binary_search(&Partition::new(topic, *partition)).unwrap_or_default();
+        record.push_to(slot, &mut group.messages)?;
         let unreadable = group.messages.get(group.messages.len() - 1).headers.has(HEADER_ERROR);
         let origin = Origin { row: row as u32, unreadable };
         if group.origins.insert((*partition, *offset), origin).is_some() {

@@ -19,7 +19,7 @@ pub struct Absent {
 
 /// The table of a stream that nothing was read of.
 pub fn stream(stream: &Stream) -> Absent {
-    let why = format!("nothing of topic `{}` was read into it, so nothing of it is proven", stream.topic);
+    let why = format!("nothing of {} was read into it, so nothing of it is proven", stream.topics);
     Absent { table: stream.table.to_string(), differences: vec![Difference::new(Remedy::Run, why)] }
 }
 

@@ -25,6 +25,7 @@ use crate::source::SourceConfig;
 use crate::table::{Lake, manifest};
 use crate::warehouse::Warehouse;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How many examples a difference names.
@@ -113,13 +114,18 @@ async fn prove(
             Some(table) => Some(offsets::prove(stream, table, engine).await?),
             None => None,
         };
-        let sent: Vec<&SourceConfig> =
-            declared.sources.iter().filter(|source| source.topic() == stream.topic).collect();
-        if !sent.is_empty() {
-            let rows = rows::prove(declared.root, &sent, stream, table.as_ref(), offsets.as_ref(), engine).await?;
-            proofs.push(Proof::Rows(rows));
-        } else if table.is_none() {
+        let mut sent: BTreeMap<&str, Vec<&SourceConfig>> = BTreeMap::new();
+        for source in declared.sources.iter().filter(|source| stream.topics.include(source.topic())) {
+            sent.entry(source.topic()).or_default().push(source);
+        }
+        if sent.is_empty() && table.is_none() {
             proofs.push(Proof::Absent(absent::stream(stream)));
+        }
+        for (topic, sources) in sent {
+            let left_out = offsets.as_ref().and_then(|offsets| offsets.left_out.get(topic).copied());
+            let (table, left_out) = (table.as_ref(), left_out.unwrap_or_default());
+            let rows = rows::prove(declared.root, &sources, (stream, topic), table, left_out, engine).await?;
+            proofs.push(Proof::Rows(rows));
         }
         proofs.extend(offsets.map(Proof::Offsets));
         progress.finished(&stage, summary(&proofs[before..]));
@@ -162,6 +168,7 @@ fn summary(proofs: &[Proof]) -> String {
 mod tests {
     use super::*;
     use crate::ident::{Layer, TableName};
+    use crate::model::Topics;
     use crate::table::LakeConfig;
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
@@ -172,8 +179,15 @@ mod tests {
         let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
         let lake = Lake::open(&config).await.unwrap();
         let table = TableName::new(Layer::Bronze, "a").unwrap();
-        let stream =
-            Stream { table: table.clone(), topic: "a".into(), columns: Vec::new(), sql: None, max_reject_rate: None };
+        let stream = Stream {
+            table: table.clone(),
+            topics: Topics::one("a"),
+            only: None,
+            columns: Vec::new(),
+            sql: None,
+            partition_by: Vec::new(),
+            max_reject_rate: None,
+        };
         let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
         assert_eq!(before, (vec![None], None));
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));

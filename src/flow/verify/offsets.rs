@@ -16,6 +16,13 @@ use arrow::datatypes::Int64Type;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Records of a topic that are in the table on purpose no more, or never were.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeftOut {
+    pub filtered: u64,
+    pub dropped: u64,
+}
+
 /// The proof of one table.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Offsets {
@@ -31,6 +38,9 @@ pub struct Offsets {
     pub gaps: u64,
     /// Deleted from quarantine on purpose.
     pub dropped: u64,
+    /// By topic.
+    #[serde(skip)]
+    pub left_out: BTreeMap<String, LeftOut>,
     pub differences: Vec<Difference>,
 }
 
@@ -138,11 +148,20 @@ impl Offsets {
                 continue;
             };
             standing.rejects -= taken;
+            if let Some(Partition { topic, .. }) = parse(&name) {
+                self.leave_out(&topic, resolved.filtered, resolved.dropped);
+            }
             self.rejects -= taken;
             self.rows += resolved.rows;
             self.filtered += resolved.filtered;
             self.dropped += resolved.dropped;
         }
+    }
+
+    fn leave_out(&mut self, topic: &str, filtered: u64, dropped: u64) {
+        let left_out = self.left_out.entry(topic.to_string()).or_default();
+        left_out.filtered += filtered;
+        left_out.dropped += dropped;
     }
 
     fn add(&mut self, partition: &Partition, version: i64, range: &Range) {
@@ -159,6 +178,7 @@ impl Offsets {
         self.filtered += range.filtered;
         self.gaps += range.gaps;
         self.dropped += range.dropped;
+        self.leave_out(&partition.topic, range.filtered, range.dropped);
     }
 }
 

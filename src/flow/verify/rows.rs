@@ -4,7 +4,7 @@
 //! sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped, and what was
 //! deleted from quarantine on purpose, is known by number only, so that many rows may be missing. Which sendings of a file there are is asked of [`sendings`].
 
-use super::offsets::Offsets;
+use super::offsets::LeftOut;
 use super::sendings::Sendings;
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::{self, Engine, Session};
@@ -63,16 +63,16 @@ impl Found {
 pub async fn prove(
     project: &Path,
     sources: &[&SourceConfig],
-    stream: &Stream,
+    (stream, topic): (&Stream, &str),
     table: Option<&Table>,
-    offsets: Option<&Offsets>,
+    left_out: LeftOut,
     engine: &Engine,
 ) -> Result<Rows> {
     let mut proof = Rows {
         sources: sources.iter().map(|source| source.name.clone()).collect(),
         table: stream.table.to_string(),
-        filtered: offsets.map_or(0, |offsets| offsets.filtered),
-        dropped: offsets.map_or(0, |offsets| offsets.dropped),
+        filtered: left_out.filtered,
+        dropped: left_out.dropped,
         ..Rows::default()
     };
     let session = engine.session();
@@ -80,7 +80,7 @@ pub async fn prove(
         session.register(&stream.table, table.provider().await?)?;
     }
     let mut sendings = match table {
-        Some(_) => Sendings::read(&session, stream).await?,
+        Some(_) => Sendings::read(&session, stream, topic).await?,
         None => Sendings::default(),
     };
     let mut lost = Vec::new();
@@ -91,7 +91,7 @@ pub async fn prove(
             proof.superseded += superseded;
             let Some(digests) = proof.readable(digests(input.clone(), (*source).clone()).await)? else { continue };
             let held = match &newest {
-                Some(id) => find(&session, stream, id, &digests).await?,
+                Some(id) => find(&session, (stream, topic), id, &digests).await?,
                 None => Held::default(),
             };
             lost.extend(proof.compare(&input, digests.len(), &held));
@@ -235,13 +235,13 @@ fn sent_digest(headers: &str) -> Option<u64> {
 }
 
 /// Which rows of a sending the table holds.
-async fn find(session: &Session, stream: &Stream, id: &str, digests: &[u64]) -> Result<Held> {
-    let [source, row, topic, quarantined, headers] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED, HEADERS].map(quote);
+async fn find(session: &Session, (stream, topic): (&Stream, &str), id: &str, digests: &[u64]) -> Result<Held> {
+    let [source, row, of_topic, quarantined, headers] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED, HEADERS].map(quote);
     let sql = format!(
-        "select {row}, {quarantined}, {headers} from {} where {source} = {} and {topic} = {}",
+        "select {row}, {quarantined}, {headers} from {} where {source} = {} and {of_topic} = {}",
         stream.table.quoted(),
         literal(id),
-        literal(&stream.topic)
+        literal(topic)
     );
     let mut held = Held::default();
     let mut batches = session.stream(&sql).await?;

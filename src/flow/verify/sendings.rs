@@ -13,13 +13,13 @@ use std::path::Path;
 pub(super) struct Sendings(BTreeMap<String, u64>);
 
 impl Sendings {
-    /// All of a topic's in its table.
-    pub async fn read(session: &Session, stream: &Stream) -> Result<Sendings> {
-        let [source, topic] = [SOURCE, TOPIC].map(quote);
+    /// All of this topic's in its table.
+    pub async fn read(session: &Session, stream: &Stream, topic: &str) -> Result<Sendings> {
+        let [source, topic_column] = [SOURCE, TOPIC].map(quote);
         let sql = format!(
-            "select {source}, count(*) from {} where {source} is not null and {topic} = {} group by {source}",
+            "select {source}, count(*) from {} where {source} is not null and {topic_column} = {} group by {source}",
             stream.table.quoted(),
-            literal(&stream.topic)
+            literal(topic)
         );
         let mut sendings = BTreeMap::new();
         for batch in session.query(&sql).await? {

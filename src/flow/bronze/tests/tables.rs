@@ -27,22 +27,30 @@ impl Bench {
         let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 1 }).unwrap();
         let column = Column { name: "n".into(), data_type: Some(DataType::Int64), ..Column::default() };
         let table = TableName::new(Layer::Bronze, "books").unwrap();
-        let stream = Stream { table, topic: TOPIC.into(), columns: vec![column], sql: None, max_reject_rate: None };
+        let stream = Stream {
+            table,
+            topics: Topics::one(TOPIC),
+            only: None,
+            columns: vec![column],
+            sql: None,
+            partition_by: vec![],
+            max_reject_rate: None,
+        };
         Bench { _folder: folder, lake, engine, stream, progress: Progress::silent() }
     }
 
     /// One run to the end; `lives` messages are delivered before the consumer fails.
-    async fn run(&self, topic: &Arc<Topic>, seed: u64, lives: usize, max_rows: usize) -> Result<TableReport> {
+    pub async fn run(&self, topic: &Arc<Topic>, seed: u64, lives: usize, max_rows: usize) -> Result<TableReport> {
         let options = Options { max_rows, ..once() };
         let topic = topic.clone();
-        self.work(&options, &Stop::default(), move || Ok(Some((topic.consumer(seed, lives), topic.survey())))).await
+        self.work(&options, &Stop::default(), move || Ok((topic.consumer(seed, lives), topic.survey()))).await
     }
 
     async fn work(
         &self,
         options: &Options,
         stop: &Stop,
-        connect: impl Fn() -> Result<Option<(Replay, Survey)>> + Clone + Send + 'static,
+        connect: impl Fn() -> Result<(Replay, Survey)> + Clone + Send + 'static,
     ) -> Result<TableReport> {
         let halt = Halt { stop: stop.clone(), failed: AtomicBool::new(false) };
         let shares = Shares::of(options.memory, 1);
@@ -82,6 +90,7 @@ impl Bench {
 pub(super) fn once() -> Options {
     Options {
         once: true,
+        share: Share::WHOLE,
         interval: Duration::from_secs(60),
         max_rows: 100,
         max_bytes: usize::MAX,
@@ -92,7 +101,7 @@ pub(super) fn once() -> Options {
 }
 
 /// One partition of plain payloads.
-fn topic_of(payloads: &[&str]) -> Arc<Topic> {
+pub(super) fn topic_of(payloads: &[&str]) -> Arc<Topic> {
     let message = |(offset, payload): (usize, &&str)| {
         let (message, _) = message(0, offset as i64, Slot::Good, &mut [0, 0]);
         message.map(|message| Message { payload: Some(payload.to_string().into()), ..message })
@@ -291,7 +300,10 @@ async fn sql_that_loses_or_multiplies_rows_is_refused() {
     let table = [
         ("select n, _topic, _partition from batch", "does not select `_offset`"),
         ("select b.* from batch b join (values (1), (2)) t(x) on true", "more than once"),
-        ("select n, _topic, _partition, _offset + 9 as _offset from batch", "offset 9 more than once or without"),
+        (
+            "select n, _topic, _partition, _offset + 9 as _offset from batch",
+            "books/0, offset 9 more than once or without",
+        ),
         ("select nn, _topic, _partition, _offset from batch", "apply `s.sql`"),
     ];
     for (sql, expected) in table {
@@ -318,7 +330,7 @@ async fn a_start_at_the_end_is_kept() {
         let options = Options { start: Start::Latest, ..once() };
         for (payloads, rows) in [(&[record; 2][..], 0), (&[record; 3], 1)] {
             let topic = topic_of(payloads);
-            let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
+            let connect = move || Ok((topic.consumer(1, usize::MAX), topic.survey()));
             let report = bench.work(&options, &Stop::default(), connect).await.unwrap();
             assert_eq!((report.rows, report.commits), (rows, 1), "{declared}");
         }
@@ -336,7 +348,9 @@ async fn a_start_at_the_end_is_kept() {
 #[tokio::test]
 async fn a_missing_topic_and_a_shrunken_one_are_named() {
     let bench = Bench::new().await;
-    let missing = bench.work(&once(), &Stop::default(), || Ok(None)).await.unwrap_err();
+    let nothing = Arc::new(Topic { log: Vec::new(), expected: Vec::new() });
+    let connect = move || Ok((nothing.consumer(1, usize::MAX), nothing.survey()));
+    let missing = bench.work(&once(), &Stop::default(), connect).await.unwrap_err();
     assert_eq!(missing.to_string(), "topic `books` of `bronze.books` does not exist");
     assert!(missing.hint_text().unwrap().contains("lake produce"));
     bench.run(&topic_of(&["{}", "{}"]), 1, usize::MAX, 100).await.unwrap();
@@ -382,7 +396,7 @@ async fn a_daemon_commits_by_its_interval_and_drops_the_rest_when_stopped() {
     let options = Options { once: false, interval: Duration::from_millis(50), ..once() };
     let (stop, topic) = (Stop::default(), some_topic());
     let expected = topic.expected.clone();
-    let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
+    let connect = move || Ok((topic.consumer(1, usize::MAX), topic.survey()));
     let work = bench.work(&options, &stop, connect);
     let ask = async {
         while bench.lake.table(&bench.stream.table).await.unwrap().is_none_or(|table| table.version() == 0) {
@@ -429,7 +443,7 @@ async fn few_records_are_judged_only_at_the_end_of_a_run() {
     let run = |payloads: Vec<&'static str>| {
         let (topic, bench, options) = (topic_of(&payloads), &bench, &options);
         async move {
-            let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
+            let connect = move || Ok((topic.consumer(1, usize::MAX), topic.survey()));
             bench.work(options, &Stop::default(), connect).await
         }
     };
