@@ -67,6 +67,7 @@ fn contract(kafka: &KafkaConfig) {
     rows_arrive_once_however_often_it_is_run(kafka);
     keyed_rows_keep_their_partition(kafka);
     old_event_times_are_kept(kafka);
+    the_ends_of_what_is_read_become_known(kafka);
 }
 
 fn unique(name: &str) -> String {
@@ -206,6 +207,26 @@ fn old_event_times_are_kept(kafka: &KafkaConfig) {
     let later = consumer.offset_at(&messages[0].partition, 1_291_161_600_001).unwrap();
     assert!((0..=1).contains(&later), "at most the batch's other records come before it: {later}");
     assert_eq!(consumer.offset_at(&messages[0].partition, 1_300_000_000_000).unwrap(), 2);
+}
+
+fn the_ends_of_what_is_read_become_known(kafka: &KafkaConfig) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = SourceConfig { name: unique("ends"), files: vec!["ends.csv".into()], ..SourceConfig::default() };
+    let partition = Partition::new(source.topic(), 0);
+    let mut consumer = Consumer::new(kafka).unwrap();
+    assert_eq!(consumer.end(&partition), None);
+    for (text, end) in [("n\n1\n2\n3\n", 3), ("n\n1\n2\n3\n4\n", 4)] {
+        std::fs::write(dir.path().join("ends.csv"), text).unwrap();
+        run(kafka, &source, dir.path(), &Options::default()).unwrap();
+        if end == 3 {
+            consumer.assign(&BTreeMap::from([(partition.clone(), 0)])).unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while consumer.end(&partition) != Some(end) {
+            assert!(Instant::now() < deadline, "{:?} instead of {end}", consumer.end(&partition));
+            consumer.fill(&mut Messages::default(), |_| false, Duration::from_millis(100)).unwrap();
+        }
+    }
 }
 
 /// A committed transaction ends in a record no reader sees; the end of the partition is reached all the same.
