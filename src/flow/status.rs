@@ -231,7 +231,7 @@ async fn watermarks(kafka: KafkaConfig, streams: &[Stream]) -> Result<Marks> {
 async fn waits(kafka: &KafkaConfig, streams: &mut [StreamStatus]) -> Result<()> {
     for stream in streams {
         let behind = stream.partitions.iter().filter(|partition| partition.lag.is_some_and(|lag| lag > 0));
-        let first = |partition: &PartitionStatus| Some(partition.position.max(partition.low)?);
+        let first = |partition: &PartitionStatus| partition.position.max(partition.low);
         let behind: BTreeMap<Partition, i64> = behind
             .filter_map(|partition| Some((Partition::new(&partition.topic, partition.partition), first(partition)?)))
             .collect();

@@ -3,7 +3,7 @@
 use super::bronze::Stream;
 use crate::error::{Error, Result};
 use crate::ident::suggestion;
-use crate::model::{self, Project, StreamContract, Topics};
+use crate::model::{self, Project, StreamContract};
 use crate::source::SourceConfig;
 
 /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named. A name that is
@@ -57,6 +57,7 @@ fn undeclared(topic: &str) -> Result<Stream> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Topics;
 
     #[test]
     fn a_name_is_a_table_a_slip_or_a_topic() {

@@ -443,7 +443,7 @@ async fn few_records_are_judged_only_at_the_end_of_a_run() {
     let run = |payloads: Vec<&'static str>| {
         let (topic, bench, options) = (topic_of(&payloads), &bench, &options);
         async move {
-            let connect = move || Ok(Some((topic.consumer(1, usize::MAX), topic.survey())));
+            let connect = move || Ok((topic.consumer(1, usize::MAX), topic.survey()));
             bench.work(options, &Stop::default(), connect).await
         }
     };
