@@ -283,17 +283,24 @@ impl Consumer {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            // Faults of the connection are only learnt by polling, which must not swallow a message.
-            if self.assigned.is_empty() {
-                drop(self.client.poll(Duration::ZERO));
-            }
             let left = deadline.saturating_duration_since(Instant::now());
+            self.listen(Duration::from_millis(50).min(left));
             if !fault::is_transient(&failure) || self.client.context().refused().is_some() || left.is_zero() {
                 return Err(self.explain(attempt, failure));
             }
-            std::thread::sleep(Duration::from_millis(50).min(left));
             timeout = (timeout * 2).min(left.max(Duration::from_millis(100)));
         }
+    }
+
+    /// Waits a moment. Faults of the connection are only learnt by polling, which must not swallow a message; figures
+    /// come between them, so one look is not enough.
+    fn listen(&self, moment: Duration) {
+        let until = Instant::now() + moment;
+        let left = || until.saturating_duration_since(Instant::now());
+        while self.assigned.is_empty() && !left().is_zero() {
+            drop(self.client.poll(left()));
+        }
+        std::thread::sleep(left());
     }
 
     /// The error for a broker that answers but delivers nothing.

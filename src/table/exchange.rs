@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 /// Compressed bytes of the rows read at once, as far as the log knows them.
 const BATCH_BYTES: u64 = 2 << 20;
 /// Rows read at once: few, because they may be as big as a message gets.
-const BATCH_ROWS: u64 = 1024;
+const BATCH_ROWS: u64 = 256;
 
 /// Files of one version of a table.
 #[derive(Debug, Clone)]

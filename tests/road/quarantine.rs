@@ -103,6 +103,7 @@ fn mended_records_become_rows_once_with_their_first_places() {
         (&3.into(), &0.into(), &Value::Null)
     );
 
+    let headers = csv(&project, "select _offset, _headers from bronze.orders__quarantine where _offset = 1");
     mend(&project);
     let asked = redrive(&project, &["--dry-run"]);
     assert_eq!((&asked["rows"], &asked["stayed"], &asked["version"]), (&2.into(), &1.into(), &Value::Null));
@@ -116,6 +117,7 @@ fn mended_records_become_rows_once_with_their_first_places() {
     let expected = "id,amount,note,_offset,_source,_source_row\n1,1.5,,0,data/orders.jsonl,1\n2,2.5,b,1,data/orders.jsonl,2\n\
                     4,4.5,,3,data/orders.jsonl,4\n5,5.5,,4,data/orders.jsonl,5\n6,6.5,,5,data/orders.jsonl,6\n";
     assert_eq!(rows, expected, "what was read before the contract grew keeps its note in _rescued");
+    assert_eq!(csv(&project, "select _offset, _headers from bronze.orders where _offset = 1"), headers);
     let newer = format!(
         "select count(*) as n from bronze.orders where _ingested_at > timestamp '{}'",
         before.lines().last().unwrap()
@@ -183,4 +185,35 @@ fn rows_deleted_by_another_program_are_still_found() {
     });
     let found = project.lake(&["verify"]).fails_with(1).stdout;
     assert!(found.contains("the table holds 4 rows, its commits say 5"), "{found}");
+}
+
+#[test]
+fn what_the_streams_sql_leaves_out_of_a_redrive_is_filtered() {
+    let project = shop();
+    mend(&project);
+    let sql = project.read("sql/bronze/orders.sql").trim_end().to_string();
+    project.write("sql/bronze/orders.sql", format!("{sql} where id <> 'no 5'\n"));
+    let done = redrive(&project, &[]);
+    let figures = ["records", "rows", "filtered", "stayed"].map(|name| done[name].as_u64().unwrap());
+    assert_eq!(figures, [3, 1, 1, 1]);
+    let proofs = verified(&project);
+    assert!(proofs.contains("6 in 1 commit = 4 rows, 1 quarantined, 1 filtered by SQL"), "{proofs}");
+}
+
+#[test]
+fn a_stream_with_too_many_rejects_ends_with_the_commonest_reason() {
+    let mut project = shop();
+    project.env("LAKE__BRONZE__MAX_REJECT_RATE", "0.3");
+    std::fs::remove_dir_all(project.path().join(".lake/tables/bronze/orders")).unwrap();
+    let ended = project.lake(&["bronze", "--once"]).fails_with(1).stderr;
+    assert!(ended.contains("of 6 records of `bronze.orders` 3 are rejects: 50%, more than the 30%"), "{ended}");
+    assert!(
+        ended.contains("most of all (2): column `id`: expected bigint, found \"no 2\", at orders/0 offset 1"),
+        "{ended}"
+    );
+    assert_eq!(csv(&project, "select count(*) as n from bronze.orders"), "n\n0\n");
+    // What the contract says counts more.
+    contract(&project, "bigint", "        meta: {max_reject_rate: 0.5}\n");
+    project.lake(&["bronze", "--once"]).ok();
+    assert_eq!(csv(&project, "select count(*) as n from bronze.orders"), "n\n3\n");
 }

@@ -262,6 +262,10 @@ impl Desk {
         let begun = Instant::now();
         let mut stage = self.open_stage().await?;
         let schema = stage.schema();
+        if let Some(lost) = good.schema().fields().iter().find(|field| schema.column_with_name(field.name()).is_none())
+        {
+            return Err(Error::internal(format!("the files of `{}` have no column `{}`", self.name, lost.name())));
+        }
         stage.write(align(good, &schema)?).await?;
         stage.write(align(quarantined, &schema)?).await?;
         self.stage = Some(stage);
