@@ -143,7 +143,7 @@ impl Parts {
         }
         let Some(file) = self.open.get_mut(&key) else { return Err(Error::internal("a file just opened is gone")) };
         file.writer.write(rows).await.map_err(|error| failed(error, format!("write rows of `{}`", self.table.name)))?;
-        file.bytes += rows.columns().iter().map(|column| slice_bytes(column)).sum::<usize>();
+        file.bytes += rows.columns().iter().map(slice_bytes).sum::<usize>();
         file.used = self.clock;
         self.make_room().await
     }
