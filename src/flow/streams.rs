@@ -1,9 +1,10 @@
 //! Which topics fill which Bronze tables: the contracts of the project, and the declared sources none of them names.
 
 use super::bronze::Stream;
+use crate::decode::Format;
 use crate::error::{Error, Result};
 use crate::ident::suggestion;
-use crate::model::{self, Project};
+use crate::model::{self, Drift, Project};
 use crate::source::SourceConfig;
 
 /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named. A name that is
@@ -23,9 +24,9 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let (table, columns) = (source.table.clone(), source.columns.clone());
-        let model::StreamContract { topic, max_reject_rate } = source.stream.clone();
-        streams.push(Stream { table, topic, columns, sql: source.stream_sql.clone(), max_reject_rate });
+        let (table, columns, sql) = (source.table.clone(), source.columns.clone(), source.stream_sql.clone());
+        let model::StreamContract { topic, max_reject_rate, format, drift } = source.stream.clone();
+        streams.push(Stream { table, topic, columns, sql, max_reject_rate, format, drift });
     }
     for source in sources {
         if !streams.iter().any(|stream| stream.topic == source.topic()) {
@@ -50,7 +51,9 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
     let table = model::table_of(topic)?;
-    Ok(Stream { table, topic: topic.to_string(), columns: Vec::new(), sql: None, max_reject_rate: None })
+    let (topic, (columns, sql, max_reject_rate)) = (topic.to_string(), Default::default());
+    let (format, drift) = (Format::default(), Drift::default());
+    Ok(Stream { table, topic, columns, sql, max_reject_rate, format, drift })
 }
 
 #[cfg(test)]

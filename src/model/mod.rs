@@ -36,7 +36,7 @@ pub use names::QUARANTINE_SUFFIX;
 use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-pub use stream::StreamContract;
+pub use stream::{Drift, StreamContract};
 
 /// Everything below `models/` and `sql/`, read and checked together.
 #[derive(Debug, Clone, Default)]

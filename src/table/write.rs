@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// A file is closed and the next one begun once it has about this many bytes.
-const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
+pub(super) const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
 /// Rows after which a row group ends: what a reader can skip or share out.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Encoded bytes after which a row group ends, which a writer holds in memory for each open file.
@@ -55,10 +55,9 @@ impl Table {
         if let Some(missing) = partition_by.iter().find(|column| schema.column_with_name(column).is_none()) {
             return Err(Error::config(format!("`{}` is partitioned by `{missing}`, which is not there", self.name)));
         }
-        let in_files = schema.fields().iter().filter(|field| !partition_by.contains(field.name()));
         let parts = Parts {
             store: self.log.object_store(None),
-            file_schema: Arc::new(Schema::new(in_files.cloned().collect::<Fields>())),
+            file_schema: in_files(&schema, &partition_by),
             table: self.clone(),
             file_bytes,
             row_group_bytes: ROW_GROUP_BYTES,
@@ -67,7 +66,8 @@ impl Table {
         };
         let (base, log) = (self.state.version(), self.log.clone());
         let encoder = Encoder::Idle(Box::new(parts));
-        Ok(Stage { encoder, table: self.name.clone(), base, log, schema, partition_by, rows: 0 })
+        let (table, closed) = (self.name.clone(), Vec::new());
+        Ok(Stage { encoder, table, base, log, schema, partition_by, rows: 0, closed })
     }
 }
 
@@ -81,6 +81,8 @@ pub struct Stage {
     schema: SchemaRef,
     partition_by: Vec<String>,
     rows: u64,
+    /// Files of fewer columns.
+    closed: Vec<Add>,
 }
 
 enum Encoder {
@@ -131,9 +133,21 @@ impl Stage {
         Ok(())
     }
 
+    /// Goes on with further columns: the files so far are closed without them, which Delta reads as null.
+    pub async fn widen(&mut self, schema: SchemaRef) -> Result<()> {
+        delta_schema(&schema, &self.table)?;
+        let mut parts = self.parts().await?;
+        self.closed.extend(parts.close().await?);
+        self.schema = schema::storable(&schema);
+        parts.file_schema = in_files(&self.schema, &self.partition_by);
+        self.encoder = Encoder::Idle(parts);
+        Ok(())
+    }
+
     /// Closes the files.
     pub async fn finish(mut self) -> Result<Staged> {
-        let adds = self.parts().await?.close().await?;
+        let mut adds = std::mem::take(&mut self.closed);
+        adds.extend(self.parts().await?.close().await?);
         Ok(Staged::new(self.table, self.log, self.base, self.schema, self.partition_by, self.rows, adds))
     }
 
@@ -234,9 +248,9 @@ impl Parts {
         properties.build()
     }
 
-    async fn close(self) -> Result<Vec<Add>> {
+    async fn close(&mut self) -> Result<Vec<Add>> {
         let (mut adds, mut fault) = (Vec::new(), None);
-        for writer in self.open.into_values() {
+        for writer in std::mem::take(&mut self.open).into_values() {
             match writer.close().await {
                 Ok(closed) => adds.extend(closed),
                 Err(error) => fault = fault.or(Some(error)),
@@ -256,6 +270,12 @@ impl Parts {
             }
         }
     }
+}
+
+/// The columns without those whose values name folders.
+fn in_files(schema: &Schema, partition_by: &[String]) -> SchemaRef {
+    let kept = schema.fields().iter().filter(|field| !partition_by.contains(field.name()));
+    Arc::new(Schema::new(kept.cloned().collect::<Fields>()))
 }
 
 fn is_integer(field: &Field) -> bool {

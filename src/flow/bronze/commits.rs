@@ -9,7 +9,6 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::partition::{Partition, Step};
 use crate::table::{Commit, Committed, Mode, Table, Txn};
-use arrow::datatypes::Fields;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -29,7 +28,8 @@ pub(super) struct Landed {
     pub committed: Committed,
     pub batch: Batch,
     pub steps: Steps,
-    pub inferred: Option<Fields>,
+    /// What to tell of the batch.
+    pub notes: Vec<String>,
     pub table: Table,
 }
 
@@ -44,7 +44,7 @@ impl Commits {
         let Some(mut table) = self.table.take() else {
             return Err(Error::internal("a commit was begun before the last one had landed"));
         };
-        let Worked { stage, marks, mut steps, inferred } = worked;
+        let Worked { stage, marks, mut steps, notes } = worked;
         let marks = marks.into_iter().map(|mark| {
             let partition = Partition::new(&self.topic, mark.partition);
             Txn { app: source_app(&partition, &mark.source), expected: mark.stored, next: mark.highest }
@@ -66,7 +66,7 @@ impl Commits {
             if let Committed::Done { .. } = committed {
                 failpoint::hit("bronze.after_commit");
             }
-            Ok(Landed { committed, batch, steps, inferred, table })
+            Ok(Landed { committed, batch, steps, notes, table })
         }));
         Ok(())
     }

@@ -17,10 +17,12 @@
 //! batch     which offsets a batch covers, and what became of each message (the law)
 //! marks     highest row seen per source: what a replayed record is compared with
 //! desk      a table with its decoder, its SQL and its open files
+//! drift     fields nobody declared: made columns, or refused
 //! sort      messages -> rows, rejects, duplicates, tombstones; decodes
 //! own       the values of Bronze's own columns
 //! columns   names and types of Bronze's own columns, and the shape of a table
 //! transform the optional SELECT over each chunk
+//! widen     a contract whose types got wider
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
 //! told      what is told of each commit while a run goes on
@@ -34,6 +36,7 @@ mod batch;
 mod columns;
 mod commits;
 mod desk;
+mod drift;
 mod intake;
 mod limit;
 mod marks;
@@ -45,6 +48,7 @@ mod start;
 mod tests;
 mod told;
 mod transform;
+mod widen;
 mod worker;
 
 pub use again::{Again, Decoded};
@@ -55,11 +59,12 @@ pub use columns::{
 pub use told::Told;
 
 use super::{Progress, Stop};
+use crate::decode::Format;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use crate::kafka::KafkaConfig;
-use crate::model::Column;
+use crate::model::{Column, Drift};
 use crate::partition::Partition;
 use crate::table::Lake;
 use memory::Shares;
@@ -84,6 +89,9 @@ pub struct Stream {
     pub sql: Option<(PathBuf, String)>,
     /// Above this share of rejects, between 0 and 1, a run ends; instead of [`Options::max_reject_rate`].
     pub max_reject_rate: Option<f64>,
+    pub format: Format,
+    /// With SQL, which says itself what columns there are, `Add` is as `Rescue`.
+    pub drift: Drift,
 }
 
 /// Where to begin on partitions of which nothing was committed yet. A partition added to a topic that was

@@ -172,8 +172,9 @@ mod tests {
         let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
         let lake = Lake::open(&config).await.unwrap();
         let table = TableName::new(Layer::Bronze, "a").unwrap();
-        let stream =
-            Stream { table: table.clone(), topic: "a".into(), columns: Vec::new(), sql: None, max_reject_rate: None };
+        let (columns, sql, max_reject_rate, format, drift) = Default::default();
+        let topic = "a".into();
+        let stream = Stream { table: table.clone(), topic, columns, sql, max_reject_rate, format, drift };
         let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
         assert_eq!(before, (vec![None], None));
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));

@@ -27,12 +27,14 @@ impl Bench {
         let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 1 }).unwrap();
         let column = Column { name: "n".into(), data_type: Some(DataType::Int64), ..Column::default() };
         let table = TableName::new(Layer::Bronze, "books").unwrap();
-        let stream = Stream { table, topic: TOPIC.into(), columns: vec![column], sql: None, max_reject_rate: None };
+        let (sql, max_reject_rate, format, drift) = Default::default();
+        let (topic, columns) = (TOPIC.into(), vec![column]);
+        let stream = Stream { table, topic, columns, sql, max_reject_rate, format, drift };
         Bench { _folder: folder, lake, engine, stream, progress: Progress::silent() }
     }
 
     /// One run to the end; `lives` messages are delivered before the consumer fails.
-    async fn run(&self, topic: &Arc<Topic>, seed: u64, lives: usize, max_rows: usize) -> Result<TableReport> {
+    pub async fn run(&self, topic: &Arc<Topic>, seed: u64, lives: usize, max_rows: usize) -> Result<TableReport> {
         let options = Options { max_rows, ..once() };
         let topic = topic.clone();
         self.work(&options, &Stop::default(), move || Ok(Some((topic.consumer(seed, lives), topic.survey())))).await
@@ -50,7 +52,7 @@ impl Bench {
     }
 
     /// Notes of all runs from now on.
-    fn notes(&mut self) -> Arc<Mutex<Vec<String>>> {
+    pub fn notes(&mut self) -> Arc<Mutex<Vec<String>>> {
         let notes = Arc::new(Mutex::new(Vec::new()));
         let kept = notes.clone();
         self.progress = Progress::new(move |event| {
@@ -61,7 +63,7 @@ impl Bench {
         notes
     }
 
-    async fn table(&self) -> Table {
+    pub async fn table(&self) -> Table {
         self.lake.table(&self.stream.table).await.unwrap().unwrap()
     }
 
@@ -92,7 +94,7 @@ pub(super) fn once() -> Options {
 }
 
 /// One partition of plain payloads.
-fn topic_of(payloads: &[&str]) -> Arc<Topic> {
+pub(super) fn topic_of(payloads: &[&str]) -> Arc<Topic> {
     let message = |(offset, payload): (usize, &&str)| {
         let (message, _) = message(0, offset as i64, Slot::Good, &mut [0, 0]);
         message.map(|message| Message { payload: Some(payload.to_string().into()), ..message })
