@@ -102,6 +102,45 @@ fn csv_raw_and_nested_payloads_reach_postgres() {
     project.lake(&["verify"]).ok();
 }
 
+fn counted(project: &Project, column: &str, data_type: &str, topic: &str, drift: &str) {
+    let table = format!("      - name: events\n        meta: {{ topic: {topic}, drift: {drift} }}\n        columns:\n");
+    let column = format!("          - {{ name: {column}, data_type: {data_type} }}\n");
+    let text = format!("version: 2\nsources:\n  - name: bronze\n    tables:\n{table}{column}");
+    project.write("models/sources.yml", text);
+}
+
+#[test]
+fn a_stream_grows_its_columns_and_what_was_rejected_before_is_redriven_into_them() {
+    let kafka = any_kafka();
+    let topic = topic(&kafka, &[br#"{"n":1}"#, br#"{"n":3000000000,"x":7,"y":[1]}"#]);
+    let project = project(&kafka, "");
+    counted(&project, "n", "integer", &topic, "add");
+    project.lake(&["bronze", "--once"]).ok();
+    more(&kafka, &topic, &[br#"{"n":2,"x":"1.5"}"#, br#"{"n":3,"x":"dear"}"#]);
+    let told = project.lake(&["bronze", "--once"]).ok().stderr;
+    assert!(told.contains("records of `bronze.events` bring new columns: `x` text"), "{told}");
+
+    counted(&project, "n", "bigint", &topic, "add");
+    let refused = project.lake(&["quarantine", "redrive", "events"]).fails_with(78);
+    assert!(refused.stderr.contains("run `lake bronze`"), "{}", refused.stderr);
+    let told = project.lake(&["bronze", "--once"]).ok().stderr;
+    assert!(told.contains("`bronze.events` was written anew with `n` bigint instead of integer"), "{told}");
+    project.lake(&["quarantine", "redrive", "events"]).ok();
+    let read = csv(&project, "select n, x, _rescued, _offset from bronze.events order by _offset");
+    assert_eq!(read, "n,x,_rescued,_offset\n1,,,0\n3000000000,7,\"{\"\"y\"\":[1]}\",1\n2,1.5,,2\n3,dear,,3\n");
+    assert_eq!(csv(&project, "select count(*) as n from bronze.events__quarantine"), "n\n0\n");
+    project.lake(&["maintain"]).ok();
+    assert_eq!(csv(&project, "select n, x, _rescued, _offset from bronze.events order by _offset"), read);
+    project.lake(&["verify"]).ok();
+
+    counted(&project, "n", "bigint", &topic, "fail");
+    more(&kafka, &topic, &[br#"{"n":4}"#, br#"{"n":5,"x":1,"late":{}}"#]);
+    let failed = project.lake(&["bronze", "--once"]).fails_with(1);
+    let said = format!("{topic}/0, offset 5: `bronze.events` declares no `x`, `late`");
+    assert!(failed.stderr.contains(&said), "{}", failed.stderr);
+    assert_eq!(csv(&project, "select max(_offset) as m from bronze.events"), "m\n3\n");
+}
+
 #[test]
 fn malformed_payloads_are_quarantined_as_they_were_sent() {
     let kafka = any_kafka();
