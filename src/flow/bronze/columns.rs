@@ -97,7 +97,9 @@ pub(super) fn widened(table: &TableName, existing: &SchemaRef, wanted: &Schema) 
             (storable_type(old.data_type()) != *new.data_type()).then_some((old.data_type(), new.data_type()))
         });
         let or_widen = match changed.into_iter().all(|(old, new)| schema::is_wider(old, new)) {
-            true => "; or run `lake bronze` with `drift: add` for the stream, which writes the table anew in the wider type",
+            true => {
+                "; or run `lake bronze` with `drift: add` for the stream, which writes the table anew in the wider type"
+            }
             false => "",
         };
         fault.hint(format!(
