@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("table", &[]),
     ("engine", &["table"]),
     ("check", &[]),
-    ("model", &["check", "engine"]),
+    ("model", &["check", "engine", "decode"]),
     ("warehouse", &[]),
     ("embedded", &[]),
     ("flow", &["source", "decode", "kafka", "table", "engine", "check", "model", "warehouse"]),

@@ -1,11 +1,16 @@
-//! Collects the values of one column into an Arrow array, and can take the last ones back.
+//! Collects the values of one column into an Arrow array, and can take the last ones back. A column of structs or lists
+//! holds columns of its own.
 
+use super::names::Columns;
 use super::value::Value;
-use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, NullBufferBuilder, PrimitiveArray, StringArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, NullBufferBuilder, PrimitiveArray, StringArray,
+    StructArray,
+};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
-    Int64Type, TimeUnit, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use std::sync::Arc;
@@ -30,6 +35,30 @@ enum Cells {
     Date(Vec<i32>),
     Timestamp(Vec<i64>),
     Text(Texts),
+    List(Box<Lists>),
+    Struct(Box<Structs>),
+}
+
+/// The elements of all rows, one behind the other.
+struct Lists {
+    field: FieldRef,
+    element: Column,
+    /// 0, then where the elements of each row end.
+    ends: Vec<i32>,
+}
+
+struct Structs {
+    types: Fields,
+    names: Columns,
+    fields: Vec<Column>,
+}
+
+/// What a column is made of.
+pub(super) enum Inside<'c> {
+    /// Values of this type.
+    Nothing(&'c DataType),
+    Element(&'c mut Column),
+    Fields(&'c Columns, &'c mut [Column]),
 }
 
 /// Texts one behind the other.
@@ -40,7 +69,7 @@ struct Texts {
 }
 
 impl Column {
-    /// `None` for a type JSON cannot fill; [`super::value::parse`] reads all others.
+    /// `None` for a type no text can fill; [`super::fill`] reads all others.
     pub fn new(data_type: &DataType) -> Option<Column> {
         let cells = match data_type {
             DataType::Boolean => Cells::Boolean(BooleanBufferBuilder::new(0)),
@@ -54,6 +83,15 @@ impl Column {
             DataType::Date32 => Cells::Date(Vec::new()),
             DataType::Timestamp(TimeUnit::Microsecond, _) => Cells::Timestamp(Vec::new()),
             DataType::Utf8 => Cells::Text(Texts { bytes: Vec::new(), ends: vec![0] }),
+            DataType::List(field) => {
+                let (field, element) = (field.clone(), Column::new(field.data_type())?);
+                Cells::List(Box::new(Lists { field, element, ends: vec![0] }))
+            }
+            DataType::Struct(types) => {
+                let fields = types.iter().map(|field| Column::new(field.data_type())).collect::<Option<_>>()?;
+                let names = Columns::new(types.iter().map(|field| field.name().as_str()));
+                Cells::Struct(Box::new(Structs { types: types.clone(), names, fields }))
+            }
             _ => return None,
         };
         Some(Column { data_type: data_type.clone(), cells, valid: NullBufferBuilder::new(0), rows: 0 })
@@ -61,6 +99,33 @@ impl Column {
 
     pub fn data_type(&self) -> &DataType {
         &self.data_type
+    }
+
+    pub fn is_nested(&self) -> bool {
+        matches!(self.cells, Cells::List(_) | Cells::Struct(_))
+    }
+
+    /// What to append to before [`Column::close_row`].
+    pub fn inside(&mut self) -> Inside<'_> {
+        match &mut self.cells {
+            Cells::List(lists) => Inside::Element(&mut lists.element),
+            Cells::Struct(structs) => Inside::Fields(&structs.names, &mut structs.fields),
+            _ => Inside::Nothing(&self.data_type),
+        }
+    }
+
+    /// Makes a row of what was appended inside: one value for each field, or any number of elements.
+    pub fn close_row(&mut self) {
+        self.end_list();
+        self.valid.append_non_null();
+        self.rows += 1;
+    }
+
+    fn end_list(&mut self) {
+        if let Cells::List(lists) = &mut self.cells {
+            // A payload has more bytes than elements, and these can be counted.
+            lists.ends.push(lists.element.len() as i32);
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -106,14 +171,16 @@ impl Column {
             Cells::Float64(cells) => cells.push(0.0),
             Cells::Decimal(cells) => cells.push(0),
             Cells::Text(texts) => texts.push(&[]),
+            Cells::List(_) => self.end_list(),
+            Cells::Struct(structs) => structs.fields.iter_mut().for_each(Column::append_null),
         }
         self.valid.append_null();
         self.rows += 1;
     }
 
-    /// Takes back what was appended behind the first `rows` rows.
+    /// Takes back what was appended behind the first `rows` rows, and what was begun of one.
     pub fn truncate(&mut self, rows: usize) {
-        if rows >= self.rows {
+        if rows > self.rows || (rows == self.rows && !self.is_nested()) {
             return;
         }
         match &mut self.cells {
@@ -126,6 +193,11 @@ impl Column {
             Cells::Float64(cells) => cells.truncate(rows),
             Cells::Decimal(cells) => cells.truncate(rows),
             Cells::Text(texts) => texts.truncate(rows),
+            Cells::List(lists) => {
+                lists.ends.truncate(rows + 1);
+                lists.element.truncate(lists.ends.last().map_or(0, |end| *end as usize));
+            }
+            Cells::Struct(structs) => structs.fields.iter_mut().for_each(|field| field.truncate(rows)),
         }
         self.valid.truncate(rows);
         self.rows = rows;
@@ -151,6 +223,15 @@ impl Column {
                 texts.ends.push(0);
                 let ends = OffsetBuffer::new(ScalarBuffer::from(ends));
                 Arc::new(StringArray::try_new(ends, Buffer::from_vec(bytes), valid)?)
+            }
+            Cells::List(lists) => {
+                let ends = OffsetBuffer::new(ScalarBuffer::from(refill(&mut lists.ends, rows + 1)));
+                lists.ends.push(0);
+                Arc::new(ListArray::try_new(lists.field.clone(), ends, lists.element.finish()?, valid)?)
+            }
+            Cells::Struct(structs) => {
+                let fields = structs.fields.iter_mut().map(Column::finish).collect::<Result<_, _>>()?;
+                Arc::new(StructArray::try_new_with_length(structs.types.clone(), fields, valid, rows)?)
             }
         })
     }

@@ -4,14 +4,19 @@
 //! several kinds and for fields that are always null. Strings are text whatever they look like. Once the
 //! table exists its schema is the contract, so this runs once per table.
 //!
-//! A field whose name leaves nothing to name a column with, and fields that would share a column, get none;
-//! they are kept in `_rescued`.
+//! A field whose name leaves nothing to name a column with, or a name that PostgreSQL keeps for itself, and fields
+//! that would share a column, get none; they are kept in `_rescued`, and so are those beyond [`MOST_COLUMNS`].
+//!
+//! A stream whose columns may grow asks later for those of fields it does not know yet ([`shown`]).
 
 use super::object;
 use super::value::{self, Value};
-use crate::ident::name_from;
+use crate::ident::{is_postgres_column, name_from};
 use arrow::datatypes::{DataType, Field, Fields};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Columns a table gets without a contract: records with endless names would make a table nobody can read.
+pub const MOST_COLUMNS: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
@@ -20,11 +25,14 @@ enum Seen {
     Integer,
     Float,
     Text,
+    /// Text that no column can hold.
+    Unfit,
 }
 
 impl Seen {
     fn of(raw: &str) -> Seen {
         match raw.as_bytes().first() {
+            Some(b'"') if raw.contains('\\') && value::parse(raw, &DataType::Utf8).is_err() => Seen::Unfit,
             Some(b'n') => Seen::Nothing,
             Some(b't' | b'f') => Seen::Boolean,
             Some(b'-' | b'0'..=b'9') => Seen::of_number(raw),
@@ -47,6 +55,7 @@ impl Seen {
     fn and(self, other: Seen) -> Seen {
         match (self, other) {
             (same, again) if same == again => same,
+            (Seen::Unfit, _) | (_, Seen::Unfit) => Seen::Unfit,
             (Seen::Nothing, seen) | (seen, Seen::Nothing) => seen,
             (Seen::Integer, Seen::Float) | (Seen::Float, Seen::Integer) => Seen::Float,
             _ => Seen::Text,
@@ -58,7 +67,7 @@ impl Seen {
             Seen::Boolean => DataType::Boolean,
             Seen::Integer => DataType::Int64,
             Seen::Float => DataType::Float64,
-            Seen::Nothing | Seen::Text => DataType::Utf8,
+            Seen::Nothing | Seen::Text | Seen::Unfit => DataType::Utf8,
         }
     }
 }
@@ -66,11 +75,31 @@ impl Seen {
 /// The columns of the records among `payloads`, in the order their fields first occur. Payloads that are no
 /// records say nothing.
 pub fn columns(payloads: &[&[u8]]) -> Fields {
+    let found = look(payloads, |_| true).into_iter();
+    found.take(MOST_COLUMNS).map(|(name, seen)| Field::new(name, seen.data_type(), true)).collect()
+}
+
+/// As [`columns`], of the fields whose names are wanted and that show a value, each of them one that its column takes.
+pub fn shown(payloads: &[&[u8]], wanted: impl Fn(&str) -> bool) -> Fields {
+    let found = look(payloads, wanted).into_iter();
+    let fit = found.filter(|(_, seen)| !matches!(seen, Seen::Nothing | Seen::Unfit));
+    fit.map(|(name, seen)| Field::new(name, seen.data_type(), true)).collect()
+}
+
+/// The first few names of a record's fields, shortened.
+pub fn names(payload: &[u8]) -> Vec<String> {
+    let fields = object::fields(payload).unwrap_or_default();
+    fields.iter().take(3).map(|field| object::shortened(&field.name)).collect()
+}
+
+/// Names of columns in the order their fields first occur, and what the fields hold.
+fn look(payloads: &[&[u8]], wanted: impl Fn(&str) -> bool) -> Vec<(String, Seen)> {
     let mut names = Vec::new();
     let mut seen: BTreeMap<String, (String, Seen)> = BTreeMap::new();
     let mut shared = BTreeSet::new();
-    for field in payloads.iter().filter_map(|payload| object::fields(payload).ok()).flatten() {
-        let Some(name) = name_from(&field.name) else { continue };
+    let fields = payloads.iter().filter_map(|payload| object::fields(payload).ok()).flatten();
+    for field in fields.filter(|field| wanted(&field.name)) {
+        let Some(name) = name_from(&field.name).filter(|name| !is_postgres_column(name)) else { continue };
         let kind = Seen::of(field.raw);
         match seen.get_mut(&name) {
             Some((original, _)) if *original != field.name => {
@@ -83,11 +112,8 @@ pub fn columns(payloads: &[&[u8]]) -> Fields {
             }
         }
     }
-    names
-        .iter()
-        .filter(|name| !shared.contains(*name))
-        .filter_map(|name| seen.get(name).map(|(_, kind)| Field::new(name, kind.data_type(), true)))
-        .collect()
+    names.retain(|name| !shared.contains(name));
+    names.into_iter().filter_map(|name| seen.remove(&name).map(|(_, kind)| (name, kind))).collect()
 }
 
 #[cfg(test)]
@@ -115,6 +141,23 @@ mod tests {
             ("late", DataType::Utf8),
         ];
         assert_eq!(inferred, expected.map(|(name, data_type)| (name.to_string(), data_type)));
+    }
+
+    #[test]
+    fn only_values_show_a_column() {
+        let records: [&[u8]; 2] =
+            [br#"{"a":null,"b":null,"c":"\u0000","d":"\ud800","e":1,"xmin":1,"x":1}"#, br#"{"b":2,"c":"ok","e":2.5}"#];
+        let shown = shown(&records, |name| name != "x");
+        let names: Vec<_> = shown.iter().map(|field| (field.name().as_str(), field.data_type())).collect();
+        assert_eq!(names, [("b", &DataType::Int64), ("e", &DataType::Float64)]);
+        assert_eq!(super::names(records[1]), ["b", "c", "e"]);
+    }
+
+    #[test]
+    fn endless_names_do_not_make_endless_columns() {
+        let members: Vec<String> = (0..2 * MOST_COLUMNS).map(|n| format!("\"f{n}\":{n}")).collect();
+        let record = format!("{{{}}}", members.join(","));
+        assert_eq!(columns(&[record.as_bytes()]).len(), MOST_COLUMNS);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! (`Author(s)` fills `author_s`). A field written twice is a reject: which one counts is not ours to guess.
 //! When a field of the exact name and another one claim the same column, the exact one has it and the other
 //! is rescued; two inexact ones are a reject. Fields without a column go, as they are written, into one JSON
-//! object in `_rescued`. A declared column without a field is null.
+//! object in `_rescued`. A declared column without a field is null. Objects and arrays fill columns of structs and lists
+//! by the same rules (`fill`); a field of an inner object that no column takes is rescued by its path.
 //!
 //! Each payload is first read straight into the columns (`rows`): the field expected next is compared
 //! byte by byte, its value parsed where it stands. That path knows good records and gives up at anything
@@ -17,120 +18,56 @@
 //! of two equal fields win, and one bad record spoils its buffer.
 
 use super::column::Column;
-use super::names::{Binding, Names};
-use super::object::{self, Field, shortened};
+use super::fill::{self, Path};
+use super::names::Names;
+use super::object::{self, Field};
+use super::place::{Placed, place, refuse_repeats};
 use super::rows::Rows;
-use super::value::{self, Value};
-use super::{Decoded, Decoder, RESCUED, Reject};
-use crate::engine::types::type_name;
-use crate::error::{Context, Error, Kind, Result};
-use arrow::datatypes::{DataType, Field as ArrowField, Fields, Schema, SchemaRef};
+use super::target::Target;
+use super::value::Value;
+use super::{Decoded, Decoder, Reject};
+use crate::error::{Context, Kind, Result};
+use arrow::datatypes::{Fields, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Decodes payloads that are one JSON object each.
 pub struct JsonDecoder {
-    schema: SchemaRef,
-    type_names: Vec<String>,
+    target: Target,
     names: Names,
     rows: Rows,
-}
-
-/// The fields of one record, each in the place where it counts.
-struct Placed<'p> {
-    /// By column; true when the field has exactly the column's name.
-    slots: Vec<Option<(Field<'p>, bool)>>,
-    /// Those of no column, in the order they are written.
-    rescued: Vec<Field<'p>>,
 }
 
 impl JsonDecoder {
     /// For the declared columns; fails when one has a type JSON cannot fill or the reserved name.
     pub fn new(columns: &Fields) -> Result<JsonDecoder> {
-        let mut type_names = Vec::with_capacity(columns.len());
-        let mut cells = Vec::with_capacity(columns.len() + 1);
-        for column in columns {
-            let (name, data_type) = (column.name(), column.data_type());
-            let type_name = type_name(data_type);
-            let Some(column) = Column::new(data_type) else {
-                let message = format!("column `{name}` has type {type_name}, which cannot be read from JSON");
-                return Err(Error::config(message).hint("declare it as text and convert it in a Silver model"));
-            };
-            cells.push(column);
-            type_names.push(type_name);
-        }
+        let target = Target::new(columns, "JSON", |data_type| Column::new(data_type).is_some())?;
         let names = Names::new(columns.iter().map(|column| column.name().as_str()));
-        let taken = columns.iter().enumerate().find(|(at, column)| {
-            column.name() == RESCUED || columns[..*at].iter().any(|other| other.name() == column.name())
-        });
-        if let Some((_, column)) = taken {
-            return Err(Error::config(format!("column name `{}` is taken", column.name()))
-                .hint("give every column a name of its own; names of Bronze's own columns begin with `_`"));
-        }
-        let rescued = Arc::new(ArrowField::new(RESCUED, DataType::Utf8, true));
-        cells.extend(Column::new(rescued.data_type()));
-        let fields: Fields = columns.iter().cloned().chain([rescued]).collect();
-        Ok(JsonDecoder { schema: Arc::new(Schema::new(fields)), type_names, names, rows: Rows::new(cells) })
+        let rows = Rows::new(target.columns());
+        Ok(JsonDecoder { target, names, rows })
     }
 
     /// Reads a record by the rules, or says why it is none.
     fn explain(&mut self, payload: &[u8]) -> Result<(), String> {
-        let Placed { slots, rescued } = self.place(object::fields(payload)?)?;
-        let mut values = Vec::with_capacity(slots.len());
-        for (at, slot) in slots.iter().enumerate() {
-            values.push(match slot {
-                Some((field, _)) => self.value(at, field.raw)?,
-                None => Value::Null,
-            });
-        }
-        let left_over = rescued_text(&rescued).map_or(Value::Null, |text| Value::Text(text.into()));
-        self.rows.append(values.into_iter().chain([left_over]));
-        Ok(())
-    }
-
-    fn value<'p>(&self, at: usize, raw: &'p str) -> Result<Value<'p>, String> {
-        let column = self.schema.field(at);
-        value::parse(raw, column.data_type())
-            .map_err(|fault| format!("column `{}`: {}", column.name(), fault.describe(raw, &self.type_names[at])))
-    }
-
-    /// Gives each field its column.
-    fn place<'p>(&self, fields: Vec<Field<'p>>) -> Result<Placed<'p>, String> {
-        let mut slots: Vec<Option<(Field<'p>, bool)>> = Vec::new();
-        slots.resize_with(self.type_names.len(), || None);
-        let mut rescued = Vec::new();
-        for field in fields {
-            let Some(Binding { column, exact }) = self.names.bind(&field.name) else {
-                rescued.push(field);
-                continue;
-            };
-            let slot = &mut slots[column];
+        let Placed { slots, mut rescued } = place(object::fields(payload)?, &self.names.columns, &"")?;
+        let columns = self.rows.columns();
+        let mut nested = Vec::new();
+        for (at, slot) in slots.into_iter().enumerate() {
             match slot {
-                None => *slot = Some((field, exact)),
-                Some((first, _)) if first.name == field.name => return Err(twice(&field.name)),
-                Some((_, true)) => rescued.push(field),
-                Some((_, false)) if exact => rescued.extend(slot.replace((field, true)).map(|(field, _)| field)),
-                Some((first, _)) => {
-                    let names = format!("`{}` and `{}`", shortened(&first.name), shortened(&field.name));
-                    return Err(format!("fields {names} both belong to column `{}`", self.schema.field(column).name()));
+                Some(field) => {
+                    fill::append(&mut columns[at], field.raw, &Path::Column(self.names.columns.name(at)), &mut nested)?
                 }
+                None => columns[at].append_null(),
             }
         }
-        refuse_repeats(&rescued)?;
-        Ok(Placed { slots, rescued })
-    }
-}
-
-fn twice(name: &str) -> String {
-    format!("field `{}` occurs twice", shortened(name))
-}
-
-fn refuse_repeats(fields: &[Field<'_>]) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
-    match fields.iter().find(|field| !seen.insert(field.name.as_ref())) {
-        Some(field) => Err(twice(&field.name)),
-        None => Ok(()),
+        if !nested.is_empty() {
+            rescued.append(&mut nested);
+            refuse_repeats(&rescued, &"")?;
+        }
+        if let Some(column) = columns.last_mut() {
+            column.append(rescued_text(&rescued).map_or(Value::Null, |text| Value::Text(text.into())));
+        }
+        self.rows.end();
+        Ok(())
     }
 }
 
@@ -145,14 +82,11 @@ fn rescued_text(fields: &[Field<'_>]) -> Option<String> {
 
 impl Decoder for JsonDecoder {
     fn schema(&self) -> SchemaRef {
-        self.schema.clone()
+        self.target.schema.clone()
     }
 
     fn decode(&mut self, payloads: &[&[u8]]) -> Result<Decoded> {
-        let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
-        if i32::try_from(bytes).is_err() {
-            return Err(Error::internal(format!("{bytes} bytes of payloads were to be decoded at once")));
-        }
+        super::check_size(payloads)?;
         let mut rejects = Vec::new();
         for (index, payload) in payloads.iter().enumerate() {
             if self.rows.read(payload, &mut self.names).is_some() {
@@ -160,10 +94,11 @@ impl Decoder for JsonDecoder {
             }
             self.rows.take_back();
             if let Err(reason) = self.explain(payload) {
+                self.rows.take_back();
                 rejects.push(Reject { index, reason });
             }
         }
-        let batch = self.rows.finish().and_then(|arrays| RecordBatch::try_new(self.schema.clone(), arrays));
+        let batch = self.rows.finish().and_then(|arrays| RecordBatch::try_new(self.target.schema.clone(), arrays));
         Ok(Decoded { batch: batch.context(Kind::Internal, || "assemble the decoded columns")?, rejects })
     }
 }

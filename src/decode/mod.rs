@@ -4,22 +4,34 @@
 //! Does no I/O and knows neither Kafka nor tables. A record is good as a whole or rejected as a whole,
 //! and one bad record never touches its neighbours.
 //!
-//! To add a format: one file with a type that implements [`Decoder`], and its line in the contract test.
+//! To add a format: one file with a type that implements [`Decoder`], its variant of [`Format`], and its line in the
+//! contract test.
 
 mod column;
+mod csv;
+mod fill;
+mod format;
 pub mod infer;
 mod json;
 mod kind;
 mod names;
 mod object;
+mod place;
+mod raw;
 mod rows;
 mod scan;
+mod target;
+#[cfg(test)]
+mod tests;
 mod value;
 
+pub use csv::{CsvDecoder, Layout};
+pub use format::{Format, decoder};
 pub use json::JsonDecoder;
 pub use kind::field_text;
+pub use raw::RawDecoder;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
@@ -51,4 +63,13 @@ pub struct Reject {
     pub index: usize,
     /// What is wrong with it: the byte or the column, what was expected, the value shortened.
     pub reason: String,
+}
+
+/// Refuses more bytes at once than the offsets of an array can count.
+fn check_size(payloads: &[&[u8]]) -> Result<()> {
+    let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+    match i32::try_from(bytes) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::internal(format!("{bytes} bytes of payloads were to be decoded at once"))),
+    }
 }

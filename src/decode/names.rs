@@ -19,8 +19,40 @@ pub(super) struct Binding {
     pub exact: bool,
 }
 
+/// Columns, or fields of a struct, by their names.
+pub(super) struct Columns {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+}
+
+impl Columns {
+    /// For the names in their order; of two equal ones the later counts.
+    pub fn new<'n>(names: impl Iterator<Item = &'n str>) -> Columns {
+        let names: Vec<String> = names.map(str::to_string).collect();
+        let places = names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+        Columns { names, places }
+    }
+
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn name(&self, column: usize) -> &str {
+        &self.names[column]
+    }
+
+    /// The column of a name without escapes: its own, else the one whose name is made of it.
+    pub fn bind(&self, name: &str) -> Option<Binding> {
+        let exact = self.places.get(name).map(|column| Binding { column: *column, exact: true });
+        exact.or_else(|| {
+            let column = self.places.get(&name_from(name)?)?;
+            Some(Binding { column: *column, exact: false })
+        })
+    }
+}
+
 pub(super) struct Names {
-    columns: HashMap<String, usize>,
+    pub columns: Columns,
     known: Vec<Known>,
     /// Place in `known`, by the name without its quotes.
     places: HashMap<String, usize>,
@@ -38,20 +70,11 @@ impl Names {
     /// What stands before the first field.
     pub const START: usize = 0;
 
-    /// For the names of the columns, in order; of two equal ones the later counts.
+    /// For the names of the columns, in order.
     pub fn new<'n>(columns: impl Iterator<Item = &'n str>) -> Names {
-        let columns = columns.enumerate().map(|(at, name)| (name.to_string(), at)).collect();
+        let columns = Columns::new(columns);
         let start = Known { quoted: String::new(), binding: None, next: Names::START };
         Names { columns, known: vec![start], places: HashMap::new() }
-    }
-
-    /// The column of a name without escapes: its own, else the one whose name is made of it.
-    pub fn bind(&self, name: &str) -> Option<Binding> {
-        let exact = self.columns.get(name).map(|column| Binding { column: *column, exact: true });
-        exact.or_else(|| {
-            let column = self.columns.get(&name_from(name)?)?;
-            Some(Binding { column: *column, exact: false })
-        })
     }
 
     /// The field name that begins at `at` and the place behind its closing quote; `last` is the one before it.
@@ -77,7 +100,7 @@ impl Names {
             return None;
         }
         let place = self.known.len();
-        self.known.push(Known { quoted: quoted.to_string(), binding: self.bind(name), next: Names::START });
+        self.known.push(Known { quoted: quoted.to_string(), binding: self.columns.bind(name), next: Names::START });
         self.places.insert(name.to_string(), place);
         Some(place)
     }

@@ -21,8 +21,7 @@ pub(super) struct Field<'p> {
 
 /// The fields in the order they are written. Names may repeat: what that means is for the caller to say.
 pub(super) fn fields(payload: &[u8]) -> Result<Vec<Field<'_>>, String> {
-    let text =
-        std::str::from_utf8(payload).map_err(|fault| format!("invalid UTF-8 at byte {}", fault.valid_up_to()))?;
+    let text = utf8(payload)?;
     expect_object(text)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = deserializer.deserialize_map(Fields).and_then(|fields| deserializer.end().map(|()| fields));
@@ -30,6 +29,16 @@ pub(super) fn fields(payload: &[u8]) -> Result<Vec<Field<'_>>, String> {
     match fields.iter().find(|field| depth(field.raw) >= MAX_DEPTH) {
         Some(field) => Err(format!("field `{}` is nested deeper than {MAX_DEPTH} levels", shortened(&field.name))),
         None => Ok(fields),
+    }
+}
+
+/// The payload as text, without a byte order mark.
+pub(super) fn utf8(payload: &[u8]) -> Result<&str, String> {
+    let text =
+        std::str::from_utf8(payload).map_err(|fault| format!("invalid UTF-8 at byte {}", fault.valid_up_to()))?;
+    match text.starts_with('\u{feff}') {
+        true => Err("begins with a byte order mark".into()),
+        false => Ok(text),
     }
 }
 
@@ -42,9 +51,6 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 fn expect_object(text: &str) -> Result<(), String> {
-    if text.starts_with('\u{feff}') {
-        return Err("begins with a byte order mark".into());
-    }
     let start = text.trim_start_matches([' ', '\t', '\r', '\n']);
     let found = match start.bytes().next() {
         None => return Err("empty payload".into()),

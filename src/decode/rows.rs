@@ -3,9 +3,10 @@
 //! Knows what most records look like and gives up at anything else; what it takes, it takes as `json` would.
 
 use super::column::Column;
+use super::fill::{self, Path};
 use super::names::Names;
 use super::scan;
-use super::value::{self, Value};
+use super::value;
 use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 
@@ -68,6 +69,11 @@ impl Rows {
         if column.len() > self.count {
             return None;
         }
+        if column.is_nested() {
+            let mut rescued = Vec::new();
+            fill::append(column, raw, &Path::Column(""), &mut rescued).ok()?;
+            return rescued.is_empty().then_some(());
+        }
         column.append(value::parse(raw, column.data_type()).ok()?);
         Some(())
     }
@@ -100,14 +106,18 @@ impl Rows {
         self.count += 1;
     }
 
-    /// Removes what [`Rows::read`] left of a record it gave up.
+    /// Removes what is there of a row that was not ended.
     pub fn take_back(&mut self) {
         self.columns.iter_mut().for_each(|column| column.truncate(self.count));
     }
 
-    /// Appends a row of one value for each column.
-    pub fn append<'p>(&mut self, values: impl Iterator<Item = Value<'p>>) {
-        self.columns.iter_mut().zip(values).for_each(|(column, value)| column.append(value));
+    /// To append the values of a row to one by one; [`Rows::end`] ends it.
+    pub fn columns(&mut self) -> &mut [Column] {
+        &mut self.columns
+    }
+
+    /// Ends a row that has a value in each column.
+    pub fn end(&mut self) {
         self.count += 1;
     }
 

@@ -18,6 +18,31 @@ pub(super) fn value(text: &[u8], at: usize) -> Option<usize> {
     nested_value(text, at, 1)
 }
 
+/// The values of an array that is known to be one, as they are written.
+pub(super) fn items(array: &str) -> impl Iterator<Item = &str> {
+    let mut at = 1;
+    std::iter::from_fn(move || {
+        let start = space(array.as_bytes(), at);
+        let end = value(array.as_bytes(), start)?;
+        // Behind the comma, or behind the array.
+        at = space(array.as_bytes(), end) + 1;
+        Some(&array[start..end])
+    })
+}
+
+/// The names, in quotes, and values of an object that is known to be one, as they are written.
+pub(super) fn pairs(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    let (text, mut at) = (object.as_bytes(), 1);
+    std::iter::from_fn(move || {
+        let name = space(text, at);
+        let name_end = string(text, name)?;
+        let start = space(text, space(text, name_end) + 1);
+        let end = value(text, start)?;
+        at = space(text, end) + 1;
+        Some((&object[name..name_end], &object[start..end]))
+    })
+}
+
 /// `depth`: objects and arrays around the value.
 fn nested_value(text: &[u8], at: usize, depth: usize) -> Option<usize> {
     match text.get(at)? {

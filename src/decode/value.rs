@@ -77,6 +77,15 @@ pub(super) fn parse<'p>(raw: &'p str, data_type: &DataType) -> Result<Value<'p>,
     scalar(text.trim(), data_type)
 }
 
+/// Reads a text that stands for a value of a supported type, as a JSON string would.
+pub(super) fn of_text<'p>(text: Cow<'p, str>, data_type: &DataType) -> Result<Value<'p>, Fault> {
+    match is_text(data_type) {
+        true if text.contains('\0') => Err(Fault::Nul),
+        true => Ok(Value::Text(text)),
+        false => scalar(text.trim(), data_type),
+    }
+}
+
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8)
 }

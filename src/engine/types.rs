@@ -4,6 +4,7 @@
 //! [`plain_type`].
 
 use crate::error::{Error, Result};
+use crate::ident::is_portable_column;
 use crate::table::schema::storable_type;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub fn parse_type(text: &str) -> Result<DataType> {
     parse(&name).ok_or_else(|| {
         Error::config(format!("`{text}` is no type")).hint(
             "types are text, boolean, smallint, integer, bigint, real, double precision, decimal(p,s), date, \
-             timestamp, timestamptz, binary, and arrays like text[]",
+             timestamp, timestamptz, binary, arrays like text[], and struct<name type, ..>",
         )
     })
 }
@@ -94,10 +95,14 @@ fn list_of(element: DataType) -> DataType {
 
 /// `a: text, b bigint`, where a type may hold commas in brackets.
 fn struct_of(fields: &str) -> Option<DataType> {
-    let mut parsed = Vec::new();
+    let mut parsed: Vec<Field> = Vec::new();
     for field in split_at_commas(fields) {
         let (name, data_type) = field.trim().split_once([':', ' '])?;
-        parsed.push(Field::new(name.trim(), parse(data_type)?, true));
+        let data_type = parse(data_type.trim_start().trim_start_matches(':'))?;
+        if !is_portable_column(name) || parsed.iter().any(|earlier| earlier.name() == name) {
+            return None;
+        }
+        parsed.push(Field::new(name, data_type, true));
     }
     (!parsed.is_empty()).then(|| DataType::Struct(Fields::from(parsed)))
 }
@@ -183,13 +188,26 @@ mod tests {
     fn structs_nest() {
         let name = "struct<a: text, b: struct<c: decimal(4,1)[]>>";
         assert_eq!(type_name(&parse_type(name).unwrap()), name);
+        for spelling in ["struct<a int, b array<text>>", "STRUCT<a : int, b :text[]>", "struct<a:int,b text[]>"] {
+            assert_eq!(type_name(&parse_type(spelling).unwrap()), "struct<a: integer, b: text[]>", "{spelling}");
+        }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for bad in
-            ["", "texte", "decimal(39,2)", "decimal(3,4)", "decimal(x)", "text(", "struct<>", "int(4)", "interval"]
-        {
+        for bad in [
+            "",
+            "texte",
+            "decimal(39,2)",
+            "decimal(3,4)",
+            "decimal(x)",
+            "text(",
+            "struct<>",
+            "int(4)",
+            "struct<a>",
+            "struct<a int, a text>",
+            "interval",
+        ] {
             assert_eq!(parse_type(bad).unwrap_err().kind(), crate::error::Kind::Config, "{bad}");
         }
     }

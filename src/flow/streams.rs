@@ -23,9 +23,9 @@ pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> 
 fn all(project: &Project, sources: &[SourceConfig]) -> Result<Vec<Stream>> {
     let mut streams: Vec<Stream> = Vec::new();
     for source in &project.sources {
-        let StreamContract { topics, only, partition_by, max_reject_rate } = source.stream.clone();
+        let StreamContract { topics, only, partition_by, max_reject_rate, format, drift } = source.stream.clone();
         let (table, columns, sql) = (source.table.clone(), source.columns.clone(), source.stream_sql.clone());
-        streams.push(Stream { table, topics, only, columns, sql, partition_by, max_reject_rate });
+        streams.push(Stream { table, topics, only, columns, sql, partition_by, max_reject_rate, format, drift });
     }
     for source in sources {
         if !streams.iter().any(|stream| stream.topics.include(source.topic())) {
@@ -50,8 +50,9 @@ fn named(name: &str, all: &[Stream]) -> Result<Stream> {
 /// A topic without a contract: its columns are inferred.
 fn undeclared(topic: &str) -> Result<Stream> {
     let table = model::table_of(topic)?;
-    let StreamContract { topics, only, partition_by, max_reject_rate } = StreamContract::of_topic(topic);
-    Ok(Stream { table, topics, only, columns: Vec::new(), sql: None, partition_by, max_reject_rate })
+    let StreamContract { topics, only, partition_by, max_reject_rate, format, drift } = StreamContract::of_topic(topic);
+    let (columns, sql) = (Vec::new(), None);
+    Ok(Stream { table, topics, only, columns, sql, partition_by, max_reject_rate, format, drift })
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, and `stream` reads ours in it.
 //! To add a key: its name in the list of its map and a line that reads it.
 
+use crate::decode::{self, Format};
 use crate::engine::types;
+use crate::error::Error;
 use crate::ident::{Layer, TableName};
 use crate::model::fault::{Faults, Place};
 use crate::model::fields::{Fields, text};
@@ -13,6 +15,7 @@ use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
 use crate::model::{Column, Materialization};
+use arrow::datatypes::DataType;
 
 /// One table below `sources:`.
 #[derive(Debug, Clone)]
@@ -90,11 +93,25 @@ fn read_source_table(node: &Node, source: &str, faults: &mut Faults) -> Option<D
     let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.fault(error.to_string())))?;
     let config = fields.map("config", "the config of a source table", &["meta"], faults);
     let stream = stream::read(&name, &fields, &config, faults);
-    let (columns, mut tests) = read_columns(&fields, faults);
+    let (mut columns, mut tests) = read_columns(&fields, faults);
+    complete(&mut columns, &stream.format, &place, faults);
     tests.extend(read_tests(&fields, None, faults));
     // For people who read the file; still it has to be text.
     fields.text("description", faults);
     Some(DeclaredSource { source: source.to_string(), table, place, stream, columns, tests })
+}
+
+/// Raw payloads need no declared column; whatever is declared has to be one the format can fill.
+fn complete(columns: &mut Vec<DeclaredColumn>, format: &Format, place: &Place, faults: &mut Faults) {
+    if *format == Format::Raw && columns.is_empty() {
+        let column = Column { name: "value".into(), data_type: Some(DataType::Binary), ..Column::default() };
+        columns.push(DeclaredColumn { column, place: place.clone() });
+    }
+    let field = |DeclaredColumn { column, .. }: &DeclaredColumn| {
+        arrow::datatypes::Field::new(&column.name, column.data_type.clone().unwrap_or(DataType::Utf8), true)
+    };
+    let decoder = decode::decoder(format, &columns.iter().map(field).collect());
+    faults.keep(decoder.map_err(|error| place.fault(with_hint(&error))));
 }
 
 fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
@@ -158,11 +175,14 @@ fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn
     (columns, tests)
 }
 
-fn read_type(node: &Node, faults: &mut Faults) -> Option<arrow::datatypes::DataType> {
+fn read_type(node: &Node, faults: &mut Faults) -> Option<DataType> {
     let text = text(node, "data_type", faults)?;
-    let refused = |error: crate::error::Error| match error.hint_text() {
-        Some(hint) => node.place.fault(format!("{error}; {hint}")),
-        None => node.place.fault(error.to_string()),
-    };
-    faults.keep(types::parse_type(&text).map_err(refused))
+    faults.keep(types::parse_type(&text).map_err(|error| node.place.fault(with_hint(&error))))
+}
+
+fn with_hint(error: &Error) -> String {
+    match error.hint_text() {
+        Some(hint) => format!("{error}; {hint}"),
+        None => error.to_string(),
+    }
 }

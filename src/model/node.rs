@@ -109,10 +109,12 @@ impl<'a, E: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Tree<'a, E> {
     }
 
     fn key(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Key, Fault> {
-        let node = self.node(event, span, depth + 1)?;
-        match node.value {
-            Value::Scalar(name) => Ok(Key { name, place: node.place }),
-            _ => Err(node.place.fault("a key must be a plain text")),
+        match event {
+            // As it is written: `null` is a name like any other here.
+            Event::Scalar(name, ..) if !name.is_empty() => {
+                Ok(Key { name: name.to_string(), place: self.place(&span.start) })
+            }
+            event => Err(self.node(event, span, depth + 1)?.place.fault("a key must be a plain text")),
         }
     }
 }

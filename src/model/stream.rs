@@ -3,13 +3,15 @@
 //! dbt leaves `meta` to its users, so entries of their own are fine there; one that looks like a slip of ours is not.
 //! To add a key: its name in [`KEYS`], a field and the line that reads it.
 
+use crate::decode::{Format, Layout};
 use crate::ident::suggestion;
 use crate::model::fault::Faults;
 use crate::model::fields::{Fields, text, texts};
 use crate::model::node::{Key, Node, Value};
 use crate::model::topics::Topics;
 
-const KEYS: [&str; 6] = ["topic", "topics", "topic_pattern", "only", "partition_by", "max_reject_rate"];
+const KEYS: [&str; 9] =
+    ["topic", "topics", "topic_pattern", "only", "partition_by", "max_reject_rate", "format", "csv", "drift"];
 
 /// How a Bronze table is filled.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +23,20 @@ pub struct StreamContract {
     pub partition_by: Vec<String>,
     /// Above this share of rejects a run ends; `None`: as `bronze.max_reject_rate` says.
     pub max_reject_rate: Option<f64>,
+    pub format: Format,
+    pub drift: Drift,
+}
+
+/// What becomes of fields nobody declared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Drift {
+    /// They are kept as JSON in `_rescued`.
+    #[default]
+    Rescue,
+    /// They become columns.
+    Add,
+    /// They end the stream.
+    Fail,
 }
 
 impl StreamContract {
@@ -49,7 +65,7 @@ pub enum KindBy {
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
     let mut contract = StreamContract::of_topic(table);
-    let mut said_by: Option<&str> = None;
+    let (mut said_by, mut layout): (Option<&str>, _) = (None, None);
     for (key, node) in entries.flatten() {
         let name = key.name.as_str();
         match name {
@@ -63,6 +79,9 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
             "only" => contract.only = only(node, faults),
             "partition_by" => contract.partition_by = texts(node, name, faults),
             "max_reject_rate" => contract.max_reject_rate = share(node, name, faults),
+            "format" => contract.format = format(node, faults).unwrap_or_default(),
+            "csv" => layout = Some((&node.place, read_layout(node, faults))),
+            "drift" => contract.drift = drift(node, faults).unwrap_or_default(),
             other => {
                 let near = suggestion(other, KEYS);
                 if !near.is_empty() {
@@ -70,6 +89,11 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
                 }
             }
         }
+    }
+    match (layout, &mut contract.format) {
+        (Some((_, given)), Format::Csv(layout)) => *layout = given,
+        (Some((place, _)), _) => faults.push(place.fault("`csv` says how CSV is laid out; add `format: csv`")),
+        (None, _) => {}
     }
     contract
 }
@@ -106,6 +130,55 @@ fn share(node: &Node, what: &str, faults: &mut Faults) -> Option<f64> {
         faults.push(node.place.fault(format!("`{what}` must be a share between 0 and 1, such as 0.05")));
     }
     share
+}
+
+fn format(node: &Node, faults: &mut Faults) -> Option<Format> {
+    match text(node, "format", faults)?.as_str() {
+        "json" => Some(Format::Json),
+        "csv" => Some(Format::Csv(Layout::default())),
+        "raw" => Some(Format::Raw),
+        other => {
+            let near = suggestion(other, ["json", "csv", "raw"]);
+            faults.push(node.place.fault(format!("`format` is json, csv or raw, not `{other}`{near}")));
+            None
+        }
+    }
+}
+
+fn read_layout(node: &Node, faults: &mut Faults) -> Layout {
+    let mut layout = Layout::default();
+    let fields = Fields::of(node, "the csv of a stream", &["delimiter", "quote", "null"], faults);
+    let mark = |name: &str, faults: &mut Faults| {
+        let node = fields.get(name)?;
+        let text = text(node, name, faults)?;
+        let mut characters = text.chars();
+        match (characters.next(), characters.next()) {
+            (Some(mark), None) => Some(Some(mark)),
+            _ if name == "quote" && text == "none" => Some(None),
+            _ => {
+                let or_none = if name == "quote" { ", or none" } else { "" };
+                faults.push(node.place.fault(format!("`{name}` is one character{or_none}, not `{text}`")));
+                None
+            }
+        }
+    };
+    layout.delimiter = mark("delimiter", faults).flatten().unwrap_or(layout.delimiter);
+    layout.quote = mark("quote", faults).unwrap_or(layout.quote);
+    layout.null = fields.text("null", faults).unwrap_or(layout.null);
+    layout
+}
+
+fn drift(node: &Node, faults: &mut Faults) -> Option<Drift> {
+    match text(node, "drift", faults)?.as_str() {
+        "rescue" => Some(Drift::Rescue),
+        "add" => Some(Drift::Add),
+        "fail" => Some(Drift::Fail),
+        other => {
+            let near = suggestion(other, ["rescue", "add", "fail"]);
+            faults.push(node.place.fault(format!("`drift` is rescue, add or fail, not `{other}`{near}")));
+            None
+        }
+    }
 }
 
 fn map(node: &Node) -> Option<impl Iterator<Item = (&Key, &Node)>> {

@@ -259,3 +259,37 @@ fn equal_check_names_are_told_apart() {
     let names: Vec<&str> = project.checks().map(|check| check.name.as_str()).collect();
     assert_eq!(names, ["not_null_a_x", "not_null_a_x_gold"]);
 }
+
+#[test]
+fn a_stream_says_how_it_is_read() {
+    let stream = |meta: &str, columns: &str| {
+        let text = format!("sources:\n- name: s\n  tables:\n  - name: a\n    meta: {meta}\n    columns: {columns}\n");
+        load(&[("models/sources.yml", &text)]).map(|mut project| project.sources.remove(0))
+    };
+    let given =
+        stream("{format: csv, csv: {delimiter: ';', quote: none, null: NA}, drift: add}", "[{name: x}]").unwrap();
+    let layout = crate::decode::Layout { delimiter: ';', quote: None, null: "NA".into() };
+    assert_eq!((given.stream.format, given.stream.drift), (crate::decode::Format::Csv(layout), Drift::Add));
+    let raw = stream("{format: raw}", "[]").unwrap();
+    assert_eq!((raw.columns[0].name.as_str(), &raw.columns[0].data_type), ("value", &Some(DataType::Binary)));
+    let table = [
+        ("{format: csvv}", "[]", "`format` is json, csv or raw, not `csvv`, did you mean `csv`?"),
+        ("{drift: fial}", "[]", "`drift` is rescue, add or fail, not `fial`, did you mean `fail`?"),
+        ("{csv: {null: ''}}", "[]", "`csv` says how CSV is laid out; add `format: csv`"),
+        ("{format: csv, csv: {delimiter: ab}}", "[{name: x}]", "`delimiter` is one character, not `ab`"),
+        ("{format: csv, csv: {delimiter: ';', quote: ';'}}", "[{name: x}]", "cannot be used together"),
+        ("{format: csv, csv: {sep: ab}}", "[{name: x}]", "unknown key `sep` in the csv of a stream"),
+        ("{format: csv}", "[]", "a stream in CSV has no columns"),
+        (
+            "{format: csv}",
+            "[{name: x, data_type: 'text[]'}]",
+            "column `x` has type text[], which cannot be read from CSV",
+        ),
+        ("{format: raw}", "[{name: x}, {name: y}]", "a raw stream fills one column, not 2"),
+        ("{}", "[{name: x, data_type: binary}]", "column `x` has type binary, which cannot be read from JSON"),
+    ];
+    for (meta, columns, expected) in table {
+        let fault = stream(meta, columns).unwrap_err().to_string();
+        assert!(fault.contains(expected) && fault.starts_with("models/sources.yml:"), "{meta} {columns}: {fault}");
+    }
+}

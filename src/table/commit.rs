@@ -34,6 +34,9 @@ pub enum Mode {
     /// The files of a [`super::Picked`] give way to others made from their rows ([`Staged::in_place_of`]). The
     /// schema may grow as by an append.
     Exchange,
+    /// All files give way to others with the same rows in wider types, which the schema takes over; made by
+    /// [`Table::rewrite_all`].
+    Widen,
 }
 
 /// A position stored as a Delta `txn` action.
@@ -61,6 +64,8 @@ pub enum Committed {
     /// Somebody else moved this `txn` first: nothing of ours is visible; the staged files are deleted, or a
     /// warning says why not.
     Fenced { app: String, stored: Option<i64> },
+    /// Somebody else gave the table columns that these files do not fit; nothing of ours is visible, as above.
+    Reshaped,
 }
 
 /// Lost races for the next version before giving up; each waits a little longer.
@@ -93,7 +98,7 @@ impl Table {
         // Every commit after `seen` is read once: is it ours, does it change rows? What is only added to may
         // have changed since its files were begun.
         let mut seen = match commit.mode {
-            Mode::Replace | Mode::Rewrite | Mode::Exchange => commit.staged.files().base,
+            Mode::Replace | Mode::Rewrite | Mode::Exchange | Mode::Widen => commit.staged.files().base,
             Mode::Append => self.state.version(),
         };
         let (mut races, mut unknown) = (0, 0);
@@ -117,6 +122,10 @@ impl Table {
             if let Some(overtaken) = self.overtaken(&commit, &landed)? {
                 discard(commit.staged).await;
                 return Err(overtaken);
+            }
+            if self.reshaped(&commit) {
+                discard(commit.staged).await;
+                return Ok(Committed::Reshaped);
             }
             match self.attempt(&commit, &id, failpoint).await {
                 Attempt::Done => {
@@ -150,6 +159,7 @@ impl Table {
                 return Err(Error::conflict(format!("version {version} of `{}` left the log already", self.name)));
             };
             landed.changes_rows |= entry.changes_rows;
+            landed.changes_columns |= entry.changes_columns;
             landed.restored |= entry.is_restore();
             if entry.commit_id() == Some(id) {
                 landed.ours = Some(version);
@@ -163,16 +173,25 @@ impl Table {
         let (overtaken, what) = match (commit.mode, &commit.staged.files().rewrite) {
             (Mode::Append, _) => (false, ""),
             (Mode::Replace, _) => (landed.changes_rows, "it was rebuilt"),
-            (Mode::Rewrite | Mode::Exchange, None) => {
+            (Mode::Rewrite | Mode::Exchange | Mode::Widen, None) => {
                 return Err(Error::internal("a rewrite that says nothing of what it rewrites"));
             }
-            (_, Some(rewrite)) => {
-                (self.still_standing(&rewrite.paths)?.len() < rewrite.paths.len(), "its files were rewritten")
+            (mode, Some(rewrite)) => {
+                let rewritten = self.still_standing(&rewrite.paths)?.len() < rewrite.paths.len();
+                let others = mode == Mode::Widen && (landed.changes_rows || landed.changes_columns);
+                (rewritten || others, "its files were rewritten")
             }
         };
         let error =
             || Error::conflict(format!("another writer changed `{}` while {what}", self.name)).hint("run again");
         Ok(overtaken.then(error))
+    }
+
+    /// Whether files to be added fitted the table when they were begun and no longer do.
+    fn reshaped(&self, commit: &Commit) -> bool {
+        let files = commit.staged.files();
+        let fits = || schema::widened(&self.schema, &files.schema, &self.name.to_string()).is_ok();
+        commit.mode == Mode::Append && files.base < self.state.version() && !fits()
     }
 
     /// Those of the files that are still in the table with all their rows.
@@ -250,7 +269,7 @@ impl Table {
     fn operation(&self, commit: &Commit) -> DeltaOperation {
         let partition_by = Some(self.partition_by().to_vec()).filter(|columns| !columns.is_empty());
         let mode = match commit.mode {
-            Mode::Rewrite => {
+            Mode::Rewrite | Mode::Widen => {
                 let target = commit.staged.files().rewrite.as_ref().and_then(|rewrite| rewrite.merged_to);
                 let target_size = target.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(i64::MAX);
                 return DeltaOperation::Optimize { predicate: None, target_size };
@@ -282,7 +301,7 @@ impl Table {
             return Err(Error::conflict(format!("`{}` was given other partition columns meanwhile", self.name)));
         }
         match mode {
-            Mode::Replace => Ok(files.schema.clone()),
+            Mode::Replace | Mode::Widen => Ok(files.schema.clone()),
             Mode::Rewrite => Ok(self.schema.clone()),
             Mode::Append | Mode::Exchange => schema::widened(&self.schema, &files.schema, &self.name.to_string()),
         }
@@ -329,6 +348,7 @@ async fn discard(staged: Staged) {
 struct Landed {
     ours: Option<u64>,
     changes_rows: bool,
+    changes_columns: bool,
     restored: bool,
 }
 

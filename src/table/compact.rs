@@ -3,12 +3,17 @@
 //! Says which files are worth merging and writes their rows into new files; [`Table::commit`] with
 //! [`super::Mode::Rewrite`] swaps them. Such a commit changes no row, so appends, which never look at files that
 //! stand, go on beside it, and it goes on beside them; of two that merge the same file one gives up.
+//!
+//! [`Table::rewrite_all`] writes all files anew in wider types, for [`super::Mode::Widen`]: not every reader knows
+//! Delta's own type widening.
 
 use super::Table;
-use super::exchange::add;
+use super::exchange::{Picked, add};
+use super::schema::align;
 use super::staged::{Rewrite, Staged};
-use super::write::Stage;
+use super::write::{FILE_BYTES, Stage};
 use crate::error::{Error, Result};
+use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Add;
 use futures::TryStreamExt;
 use std::collections::BTreeMap;
@@ -77,7 +82,22 @@ impl Table {
     /// Writes the rows of a bin into files nobody sees yet, to be committed with [`super::Mode::Rewrite`].
     pub async fn rewrite(&self, bin: &Bin, target: u64) -> Result<Staged> {
         let target = NonZeroU64::new(target).ok_or_else(|| Error::config("files cannot be 0 bytes big"))?;
-        let mut stage = self.stage_files_of(target, self.schema())?;
+        self.rewrite_as(bin, target, self.schema()).await
+    }
+
+    /// Writes all rows into files nobody sees yet, in the types of `schema`, whose columns are the table's; to be
+    /// committed with [`super::Mode::Widen`].
+    pub async fn rewrite_all(&self, schema: SchemaRef) -> Result<Staged> {
+        if !schema.fields().iter().map(|field| field.name()).eq(self.schema().fields().iter().map(|field| field.name()))
+        {
+            return Err(Error::internal(format!("the columns of `{}` were to be rewritten as others", self.name())));
+        }
+        let Picked { adds, rows } = self.picked(|_| true)?;
+        self.rewrite_as(&Bin { adds, rows }, FILE_BYTES, schema).await
+    }
+
+    async fn rewrite_as(&self, bin: &Bin, target: NonZeroU64, schema: SchemaRef) -> Result<Staged> {
+        let mut stage = self.stage_files_of(target, schema)?;
         if let Err(error) = self.copy(bin, &mut stage).await {
             if let Err(left) = stage.abort().await {
                 tracing::warn!("{left}; the files cost space and are read by nobody");
@@ -102,7 +122,7 @@ impl Table {
     async fn copy(&self, bin: &Bin, stage: &mut Stage) -> Result<()> {
         let mut rows = self.rows_of(&bin.adds, bin.rows, BATCH_ROWS).await?;
         while let Some(batch) = rows.try_next().await? {
-            stage.write(batch).await?;
+            stage.write(align(&batch, &stage.schema())?).await?;
         }
         Ok(())
     }

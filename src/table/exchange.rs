@@ -25,9 +25,9 @@ const BATCH_ROWS: u64 = 256;
 #[derive(Debug, Clone)]
 pub struct Picked {
     /// In the order of their rows.
-    adds: Vec<Add>,
+    pub(super) adds: Vec<Add>,
     /// By their statistics; `None` when a file has none.
-    rows: Option<u64>,
+    pub(super) rows: Option<u64>,
 }
 
 impl Picked {
@@ -44,11 +44,13 @@ impl Table {
     /// The files whose partition column holds this value, as Delta writes it, the oldest first. Kind Config when
     /// another program has marked rows in one of them as deleted: they are not ours to bring back.
     pub fn pick(&self, column: &str, value: &str) -> Result<Picked> {
+        self.picked(|file| file.partition_values_map().get(column).cloned().flatten().as_deref() == Some(value))
+    }
+
+    /// As [`Table::pick`], by any rule.
+    pub(super) fn picked(&self, wanted: impl Fn(&LogicalFileView) -> bool) -> Result<Picked> {
         let mut picked = Picked { adds: Vec::new(), rows: Some(0) };
-        for file in self.standing()? {
-            if file.partition_values_map().get(column).cloned().flatten().as_deref() != Some(value) {
-                continue;
-            }
+        for file in self.standing()?.filter(wanted) {
             if file.deletion_vector_descriptor().is_some() {
                 let (name, path) = (self.name(), file.path());
                 return Err(Error::config(format!("file `{path}` of `{name}` has rows marked as deleted")).hint(

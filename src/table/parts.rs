@@ -74,11 +74,9 @@ struct Open {
 
 impl Parts {
     pub fn new(table: Table, schema: &SchemaRef, file_bytes: NonZeroU64) -> Parts {
-        let in_files = schema.fields().iter().filter(|field| !table.partition_by().contains(field.name()));
-        let file_schema = Arc::new(Schema::new(in_files.cloned().collect::<Fields>()));
         Parts {
             store: table.log.object_store(None),
-            file_schema,
+            file_schema: in_files(schema, table.partition_by()),
             table,
             file_bytes,
             row_group_bytes: ROW_GROUP_BYTES,
@@ -191,16 +189,28 @@ impl Parts {
         properties.build()
     }
 
-    pub async fn close(self) -> Result<Vec<Add>> {
-        let (mut adds, mut fault) = (self.closed, None);
-        for file in self.open.into_values() {
+    /// Goes on with files of these columns.
+    pub async fn widen(&mut self, schema: &SchemaRef) -> Result<()> {
+        self.close_open().await?;
+        self.file_schema = in_files(schema, self.table.partition_by());
+        Ok(())
+    }
+
+    pub async fn close(mut self) -> Result<Vec<Add>> {
+        self.close_open().await?;
+        Ok(self.closed)
+    }
+
+    async fn close_open(&mut self) -> Result<()> {
+        let mut fault = None;
+        for file in std::mem::take(&mut self.open).into_values() {
             match file.writer.close().await {
-                Ok(closed) => adds.extend(closed),
+                Ok(closed) => self.closed.extend(closed),
                 Err(error) => fault = fault.or(Some(error)),
             }
         }
         match fault {
-            None => Ok(adds),
+            None => Ok(()),
             Some(error) => Err(failed(error, format!("write rows of `{}`", self.table.name))),
         }
     }
@@ -241,6 +251,12 @@ fn brought_together(by: Vec<ArrayRef>, rows: RecordBatch) -> Result<(Vec<ArrayRe
 /// Bytes of the values that a slice shows.
 fn slice_bytes(column: &ArrayRef) -> usize {
     column.to_data().get_slice_memory_size().unwrap_or_default()
+}
+
+/// The columns without those whose values name folders.
+fn in_files(schema: &Schema, partition_by: &[String]) -> SchemaRef {
+    let kept = schema.fields().iter().filter(|field| !partition_by.contains(field.name()));
+    Arc::new(Schema::new(kept.cloned().collect::<Fields>()))
 }
 
 fn is_integer(field: &Field) -> bool {

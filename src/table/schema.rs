@@ -88,6 +88,20 @@ pub fn widened(standing: &SchemaRef, added: &Schema, table: &str) -> Result<Sche
     Ok(Arc::new(Schema::new(added.fields().iter().chain(left).cloned().collect::<Fields>())))
 }
 
+/// Whether each value of the one type is exactly one of the other, so that a column may change to it with the rows it
+/// has.
+pub fn is_wider(from: &DataType, to: &DataType) -> bool {
+    use DataType::*;
+    match (from, to) {
+        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) | (Float32, Float64) => true,
+        (Date32, Timestamp(TimeUnit::Microsecond, None)) => true,
+        (Decimal128(digits, scale), Decimal128(more, finer)) if from != to => {
+            scale <= finer && i16::from(*digits) - i16::from(*scale) <= i16::from(*more) - i16::from(*finer)
+        }
+        _ => false,
+    }
+}
+
 /// The column as `field` has it; a value that does not fit its type is an error of kind Input, never a null.
 pub fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
@@ -212,6 +226,28 @@ mod tests {
                 names.as_ref().ok(),
                 expected.map(|names| names.into_iter().map(String::from).collect()).as_ref()
             );
+        }
+    }
+
+    #[test]
+    fn a_wider_type_holds_every_value() {
+        use DataType::*;
+        let moment = |zone: Option<&str>| Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
+        let wider = [
+            (Int8, Int16),
+            (Int32, Int64),
+            (Float32, Float64),
+            (Date32, moment(None)),
+            (Decimal128(5, 2), Decimal128(7, 4)),
+            (Decimal128(5, 2), Decimal128(6, 2)),
+        ];
+        for (from, to) in wider {
+            assert!(is_wider(&from, &to) && !is_wider(&to, &from) && !is_wider(&from, &from), "{from} {to}");
+        }
+        let other =
+            [(Int64, Float64), (Int32, Utf8), (Date32, moment(Some("UTC"))), (Decimal128(5, 2), Decimal128(6, 4))];
+        for (from, to) in other {
+            assert!(!is_wider(&from, &to), "{from} {to}");
         }
     }
 

@@ -1,6 +1,7 @@
-//! Tables on a temporary directory; on a store that loses replies in `lossy`, with many partitions in `partitions`, their
+//! Tables on a temporary directory; their columns in `columns`, on a store that loses replies in `lossy`, with many partitions in `partitions`, their
 //! maintenance in `upkeep`, files that give way to others in `exchange`.
 
+mod columns;
 mod exchange;
 mod lossy;
 mod partitions;

@@ -19,7 +19,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// A file is closed and the next one begun once it has about this many bytes.
-const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
+pub(super) const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
+
 impl Table {
     /// Starts writing files that nobody sees until [`Table::commit`]. A [`super::Mode::Replace`] may bring any
     /// schema that keeps the partition columns, an append one with further columns.
@@ -104,6 +105,16 @@ impl Stage {
             }
         };
         self.encoder = Encoder::Busy(tokio::task::spawn_blocking(encode));
+        Ok(())
+    }
+
+    /// Goes on with further columns: the files so far are closed without them, which Delta reads as null.
+    pub async fn widen(&mut self, schema: SchemaRef) -> Result<()> {
+        delta_schema(&schema, &self.table)?;
+        let mut parts = self.parts().await?;
+        self.schema = schema::storable(&schema);
+        parts.widen(&self.schema).await?;
+        self.encoder = Encoder::Idle(parts);
         Ok(())
     }
 

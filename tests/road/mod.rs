@@ -3,6 +3,7 @@
 
 pub mod bookshop;
 mod faults;
+mod formats;
 mod init;
 mod kinds;
 mod maintain;

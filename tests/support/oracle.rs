@@ -120,20 +120,42 @@ pub fn local_table(folder: &std::path::Path) -> Vec<(Place, Fate)> {
 
 /// The table at this place of a store.
 pub fn table(objects: Arc<dyn ObjectStore>, url: Url) -> Vec<(Place, Fate)> {
+    let mut found = Vec::new();
+    each_batch(objects, url, |batch, rejects| read(batch, rejects, &mut found));
+    found
+}
+
+/// The quarantined payloads of the table in a local folder.
+pub fn quarantined(folder: &std::path::Path) -> BTreeMap<Place, Vec<u8>> {
+    let url = Url::from_directory_path(folder).unwrap();
+    let mut found = BTreeMap::new();
+    each_batch(Arc::new(object_store::local::LocalFileSystem::new()), url, |batch, rejects| {
+        let column = |name: &str, to: &DataType| cast(batch.column_by_name(name).unwrap(), to).unwrap();
+        let (partitions, offsets) = (column("_partition", &DataType::Int32), column("_offset", &DataType::Int64));
+        let raws = column("_raw", &DataType::Binary);
+        for index in (0..batch.num_rows()).filter(|_| rejects) {
+            let place =
+                (partitions.as_primitive::<Int32Type>().value(index), offsets.as_primitive::<Int64Type>().value(index));
+            assert_eq!(found.insert(place, raws.as_binary::<i32>().value(index).to_vec()), None, "{place:?} twice");
+        }
+    });
+    found
+}
+
+/// Reads every file of the table; the flag says whether it holds quarantined records.
+fn each_batch(objects: Arc<dyn ObjectStore>, url: Url, mut take: impl FnMut(&RecordBatch, bool)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async move {
         let table = open(objects, url).await;
         let files = table.log_store().object_store(None);
-        let mut found = Vec::new();
         for path in table.snapshot().unwrap().log_data().iter().map(|file| file.path().to_string()) {
             let path = Path::parse(&path).unwrap();
             let rejects = path.as_ref().contains("_quarantined=true");
             let bytes = files.get(&path).await.unwrap().bytes().await.unwrap();
             for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
-                read(&batch.unwrap(), rejects, &mut found);
+                take(&batch.unwrap(), rejects);
             }
         }
-        found
     })
 }
 

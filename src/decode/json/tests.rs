@@ -2,8 +2,9 @@
 //! nothing behind.
 
 use super::*;
+use crate::decode::RESCUED;
 use arrow::array::AsArray;
-use arrow::datatypes::{Decimal128Type, Int32Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Field as ArrowField, Int32Type, TimeUnit};
 use proptest::prelude::*;
 
 fn decoder(columns: &[(&str, DataType)]) -> JsonDecoder {
@@ -127,6 +128,7 @@ proptest! {
 
 /// Columns of every type, so that each kind of value meets each.
 fn every_type() -> JsonDecoder {
+    let list = DataType::List(ArrowField::new("element", DataType::Int64, true).into());
     decoder(&[
         ("a", DataType::Utf8),
         ("b", DataType::Boolean),
@@ -137,16 +139,25 @@ fn every_type() -> JsonDecoder {
         ("g", DataType::Date32),
         ("h", DataType::Timestamp(TimeUnit::Microsecond, None)),
         ("i_j", DataType::Float32),
+        ("k", list.clone()),
+        (
+            "l",
+            DataType::Struct(vec![ArrowField::new("a", DataType::Utf8, true), ArrowField::new("b", list, true)].into()),
+        ),
     ])
 }
 
 /// What the explaining path alone makes of the payloads.
 fn explained(decoder: &mut JsonDecoder, payloads: &[&[u8]]) -> Decoded {
-    let explain =
-        |(index, payload): (usize, &&[u8])| decoder.explain(payload).err().map(|reason| Reject { index, reason });
-    let rejects = payloads.iter().enumerate().filter_map(explain).collect();
+    let mut rejects = Vec::new();
+    for (index, payload) in payloads.iter().enumerate() {
+        if let Err(reason) = decoder.explain(payload) {
+            decoder.rows.take_back();
+            rejects.push(Reject { index, reason });
+        }
+    }
     let arrays = decoder.rows.finish().unwrap();
-    Decoded { batch: RecordBatch::try_new(decoder.schema.clone(), arrays).unwrap(), rejects }
+    Decoded { batch: RecordBatch::try_new(decoder.schema(), arrays).unwrap(), rejects }
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -167,7 +178,7 @@ fn nested() -> impl Strategy<Value = String> {
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
-    let name = prop_oneof![6 => "[a-h]", 2 => "[a-hA-H]", 3 => "(i_j|I j|x|y)", 1 => "\\\\u006[1-9]"];
+    let name = prop_oneof![6 => "[a-hkl]", 2 => "[a-hklA-HKL]", 3 => "(i_j|I j|x|y)", 1 => "\\\\u006[1-9]"];
     let members = prop::collection::vec((name, nested()), 0..8);
     let object = (members, "[ \n]{0,1}").prop_map(|(members, space)| {
         let members: Vec<String> = members.into_iter().map(|(k, v)| format!("\"{k}\"{space}:{space}{v}")).collect();

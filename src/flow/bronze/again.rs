@@ -1,7 +1,8 @@
 //! Records that were read before and set aside, decoded by the stream as it is declared now.
 //!
 //! The same door as for new ones, but for the marks: that a row of a source was sent before was judged when it came.
-//! Commits nothing and moves no position.
+//! Commits nothing and moves no position. Nor does it make columns: a field nobody declared that is no column yet stays
+//! rescued, whatever the stream says.
 
 use super::Stream;
 use super::columns::{OFFSET, PARTITION, REASON};
@@ -11,6 +12,7 @@ use super::sort::Sorted;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kafka::Messages;
+use crate::model::Drift;
 use crate::partition::Partition;
 use crate::table::{Lake, Stage, Table};
 use arrow::array::AsArray;
@@ -31,7 +33,8 @@ pub struct Decoded {
 impl Again {
     /// Fails as `lake bronze` would when the stream does not fit its table. `memory`: [`super::Options::memory`].
     pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream, memory: usize, table: Table) -> Result<Again> {
-        Desk::open(lake, engine, stream, Shares::of(memory, 1), Some(table)).await.map(Again)
+        let drift = if stream.drift == Drift::Add { Drift::Rescue } else { stream.drift };
+        Desk::open(lake, engine, stream, drift, Shares::of(memory, 1), Some(table)).await.map(Again)
     }
 
     /// As it was opened.

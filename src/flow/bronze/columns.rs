@@ -132,8 +132,19 @@ pub(super) fn check_partition_columns(table: &TableName, standing: &[String], wa
 /// the table has stay, and are null from now on. Fails when a column changed its type.
 pub(super) fn widened(table: &TableName, existing: &SchemaRef, wanted: &Schema) -> Result<SchemaRef> {
     schema::widened(existing, wanted, &table.to_string()).map_err(|fault| {
+        let changed = wanted.fields().iter().filter_map(|new| {
+            let (_, old) = existing.column_with_name(new.name())?;
+            (storable_type(old.data_type()) != *new.data_type()).then_some((old.data_type(), new.data_type()))
+        });
+        let or_widen = match changed.into_iter().all(|(old, new)| schema::is_wider(old, new)) {
+            true => {
+                "; or run `lake bronze` with `drift: add` for the stream, which writes the table anew in the wider type"
+            }
+            false => "",
+        };
         fault.hint(format!(
-            "change the contract back, or move the table away: `lake bronze {}` then reads the topic again from its beginning",
+            "change the contract back, or move the table away: `lake bronze {}` then reads the topic again from its \
+             beginning{or_widen}",
             table.name()
         ))
     })

@@ -9,7 +9,6 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::partition::Partition;
 use crate::table::{Commit, Committed, Mode, Table, Txn};
-use arrow::datatypes::Fields;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -30,7 +29,8 @@ pub(super) struct Landed {
     pub committed: Committed,
     pub batch: Batch,
     pub steps: Steps,
-    pub inferred: Option<Fields>,
+    /// What to tell of the batch.
+    pub notes: Vec<String>,
     pub table: Table,
 }
 
@@ -45,14 +45,14 @@ impl Commits {
         let Some(mut table) = self.table.take() else {
             return Err(Error::internal("a commit was begun before the last one had landed"));
         };
-        let Worked { stage, marks, mut steps, inferred } = worked;
+        let Worked { stage, marks, mut steps, notes, inferred } = worked;
         let partitions = batch.partitions();
         let marks = marks.into_iter().map(|mark| {
             let app = source_app(&partitions[mark.slot], &mark.source);
             Txn { app, expected: mark.stored, next: mark.highest }
         });
         // Two that share the table may both find its columns; the second has to take those of the first.
-        let columns = inferred.iter().map(|_| Txn { app: COLUMNS_APP.into(), expected: None, next: 1 });
+        let columns = inferred.then(|| Txn { app: COLUMNS_APP.into(), expected: None, next: 1 });
         let tips = self.tips(&batch);
         let txns = self.positions(&batch).chain(self.moved(&tips)).chain(marks).chain(columns).collect();
         let info = info(&batch, &self.topics);
@@ -70,7 +70,7 @@ impl Commits {
             if let Committed::Done { .. } = committed {
                 failpoint::hit("bronze.after_commit");
             }
-            Ok(Landed { committed, batch, steps, inferred, table })
+            Ok(Landed { committed, batch, steps, notes, table })
         }));
         Ok(())
     }

@@ -6,6 +6,7 @@
 use super::Stream;
 use super::batch::Batch;
 use super::columns::{self, COUNTING};
+use super::drift::{self, Growing};
 use super::intake::Spent;
 use super::limit;
 use super::marks::{Marks, MovedMark};
@@ -14,14 +15,16 @@ use super::sort::{Sorted, count_by_partition, sort, takes};
 use super::source_app;
 use super::told::Steps;
 use super::transform::Transform;
-use crate::decode::{Decoder, JsonDecoder, infer};
+use super::widen::widen;
+use crate::decode::{Decoder, Format, decoder, infer};
 use crate::engine::Engine;
+use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::reasons::Reasons;
 use crate::ident::TableName;
 use crate::kafka::{Message, Messages};
-use crate::model::Only;
+use crate::model::{Drift, Only};
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
@@ -37,8 +40,11 @@ const MOST_FILES: usize = 1_000;
 pub(super) struct Desk {
     name: TableName,
     only: Option<Only>,
+    drift: Drift,
     /// As of the last commit that was heard of; only for beginning files and looking up marks.
     pub table: Table,
+    /// What the decoder fills.
+    decoded: Fields,
     /// The columns the table should have; those it lacks are added by the next commit.
     wanted: SchemaRef,
     shares: Shares,
@@ -49,6 +55,8 @@ pub(super) struct Desk {
     decoder: Option<Box<dyn Decoder>>,
     transform: Option<Transform>,
     marks: Marks,
+    /// What to tell of the table as it was opened, then of the batch.
+    pub notes: Vec<String>,
     /// Open files of the batch.
     stage: Option<Stage>,
     /// Counted when the stream has a limit to rejects.
@@ -64,30 +72,25 @@ pub(super) struct Worked {
     pub stage: Stage,
     pub marks: Vec<MovedMark>,
     pub steps: Steps,
-    /// The columns that were inferred from it.
-    pub inferred: Option<Fields>,
+    /// What to tell of it once it is committed.
+    pub notes: Vec<String>,
+    /// The first columns of a table nobody declared come with it.
+    pub inferred: bool,
 }
 
 impl Desk {
     /// Takes the table as it was opened, or creates it by its contract; with Bronze's own columns alone when there is none, so
-    /// that positions have their place before there is anything to infer columns from.
+    /// that positions have their place before there is anything to infer columns from. `drift` is the stream's own, or
+    /// `Rescue` where the table's columns are to stay as they are.
     pub async fn open(
         lake: &Lake,
         engine: &Engine,
         stream: &Stream,
+        drift: Drift,
         shares: Shares,
         existing: Option<Table>,
     ) -> Result<Desk> {
-        let declared = columns::declared(&stream.table, &stream.columns)?;
-        let decoded = match (&existing, declared.is_empty()) {
-            (_, false) => declared,
-            (_, true) if stream.sql.is_some() => {
-                return Err(Error::config(format!("`{}` has SQL for its stream but no columns", stream.table))
-                    .hint("declare the topic's columns in models/sources.yml; the statement reads them by name"));
-            }
-            (Some(table), true) => columns::stream_columns(&table.schema()),
-            (None, true) => Fields::empty(),
-        };
+        let decoded = decoded_columns(stream, existing.as_ref().map(Table::schema))?;
         let name = &stream.table;
         let transform = match &stream.sql {
             Some((file, sql)) => Some(Transform::new(name, engine, file, sql, &decoded).await?),
@@ -96,8 +99,7 @@ impl Desk {
         let own = transform.as_ref().map_or(&decoded, |transform| &transform.columns);
         let wanted = columns::table_schema(own);
         let partition_by = columns::partition_columns(name, &stream.partition_by, own)?;
-        let decoder = json(&decoded)?;
-        let table = match existing {
+        let mut table = match existing {
             Some(table) => table.check_not_restored().await.map(|()| table)?,
             None => {
                 let by: Vec<&str> = partition_by.iter().map(String::as_str).collect();
@@ -105,15 +107,25 @@ impl Desk {
             }
         };
         columns::check_partition_columns(name, table.partition_by(), &partition_by)?;
+        let notes = match drift {
+            Drift::Add => widen(&mut table, &wanted).await?.into_iter().collect(),
+            Drift::Rescue | Drift::Fail => Vec::new(),
+        };
         columns::widened(name, &table.schema(), &wanted)?;
+        // A statement says itself what columns there are.
+        let drift = if drift == Drift::Add && transform.is_some() { Drift::Rescue } else { drift };
+        let decoder = Some(open_decoder(&stream.format, drift, &decoded)?);
         Ok(Desk {
             name: name.clone(),
             only: stream.only.clone(),
+            drift,
             table,
             wanted,
             shares,
             to_infer: decoded.is_empty(),
+            decoded,
             held: Vec::new(),
+            notes,
             decoder,
             transform,
             marks: Marks::default(),
@@ -160,7 +172,8 @@ impl Desk {
         let marks = self.marks.moved();
         // Whoever fails to commit them starts anew from what the table holds.
         self.marks.committed();
-        Ok(Worked { stage, marks, steps: std::mem::take(&mut self.steps), inferred })
+        let (steps, notes) = (std::mem::take(&mut self.steps), std::mem::take(&mut self.notes));
+        Ok(Worked { stage, marks, steps, notes, inferred })
     }
 
     /// Deletes what was written of a batch that will not be committed.
@@ -171,16 +184,36 @@ impl Desk {
         }
     }
 
-    /// Takes the columns from the first batch that shows some; its commit adds them to the table.
-    fn infer(&mut self, held: &[Messages]) -> Result<Option<Fields>> {
+    /// Takes the columns from the first batch that shows some, which its commit adds to the table; whether it did.
+    fn infer(&mut self, held: &[Messages]) -> Result<bool> {
         let found = if self.to_infer { self.columns_of(held) } else { Fields::empty() };
         if found.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
-        self.decoder = json(&found)?;
+        let name = &self.name;
+        self.notes.push(format!("nobody declared columns of `{name}`; its first records show {}", listed(&found)));
+        self.decoder = Some(open_decoder(&Format::Json, self.drift, &found)?);
         self.wanted = columns::table_schema(&found);
+        self.decoded = found;
         self.to_infer = false;
-        Ok(Some(found))
+        Ok(true)
+    }
+
+    /// Takes over the columns the decoder found in what it read last; the batch's commit adds them to the table.
+    async fn grow(&mut self) -> Result<()> {
+        let Some(decoder) = &self.decoder else { return Ok(()) };
+        let columns = columns::stream_columns(&decoder.schema());
+        if columns == self.decoded {
+            return Ok(());
+        }
+        let new: Fields = columns[self.decoded.len()..].iter().cloned().collect();
+        self.notes.push(format!("records of `{}` bring new columns: {}", self.name, listed(&new)));
+        self.wanted = columns::table_schema(&columns);
+        self.decoded = columns;
+        if let Some(stage) = &mut self.stage {
+            stage.widen(columns::widened(&self.name, &self.table.schema(), &self.wanted)?).await?;
+        }
+        Ok(())
     }
 
     fn columns_of(&self, held: &[Messages]) -> Fields {
@@ -232,6 +265,11 @@ impl Desk {
         if let Some(spent) = &self.spent {
             // The reader may have ended; then nobody needs the room.
             drop(spent.send(messages));
+        }
+        match self.drift {
+            Drift::Rescue => {}
+            Drift::Add => self.grow().await?,
+            Drift::Fail => drift::refuse(&self.name, &sorted.good)?,
         }
         if let Some(transform) = &self.transform {
             let begun = Instant::now();
@@ -288,8 +326,33 @@ impl Desk {
     }
 }
 
-fn json(columns: &Fields) -> Result<Option<Box<dyn Decoder>>> {
-    Ok(Some(Box::new(JsonDecoder::new(columns)?)))
+/// The columns the decoder begins with.
+fn decoded_columns(stream: &Stream, existing: Option<SchemaRef>) -> Result<Fields> {
+    let declared = columns::declared(&stream.table, &stream.columns)?;
+    if declared.is_empty() && stream.sql.is_some() {
+        return Err(Error::config(format!("`{}` has SQL for its stream but no columns", stream.table))
+            .hint("declare the topic's columns in models/sources.yml; the statement reads them by name"));
+    }
+    let existing = existing.map_or(Fields::empty(), |schema| columns::stream_columns(&schema));
+    if declared.is_empty() {
+        return Ok(existing);
+    }
+    // What was added before goes on being filled. A statement says itself what there is.
+    let grown = existing.iter().filter(|column| declared.find(column.name()).is_none());
+    let grown = grown.filter(|_| stream.drift == Drift::Add && stream.format == Format::Json && stream.sql.is_none());
+    Ok(declared.iter().chain(grown).cloned().collect())
+}
+
+fn open_decoder(format: &Format, drift: Drift, columns: &Fields) -> Result<Box<dyn Decoder>> {
+    match (format, drift) {
+        (Format::Json, Drift::Add) => Ok(Box::new(Growing::new(columns.clone())?)),
+        _ => decoder(format, columns),
+    }
+}
+
+fn listed(columns: &Fields) -> String {
+    let columns = columns.iter().map(|column| format!("`{}` {}", column.name(), type_name(column.data_type())));
+    columns.collect::<Vec<_>>().join(", ")
 }
 
 async fn apply(transform: &Transform, sorted: &mut Sorted, partitions: &[Partition]) -> Result<()> {

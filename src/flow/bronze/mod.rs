@@ -19,10 +19,12 @@
 //! batch     which offsets a batch covers, and what became of each message (the law)
 //! marks     highest row seen per source: what a replayed record is compared with
 //! desk      a table with its decoder, its SQL and its open files
+//! drift     fields nobody declared: made columns, or refused
 //! sort      messages -> rows, rejects, duplicates, tombstones; decodes
 //! own       the values of Bronze's own columns
 //! columns   names and types of Bronze's own columns, and the shape of a table
 //! transform the optional SELECT over each chunk
+//! widen     a contract whose types got wider
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
 //! told      what is told of each commit while a run goes on
@@ -36,6 +38,7 @@ mod batch;
 mod columns;
 mod commits;
 mod desk;
+mod drift;
 mod intake;
 mod limit;
 mod marks;
@@ -49,6 +52,7 @@ mod stored;
 mod tests;
 mod told;
 mod transform;
+mod widen;
 mod worker;
 
 pub use again::{Again, Decoded};
@@ -61,11 +65,12 @@ pub use stored::topics_read;
 pub use told::Told;
 
 use super::{Progress, Stop};
+use crate::decode::Format;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use crate::kafka::KafkaConfig;
-use crate::model::{Column, Only, Topics};
+use crate::model::{Column, Drift, Only, Topics};
 use crate::partition::Partition;
 use crate::table::Lake;
 use memory::Shares;
@@ -94,6 +99,9 @@ pub struct Stream {
     pub partition_by: Vec<String>,
     /// Above this share of rejects, between 0 and 1, a run ends; instead of [`Options::max_reject_rate`].
     pub max_reject_rate: Option<f64>,
+    pub format: Format,
+    /// With SQL, which says itself what columns there are, `Add` is as `Rescue`.
+    pub drift: Drift,
 }
 
 /// Where to begin on partitions of which nothing was committed yet. A partition, or a topic, that is added to what was

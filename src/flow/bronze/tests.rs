@@ -1,6 +1,7 @@
 //! The loop against a topic made up here: three partitions of good, bad, repeated, empty and missing records,
 //! read in random order, cut into random batches, ended at random places before the commit.
 
+mod drift;
 mod kinds;
 mod partitioned;
 mod road;

@@ -11,17 +11,14 @@ use super::stored::Stored;
 use super::told::told;
 use super::{Halt, Options, Start, Stream, TableReport};
 use crate::engine::Engine;
-use crate::engine::types::type_name;
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::Progress;
 use crate::flow::reasons::Reasons;
-use crate::ident::TableName;
 use crate::kafka::Tip;
 use crate::model::Topics;
 use crate::partition::Partition;
 use crate::table::{Committed, Lake, Table};
-use arrow::datatypes::Fields;
 use chrono::Utc;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -146,7 +143,9 @@ impl<'a> Worker<'a> {
     /// ends it, no commit is under way and no file is open afterwards.
     async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
         let surveyed_after = table.is_some();
-        let desk = Desk::open(self.lake, self.engine, self.stream, self.shares, table).await?;
+        let drift = self.stream.drift;
+        let mut desk = Desk::open(self.lake, self.engine, self.stream, drift, self.shares, table).await?;
+        desk.notes.drain(..).for_each(|note| self.progress.note(note));
         if !surveyed_after {
             return Ok(Ended::Reassign);
         }
@@ -308,7 +307,7 @@ impl<'a> Worker<'a> {
 
     /// Waits for the commit under way, if any. False: another writer was first and nothing of ours is in.
     async fn land(&mut self, work: &mut Work) -> Result<bool> {
-        let Some(Landed { committed, batch, steps, inferred, table }) = work.commits.land().await? else {
+        let Some(Landed { committed, batch, steps, notes, table }) = work.commits.land().await? else {
             return Ok(true);
         };
         let name = &self.stream.table;
@@ -322,9 +321,7 @@ impl<'a> Worker<'a> {
         work.desk.table = table;
         self.record(&batch, version);
         self.progress.committed(told(name, version, &batch, &work.ends, steps, Utc::now()));
-        if let Some(columns) = inferred {
-            self.progress.note(inference(name, &columns));
-        }
+        notes.into_iter().for_each(|note| self.progress.note(note));
         Ok(true)
     }
 
@@ -344,12 +341,6 @@ impl<'a> Worker<'a> {
         report.version = Some(version);
         self.progress.advanced(&self.stage, report.rows - rows, report.rejects - rejects);
     }
-}
-
-fn inference(table: &TableName, columns: &Fields) -> String {
-    let columns = columns.iter().map(|column| format!("`{}` {}", column.name(), type_name(column.data_type())));
-    let columns = columns.collect::<Vec<_>>().join(", ");
-    format!("nobody declared columns of `{table}`; its first records show {columns}")
 }
 
 fn summary(report: &TableReport) -> String {

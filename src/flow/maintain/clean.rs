@@ -81,6 +81,10 @@ async fn begin_log_at(table: &mut Table, begin: i64, log: &LogFiles) -> Result<u
         let commit = Commit { mode: Mode::Append, staged, txns: Vec::new(), info };
         match table.commit(commit, "maintain.commit").await? {
             Committed::Done { .. } => {}
+            Committed::Reshaped => {
+                let message = format!("`{}` was given other columns meanwhile", table.name());
+                return Err(Error::conflict(message).hint("run again"));
+            }
             Committed::Fenced { .. } => return Err(Error::internal("a commit without positions was fenced")),
         }
     }

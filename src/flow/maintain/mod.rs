@@ -180,7 +180,9 @@ impl Turn<'_> {
             let commit = Commit { mode: Mode::Rewrite, staged, txns: Vec::new(), info };
             match table.commit(commit, "maintain.commit").await {
                 Ok(Committed::Done { .. }) => merged += bin.files(),
-                Ok(Committed::Fenced { .. }) => return Err(Error::internal("a commit without positions was fenced")),
+                Ok(Committed::Fenced { .. } | Committed::Reshaped) => {
+                    return Err(Error::internal("a commit without positions was fenced"));
+                }
                 Err(error) if error.kind() == Kind::Conflict => {
                     self.progress.note(format!("{error}; those files have to wait for the next time"));
                 }

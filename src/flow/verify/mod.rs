@@ -167,8 +167,9 @@ fn summary(proofs: &[Proof]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::Format;
     use crate::ident::{Layer, TableName};
-    use crate::model::Topics;
+    use crate::model::{Drift, Topics};
     use crate::table::LakeConfig;
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
@@ -187,6 +188,8 @@ mod tests {
             sql: None,
             partition_by: Vec::new(),
             max_reject_rate: None,
+            format: Format::default(),
+            drift: Drift::default(),
         };
         let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
         assert_eq!(before, (vec![None], None));

@@ -35,6 +35,8 @@ impl Bench {
             sql: None,
             partition_by: vec![],
             max_reject_rate: None,
+            format: Format::default(),
+            drift: Drift::default(),
         };
         Bench { _folder: folder, lake, engine, stream, progress: Progress::silent() }
     }
@@ -58,7 +60,7 @@ impl Bench {
     }
 
     /// Notes of all runs from now on.
-    fn notes(&mut self) -> Arc<Mutex<Vec<String>>> {
+    pub fn notes(&mut self) -> Arc<Mutex<Vec<String>>> {
         let notes = Arc::new(Mutex::new(Vec::new()));
         let kept = notes.clone();
         self.progress = Progress::new(move |event| {
@@ -69,7 +71,7 @@ impl Bench {
         notes
     }
 
-    async fn table(&self) -> Table {
+    pub async fn table(&self) -> Table {
         self.lake.table(&self.stream.table).await.unwrap().unwrap()
     }
 
