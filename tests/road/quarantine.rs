@@ -217,3 +217,35 @@ fn a_stream_with_too_many_rejects_ends_with_the_commonest_reason() {
     project.lake(&["bronze", "--once"]).ok();
     assert_eq!(csv(&project, "select count(*) as n from bronze.orders"), "n\n3\n");
 }
+
+#[test]
+fn redriven_rows_of_a_partitioned_table_land_in_their_partitions() {
+    let project = Project::empty();
+    project.write(
+        "data/orders.jsonl",
+        "{\"id\":1,\"region\":\"eu\"}\n{\"id\":\"no 2\",\"region\":\"us\"}\n{\"id\":\"no 3\"}\n",
+    );
+    project.write("lake.toml", "[[produce]]\nname = \"orders\"\nfiles = [\"data/orders.jsonl\"]\n");
+    let contract = |id: &str| {
+        let columns = format!("columns: [{{name: id, data_type: {id}}}, {{name: region, data_type: text}}]");
+        let table = format!("{{name: orders, meta: {{partition_by: [region]}}, {columns}}}");
+        project.write(CONTRACT, format!("sources:\n  - name: bronze\n    tables:\n      - {table}\n"));
+    };
+    contract("bigint");
+    project.lake(&["produce"]).ok();
+    project.lake(&["bronze", "--once"]).ok();
+    contract("text");
+    project.write(
+        "sql/bronze/orders.sql",
+        "select cast(replace(id, 'no ', '') as bigint) as id, region, _topic, _partition, _offset from batch\n",
+    );
+    assert_eq!(redrive(&project, &[])["rows"], 2);
+    let rows = csv(&project, "select id, region, _offset from bronze.orders order by id");
+    assert_eq!(rows, "id,region,_offset\n1,eu,0\n2,us,1\n3,,2\n");
+    let folder = project.path().join(".lake/tables/bronze/orders/_quarantined=false");
+    let mut regions: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    regions.sort();
+    assert_eq!(regions, ["region=__HIVE_DEFAULT_PARTITION__", "region=eu", "region=us"]);
+    verified(&project);
+}
