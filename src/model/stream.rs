@@ -65,7 +65,7 @@ pub enum KindBy {
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
     let mut contract = StreamContract::of_topic(table);
-    let (mut said_by, mut layout): (Option<&str>, _) = (None, None);
+    let (mut said_by, mut layout, mut only_at): (Option<&str>, _, _) = (None, None, None);
     for (key, node) in entries.flatten() {
         let name = key.name.as_str();
         match name {
@@ -76,7 +76,7 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
                 }
                 said_by = Some(name);
             }
-            "only" => contract.only = only(node, faults),
+            "only" => (contract.only, only_at) = (only(node, faults), Some(&node.place)),
             "partition_by" => contract.partition_by = texts(node, name, faults),
             "max_reject_rate" => contract.max_reject_rate = share(node, name, faults),
             "format" => contract.format = format(node, faults).unwrap_or_default(),
@@ -90,10 +90,16 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
             }
         }
     }
-    match (layout, &mut contract.format) {
-        (Some((_, given)), Format::Csv(layout)) => *layout = given,
-        (Some((place, _)), _) => faults.push(place.fault("`csv` says how CSV is laid out; add `format: csv`")),
-        (None, _) => {}
+    if let Some((place, given)) = layout {
+        match &mut contract.format {
+            Format::Csv(layout) => *layout = given,
+            _ => faults.push(place.fault("`csv` says how CSV is laid out; add `format: csv`")),
+        }
+    }
+    if let (Some(place), Some(Only { by: KindBy::Field(field), .. })) = (only_at, &contract.only)
+        && contract.format != Format::Json
+    {
+        faults.push(place.fault(format!("no field `{field}` tells kinds apart in a format but JSON; use a `header`")));
     }
     contract
 }

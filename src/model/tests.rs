@@ -280,6 +280,7 @@ fn a_stream_says_how_it_is_read() {
         ("{format: csv, csv: {delimiter: ';', quote: ';'}}", "[{name: x}]", "cannot be used together"),
         ("{format: csv, csv: {sep: ab}}", "[{name: x}]", "unknown key `sep` in the csv of a stream"),
         ("{format: csv}", "[]", "a stream in CSV has no columns"),
+        ("{only: {field: k, is: a}, format: raw}", "[]", "no field `k` tells kinds apart in a format but JSON"),
         (
             "{format: csv}",
             "[{name: x, data_type: 'text[]'}]",
