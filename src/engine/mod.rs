@@ -1,12 +1,13 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
-//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, and the names of
-//! types, and the functions of our own that read text (`parse`). Results leave it in the shape of
-//! [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, the names of types, where
+//! the columns of a result come from (`lineage`), and the functions of our own that read text (`parse`). Results leave
+//! it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
 
+pub mod lineage;
 pub mod sql;
 pub mod types;
 
@@ -25,6 +26,7 @@ use crate::table::schema;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -36,6 +38,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::{StreamExt, TryStreamExt};
+use lineage::Lineage;
 use std::sync::Arc;
 
 /// The one catalog, and in it the schema of names without a layer.
@@ -109,6 +112,11 @@ impl Session {
         replace(self.layer(table.layer()), table.name(), provider)
     }
 
+    /// Makes columns visible as those of `layer.name`, a table without rows, replacing an earlier one: enough to plan.
+    pub fn register_columns(&self, table: &TableName, columns: SchemaRef) -> Result<()> {
+        self.register(table, Arc::new(EmptyTable::new(columns)))
+    }
+
     /// Makes `provider` visible under a name without a layer, replacing an earlier one.
     pub fn register_unqualified(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
         replace(&self.unqualified, name, provider)
@@ -132,6 +140,16 @@ impl Session {
     pub async fn schema_of(&self, sql: &str) -> Result<SchemaRef> {
         let plan = self.logical(sql).await?;
         Ok(schema::storable(plan.schema().as_arrow()))
+    }
+
+    /// Where each column of [`Session::schema_of`] comes from.
+    pub async fn lineage_of(&self, sql: &str) -> Result<Lineage> {
+        let (context, tables, sql) = (self.context.clone(), self.tables(), sql.to_string());
+        deep::run(move || async move {
+            let plan = plan(&context, &tables, &sql).await?;
+            lineage::of(&plan).map_err(|error| failed(error, "trace the columns of a query"))
+        })
+        .await?
     }
 
     /// The whole result. Its columns are those of [`Session::schema_of`]; it may hold no batch.

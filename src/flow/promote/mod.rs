@@ -7,16 +7,17 @@
 //! table was made from is stored in its own commit (`txn` per upstream, hashes in `commitInfo`), so a run
 //! with nothing new does nothing.
 //!
-//! - `plan` says what must be built and which tests guard which commit;
+//! - `plan` says what must be built and which tests guard which commit, `reason` why in words; `flow::plan` shows it;
 //! - `contract` compares a model's columns with its declaration, `build` makes one table, `culprit` says which
 //!   column a failed query failed in;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
-mod build;
+pub(in crate::flow) mod build;
 mod contract;
 mod culprit;
-mod plan;
+pub(in crate::flow) mod plan;
 mod publish;
+pub mod reason;
 mod results;
 #[cfg(test)]
 mod tests;
@@ -175,13 +176,14 @@ impl Run<'_> {
                 true => build::Outcome::UpToDate,
                 false => build::Outcome::Rejected(failed),
             }),
-            Action::Build(_) => self.build(plan, step).await,
+            Action::Build(_) => self.build(step).await,
         };
         let (Action::Skip(reason) | Action::Build(reason)) = &step.action;
+        let reason = reason.to_string();
         match outcome {
-            Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason.clone())),
+            Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason)),
             Ok(build::Outcome::Published { version, rows }) => {
-                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason.clone()) })
+                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason) })
             }
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))
