@@ -7,7 +7,8 @@
 //! table was made from is stored in its own commit (`txn` per upstream, hashes in `commitInfo`), so a run
 //! with nothing new does nothing.
 //!
-//! - `plan` says what must be built and which tests guard which commit, `reason` why in words; `flow::plan` shows it;
+//! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
+//!   as it was built; `flow::plan` shows it;
 //! - `contract` compares a model's columns with its declaration, `build` makes one table, `culprit` says which
 //!   column a failed query failed in;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
@@ -15,12 +16,13 @@
 pub(in crate::flow) mod build;
 mod contract;
 mod culprit;
+mod hashes;
 pub(in crate::flow) mod plan;
 mod publish;
 pub mod reason;
 mod results;
 #[cfg(test)]
-mod tests;
+pub(in crate::flow) mod tests;
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -40,8 +42,12 @@ use std::time::Instant;
 pub struct Options {
     /// Silver, Gold or both.
     pub layers: Vec<Layer>,
-    /// Models, `tag:..`, `path:..`, with `+` in front or behind; empty for all.
+    /// Patterns of [`crate::flow::select`]; empty for all.
     pub select: Vec<String>,
+    /// Of the selected ones not these.
+    pub exclude: Vec<String>,
+    /// Of the selected ones build these alone; the others stay as they stand. `None` for all.
+    pub only: Option<BTreeSet<TableName>>,
     /// Rebuild everything selected from nothing, `append` models too.
     pub full_refresh: bool,
 }
@@ -111,7 +117,7 @@ pub async fn promote(
     };
     let finished = run.work(&plan).await;
     run.skip_remaining_tests(&plan);
-    let noted = results::write(root, &run.report, started.elapsed()).await;
+    let noted = results::write(root, options, &run.report, started.elapsed()).await;
     let failure = finished.map_or_else(Some, |()| run.failure()).or(noted.err());
     Ok((run.report, failure))
 }

@@ -8,21 +8,20 @@
 //! into one.
 
 use super::Options;
+use super::hashes::{Hasher, Hashes};
 use super::reason::Reason;
-use crate::check::{Check, Rule};
-use crate::engine::sql;
+use crate::check::Check;
 use crate::error::{Error, Result};
 use crate::flow::account;
 use crate::flow::catalog::{self, Pins};
 use crate::flow::count::counted;
-use crate::flow::select;
+use crate::flow::select::{self, Selection};
 use crate::ident::{Layer, TableName};
 use crate::model::{Materialization, Model, Project};
 use crate::table::manifest::{self, Manifest};
 use crate::table::{Lake, Table};
 use futures::TryStreamExt;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
@@ -58,30 +57,6 @@ pub(in crate::flow) struct Step<'a> {
 pub(in crate::flow) enum Action {
     Build(Reason),
     Skip(Reason),
-}
-
-/// Tells whether a model's text or contract changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::flow) struct Hashes {
-    pub sql: String,
-    pub contract: String,
-    /// Of the file as it is, comments and all; empty in a build that did not record it.
-    pub text: String,
-}
-
-impl Hashes {
-    /// What of the model is another now; layout and comments do not count.
-    fn changed_to(&self, now: &Hashes) -> Option<Reason> {
-        match (self.sql == now.sql, self.contract == now.contract) {
-            (true, true) => None,
-            (false, _) => Some(Reason::SqlChanged),
-            (true, false) => Some(Reason::ContractChanged),
-        }
-    }
-
-    fn only_layout_changed_to(&self, now: &Hashes) -> bool {
-        !self.text.is_empty() && self.text != now.text
-    }
 }
 
 /// What the commit of a build recorded about it.
@@ -153,10 +128,11 @@ pub(in crate::flow) async fn build_of(table: &Table) -> Result<Build> {
 }
 
 pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Options) -> Result<Plan<'a>> {
-    let mut selected = select::parse(&options.select)?.models(project)?;
+    let selection = select::parse(&options.select, &options.exclude)?;
+    let mut selected = selected(&selection, project, lake).await?;
     selected.retain(|table| options.layers.contains(&table.layer()));
     let models: Vec<&Model> = project.models.iter().filter(|model| selected.contains(&model.table)).collect();
-    if models.is_empty() {
+    if models.is_empty() && !selection.asks_state() {
         return Err(nothing_selected(options));
     }
     // A test of a Bronze table gates nothing, whatever it compares it with: what it would hold back stands already.
@@ -168,18 +144,12 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     if let Some(newest) = &newest {
         hold_back(&mut pins, &selected, newest).await?;
     }
-    let mut standing = BTreeMap::new();
-    for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
-        if catalog::published(table) {
-            standing.insert(name.clone(), build_of(table).await?);
-        }
-    }
+    let standing = builds(&pins).await?;
     check_inputs(&models, &selected, &pins, &standing)?;
-    let singular = singular_checks(project);
+    let hashes = Hasher::of(project).all(&models)?;
     let mut steps: Vec<Step<'_>> = Vec::new();
     let mut stale = BTreeSet::new();
-    for model in models {
-        let hashes = hashes(model, singular.get(&model.table).map_or(&[], Vec::as_slice));
+    for (model, hashes) in models.into_iter().zip(hashes) {
         let action = action(model, &hashes, &stale, &pins, &standing, options).await?;
         if matches!(action, Action::Build(_)) {
             stale.insert(model.table.clone());
@@ -196,6 +166,37 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
     Ok(Plan { steps, pins, standing, checks, newest })
+}
+
+/// The build each published model stems from.
+async fn builds(pins: &Pins) -> Result<BTreeMap<TableName, Build>> {
+    let mut builds = BTreeMap::new();
+    for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
+        if catalog::published(table) {
+            builds.insert(name.clone(), build_of(table).await?);
+        }
+    }
+    Ok(builds)
+}
+
+/// The models a selection means; the lake is asked only when it asks for what is not as it was built.
+pub(in crate::flow) async fn selected(
+    selection: &Selection,
+    project: &Project,
+    lake: &Lake,
+) -> Result<BTreeSet<TableName>> {
+    let mut modified = BTreeSet::new();
+    if selection.asks_state() {
+        let pins = catalog::pin(lake, project.models.iter().map(|model| model.table.clone())).await?;
+        let standing = builds(&pins).await?;
+        let models: Vec<&Model> = project.models.iter().collect();
+        for (model, now) in models.iter().zip(Hasher::of(project).all(&models)?) {
+            if standing.get(&model.table).is_none_or(|build| build.hashes.changed_to(&now).is_some()) {
+                modified.insert(model.table.clone());
+            }
+        }
+    }
+    selection.models(project, &modified)
 }
 
 /// The built tables whose rows are not those the newest manifest names.
@@ -282,6 +283,9 @@ async fn action(
     let (Some(table), Some(last)) = (pins.get(&model.table), standing.get(&model.table)) else {
         return build(Reason::NeverBuilt);
     };
+    if options.only.as_ref().is_some_and(|only| !only.contains(&model.table)) {
+        return Ok(Action::Skip(Reason::NotRetried));
+    }
     if options.full_refresh {
         return build(Reason::FullRefresh);
     }
@@ -336,41 +340,6 @@ async fn late_rows(model: &Model, table: &Table, pins: &Pins) -> Result<Option<S
         }
     }
     Ok(None)
-}
-
-fn hashes(model: &Model, singular: &[&Check]) -> Hashes {
-    let mut contract = Sha256::new();
-    contract.update(format!("{:?}", model.materialization));
-    for column in &model.columns {
-        contract.update(format!("|{} {:?}", column.name, column.data_type));
-    }
-    for check in model.checks.iter().chain(singular.iter().copied()) {
-        let text = match &check.rule {
-            Rule::Singular { sql, .. } => format!("{} {:?} {}", check.name, check.severity, sql::fingerprint(sql)),
-            _ => check.fingerprint(),
-        };
-        contract.update(format!("|{text}"));
-    }
-    Hashes {
-        sql: sql::fingerprint(&model.sql),
-        contract: short(contract),
-        text: short(Sha256::new_with_prefix(model.origin.file.text())),
-    }
-}
-
-fn short(digest: Sha256) -> String {
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The checks of `sql/checks` by each table they read.
-fn singular_checks(project: &Project) -> BTreeMap<TableName, Vec<&Check>> {
-    let mut by_table: BTreeMap<TableName, Vec<&Check>> = BTreeMap::new();
-    for check in &project.singular {
-        for table in check.tables().into_iter().collect::<BTreeSet<_>>() {
-            by_table.entry(table).or_default().push(check);
-        }
-    }
-    by_table
 }
 
 /// Each check goes to the last stale table it reads, for then it runs before a commit; failing that, to the

@@ -26,6 +26,8 @@ pub enum Reason {
     OnlyLayoutChanged,
     /// Running it again on the same input would add the same rows once more.
     NothingToAppend(Box<Reason>),
+    /// A retry is about other models.
+    NotRetried,
 }
 
 impl Reason {
@@ -42,6 +44,7 @@ impl Reason {
             Reason::NothingChanged => "nothing_changed",
             Reason::OnlyLayoutChanged => "only_layout_changed",
             Reason::NothingToAppend(_) => "nothing_to_append",
+            Reason::NotRetried => "not_retried",
         }
     }
 }
@@ -66,6 +69,7 @@ impl fmt::Display for Reason {
             Reason::NothingToAppend(changed) => {
                 write!(f, "{changed}, but nothing is new to append; a full refresh rebuilds it")
             }
+            Reason::NotRetried => f.write_str("not failed in the last run"),
         }
     }
 }

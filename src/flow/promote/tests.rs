@@ -1,7 +1,7 @@
 //! Promotes small projects in a lake in a temporary folder.
 
 mod failures;
-mod shop;
+pub(in crate::flow) mod shop;
 
 use super::*;
 use crate::error::Kind;
@@ -348,7 +348,7 @@ async fn the_test_verb_looks_at_what_stands() {
     ])
     .await;
     let run = |select: &'static [&'static str]| {
-        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect() };
+        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
         let shop = &shop;
         async move {
             let (progress, stop) = (Progress::silent(), Stop::default());
@@ -387,7 +387,7 @@ impl Shop {
     }
 
     async fn test(&self, select: &[&str]) -> Result<(test::Report, Option<Error>)> {
-        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect() };
+        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
         let (progress, stop) = (Progress::silent(), Stop::default());
         test::test(self.root.path(), &self.project()?, &self.lake, &self.engine, &options, &progress, &stop).await
     }
