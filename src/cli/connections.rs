@@ -22,13 +22,15 @@ pub struct Connections {
     pub screen: Screen,
     pub progress: Progress,
     pub stop: Stop,
+    /// More was asked for than the usual answer.
+    pub verbose: bool,
     parts: Parts,
     lake: Option<Lake>,
     engine: Option<Engine>,
 }
 
 impl Connections {
-    pub fn new(config: Config, format: Format, screen: Screen, stop: Stop) -> Connections {
+    pub fn new(config: Config, format: Format, verbose: bool, screen: Screen, stop: Stop) -> Connections {
         let programs = &config.warehouse.programs;
         let search = Search {
             explicit: programs.bin.clone(),
@@ -37,7 +39,7 @@ impl Connections {
         };
         let parts = Parts::new(config.dot_lake(), search);
         let progress = screen.progress();
-        Connections { config, format, screen, progress, stop, parts, lake: None, engine: None }
+        Connections { config, format, screen, progress, stop, verbose, parts, lake: None, engine: None }
     }
 
     /// The configured brokers, else the embedded one.

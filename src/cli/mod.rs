@@ -10,14 +10,17 @@ mod connections;
 mod demo;
 mod doctor;
 mod failure;
+mod graph;
 mod init;
 mod load;
 mod maintain;
 mod output;
+mod plan;
 mod produce;
 mod promote;
 mod quarantine;
 mod query;
+mod retry;
 mod rows;
 mod run;
 mod screen;
@@ -107,7 +110,9 @@ enum Verb {
     Up(up::Args),
     Produce(produce::Args),
     Bronze(bronze::Args),
+    Plan(plan::Args),
     Promote(promote::Args),
+    Retry(retry::Args),
     Test(test::Args),
     LoadWarehouse(load::Args),
     Run(run::Args),
@@ -134,7 +139,9 @@ impl Verb {
             Verb::Up(args) => up::run(args, connections).await,
             Verb::Produce(args) => produce::run(args, connections).await,
             Verb::Bronze(args) => bronze::run(args, connections).await,
+            Verb::Plan(args) => plan::run(args, connections).await,
             Verb::Promote(args) => promote::run(args, connections).await,
+            Verb::Retry(args) => retry::run(args, connections).await,
             Verb::Test(args) => test::run(args, connections).await,
             Verb::LoadWarehouse(args) => load::run(args, connections).await,
             Verb::Run(args) => run::run(args, connections).await,
@@ -184,6 +191,11 @@ fn check_format(cli: Cli) -> Result<Cli, clap::Error> {
         let message = "`--output csv` is for `lake query`; use text or json here";
         return Err(Cli::command().error(clap::error::ErrorKind::InvalidValue, message));
     }
+    let drawn = matches!(&cli.command, Command::Verb(Verb::Plan(args)) if args.graph.is_some());
+    if drawn && cli.globals.output == Format::Json {
+        let message = "`--graph` is text; leave `--output json` away, which names what each model reads";
+        return Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
     Ok(cli)
 }
 
@@ -201,14 +213,14 @@ fn start(cli: Cli, env: &BTreeMap<String, String>, screen: &Screen) -> Result<En
         Command::Init(args) => return Ok(Ending::new(init::run(args))),
         Command::Verb(verb) => verb,
     };
-    let format = globals.output;
+    let (format, verbose) = (globals.output, globals.verbose > 0);
     let config = configuration(globals, verb.flags(), env)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
         .context(Kind::Internal, || "start the runtime")?;
-    let ending = runtime.block_on(perform(verb, config, format, screen));
+    let ending = runtime.block_on(perform(verb, config, format, verbose, screen));
     // A blocking read of a thread that was told to stop must not hold the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ending
@@ -230,10 +242,10 @@ fn configuration(globals: Globals, flags: Vec<Flag>, env: &BTreeMap<String, Stri
     Config::load(&project, env, &flags)
 }
 
-async fn perform(verb: Verb, config: Config, format: Format, screen: &Screen) -> Result<Ending> {
+async fn perform(verb: Verb, config: Config, format: Format, verbose: bool, screen: &Screen) -> Result<Ending> {
     let stop = Stop::default();
     signals::watch(stop.clone(), screen.clone())?;
-    let mut connections = Connections::new(config, format, screen.clone(), stop.clone());
+    let mut connections = Connections::new(config, format, verbose, screen.clone(), stop.clone());
     let outcome = verb.run(&mut connections).await;
     let unclosed = connections.close().await.err();
     Ok(Ending { outcome: outcome.map(|answer| answer.failing(stop.check().err())), unclosed })

@@ -13,16 +13,33 @@ pub struct Args {
     /// Which layer
     #[arg(value_enum)]
     layer: Target,
-    /// Only these models, name, +name, name+, tag:x or path:models/gold
-    #[arg(long, value_name = "MODEL", num_args = 1..)]
-    select: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Recompute models whose SQL and inputs have not changed, too
     #[arg(long)]
     full_refresh: bool,
 }
 
+/// Which models, in dbt's words.
+#[derive(clap::Args)]
+pub struct Chosen {
+    /// Only these: name, +name, 2+name, name+, @name, tag:x, path:models/gold, state:modified; a,b is both at once
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    pub select: Vec<String>,
+    /// Not these, in the same words
+    #[arg(long, value_name = "MODEL", num_args = 1..)]
+    pub exclude: Vec<String>,
+}
+
+impl Chosen {
+    pub fn options(self, target: Target, full_refresh: bool) -> Options {
+        let Chosen { select, exclude } = self;
+        Options { layers: target.layers(), select, exclude, only: None, full_refresh }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Target {
+pub enum Target {
     Silver,
     Gold,
     All,
@@ -39,14 +56,14 @@ impl Target {
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
-    let options = Options { layers: args.layer.layers(), select: args.select, full_refresh: args.full_refresh };
+    let options = args.chosen.options(args.layer, args.full_refresh);
     let (report, failure) = promote(connections, &options).await?;
     Ok(Answer::new("", &report)?.failing(failure))
 }
 
 /// Everything that changed; what `run` does.
 pub fn all() -> Options {
-    Options { layers: Target::All.layers(), select: Vec::new(), full_refresh: false }
+    Options { layers: Target::All.layers(), ..Options::default() }
 }
 
 /// The flow with the project's connections, and the failure when a model or a test failed.

@@ -12,6 +12,11 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// `12.40 kB`
+pub fn size(bytes: u64) -> String {
+    DecimalBytes(bytes).to_string()
+}
+
 /// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {

@@ -3,6 +3,7 @@
 use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::output::Answer;
+use super::promote::Chosen;
 use crate::error::{Error, Result};
 use crate::flow::checks::{TestReport, TestStatus};
 use crate::flow::test::{Options, Report};
@@ -10,13 +11,13 @@ use crate::flow::test::{Options, Report};
 /// Run the data tests on what stands
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only tests of these models: name, +name, name+, tag:x
-    #[arg(long, value_name = "MODEL", num_args = 1..)]
-    select: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
-    let (report, failure) = test(connections, &Options { select: args.select }).await?;
+    let Chosen { select, exclude } = args.chosen;
+    let (report, failure) = test(connections, &Options { select, exclude, only: None }).await?;
     Ok(Answer::new(text(&report.tests), &report)?.failing(failure))
 }
 

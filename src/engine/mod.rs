@@ -1,12 +1,13 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
-//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, and the names of
-//! types, and the functions of our own that read text (`parse`). Results leave it in the shape of
-//! [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, the names of types, where
+//! the columns of a result come from (`lineage`), and the functions of our own that read text (`parse`). Results leave
+//! it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
 
+pub mod lineage;
 pub mod sql;
 pub mod types;
 
@@ -25,6 +26,7 @@ use crate::table::schema;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
@@ -36,6 +38,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::{StreamExt, TryStreamExt};
+use lineage::Lineage;
 use std::sync::Arc;
 
 /// The one catalog, and in it the schema of names without a layer.
@@ -92,26 +95,70 @@ impl Engine {
         }
         context.register_catalog(CATALOG, Arc::new(catalog));
         parse::functions().for_each(|function| context.register_udf(function));
-        Session { context, layers, unqualified }
+        Session { context, tables: Tables { layers, unqualified } }
     }
+}
+
+/// Runs `work`, which reads many statements, on one stack deep enough for each: a thread for every one of them
+/// takes longer than most statements.
+pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    deep::call(work)
 }
 
 /// A set of registered tables to query. Reads only: a statement other than a query is refused.
 pub struct Session {
     context: SessionContext,
+    tables: Tables,
+}
+
+/// What is registered; a clone is the same.
+#[derive(Clone)]
+struct Tables {
     layers: [(Layer, Arc<MemorySchemaProvider>); 3],
     unqualified: Arc<MemorySchemaProvider>,
+}
+
+impl Tables {
+    fn has(&self, parts: &[String]) -> bool {
+        match parts {
+            [name] => self.unqualified.table_exist(name),
+            [layer, name] => Layer::parse(layer).is_some_and(|layer| self.layer(layer).table_exist(name)),
+            _ => false,
+        }
+    }
+
+    /// Every registered name as a query writes it.
+    fn names(&self) -> Vec<String> {
+        let qualified = self
+            .layers
+            .iter()
+            .flat_map(|(layer, schema)| schema.table_names().into_iter().map(move |name| format!("{layer}.{name}")));
+        qualified.chain(self.unqualified.table_names()).collect()
+    }
+
+    fn layer(&self, layer: Layer) -> &MemorySchemaProvider {
+        match layer {
+            Layer::Bronze => &self.layers[0].1,
+            Layer::Silver => &self.layers[1].1,
+            Layer::Gold => &self.layers[2].1,
+        }
+    }
 }
 
 impl Session {
     /// Makes `provider` visible as `layer.name`, replacing an earlier one.
     pub fn register(&self, table: &TableName, provider: Arc<dyn TableProvider>) -> Result<()> {
-        replace(self.layer(table.layer()), table.name(), provider)
+        replace(self.tables.layer(table.layer()), table.name(), provider)
+    }
+
+    /// Makes columns visible as those of `layer.name`, a table without rows, replacing an earlier one: enough to plan.
+    pub fn register_columns(&self, table: &TableName, columns: SchemaRef) -> Result<()> {
+        self.register(table, Arc::new(EmptyTable::new(columns)))
     }
 
     /// Makes `provider` visible under a name without a layer, replacing an earlier one.
     pub fn register_unqualified(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
-        replace(&self.unqualified, name, provider)
+        replace(&self.tables.unqualified, name, provider)
     }
 
     /// Makes batches visible under an unqualified name, replacing an earlier one.
@@ -134,6 +181,16 @@ impl Session {
         Ok(schema::storable(plan.schema().as_arrow()))
     }
 
+    /// Where each column of [`Session::schema_of`] comes from.
+    pub async fn lineage_of(&self, sql: &str) -> Result<Lineage> {
+        let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
+        deep::run(move || async move {
+            let plan = plan(&context, &tables, &sql).await?;
+            lineage::of(&plan).map_err(|error| failed(error, "trace the columns of a query"))
+        })
+        .await?
+    }
+
     /// The whole result. Its columns are those of [`Session::schema_of`]; it may hold no batch.
     pub async fn query(&self, sql: &str) -> Result<Vec<RecordBatch>> {
         self.stream(sql).await?.try_collect().await.map_err(|error| failed(error, "run a query"))
@@ -152,12 +209,12 @@ impl Session {
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
-        let (context, tables, sql) = (self.context.clone(), self.tables(), sql.to_string());
+        let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
         deep::run(move || async move { plan(&context, &tables, &sql).await }).await?
     }
 
     async fn physical(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
-        let (context, tables, sql) = (self.context.clone(), self.tables(), sql.to_string());
+        let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
         deep::run(move || async move {
             let logical = plan(&context, &tables, &sql).await?;
             let state = context.state();
@@ -166,23 +223,6 @@ impl Session {
             physical.map_err(|error| failed(error, "plan a query"))
         })
         .await?
-    }
-
-    fn layer(&self, layer: Layer) -> &MemorySchemaProvider {
-        match layer {
-            Layer::Bronze => &self.layers[0].1,
-            Layer::Silver => &self.layers[1].1,
-            Layer::Gold => &self.layers[2].1,
-        }
-    }
-
-    /// Every registered name as a query writes it.
-    fn tables(&self) -> Vec<String> {
-        let qualified = self
-            .layers
-            .iter()
-            .flat_map(|(layer, schema)| schema.table_names().into_iter().map(move |name| format!("{layer}.{name}")));
-        qualified.chain(self.unqualified.table_names()).collect()
     }
 }
 
@@ -194,10 +234,10 @@ fn replace(schema: &MemorySchemaProvider, name: &str, provider: Arc<dyn TablePro
 }
 
 /// From text to a checked logical plan. Runs on a deep stack, see [`deep`].
-async fn plan(context: &SessionContext, tables: &[String], sql: &str) -> Result<LogicalPlan> {
+async fn plan(context: &SessionContext, tables: &Tables, sql: &str) -> Result<LogicalPlan> {
     let invalid = |fault: Fault| Error::config("the query is not valid").caused_by(fault);
     let query = sql::parse(sql).map_err(invalid)?;
-    sql::check_tables(&query, tables).map_err(invalid)?;
+    sql::check_tables(&query, |parts| tables.has(parts), || tables.names()).map_err(invalid)?;
     let statement = Statement::Statement(Box::new(query.into_statement()));
     let state = context.state();
     let refused = |error: DataFusionError| invalid(fault::of_planning(&error));

@@ -116,13 +116,18 @@ pub(super) fn parse(sql: &str) -> Result<Parsed, Fault> {
     }
 }
 
-/// Refuses a query that reads a table nobody registered; `tables` are the known ones, `layer.name` or `name`.
-pub(super) fn check_tables(query: &Parsed, tables: &[String]) -> Result<(), Fault> {
+/// Refuses a query that reads a table nobody registered. `known` says so of its parts; `all`, asked only then, names
+/// the known ones, `layer.name` or `name`.
+pub(super) fn check_tables(
+    query: &Parsed,
+    known: impl Fn(&[String]) -> bool,
+    all: impl Fn() -> Vec<String>,
+) -> Result<(), Fault> {
     for reference in query.references() {
-        let name = reference.parts.join(".");
-        if tables.contains(&name) {
+        if known(&reference.parts) {
             continue;
         }
+        let (name, tables) = (reference.parts.join("."), all());
         let near = suggestion(&name, tables.iter().map(String::as_str));
         return Err(Fault::new(format!("table `{name}` not found{near}")).at(reference.line, reference.column));
     }

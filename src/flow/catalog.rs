@@ -9,9 +9,10 @@ use crate::ident::{Layer, TableName, quote};
 use crate::model::QUARANTINE_SUFFIX;
 use crate::table::manifest::Manifest;
 use crate::table::{Lake, Table};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{FieldRef, Schema};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The column by which a Bronze table is cut into its halves.
 pub const QUARANTINED: &str = "_quarantined";
@@ -38,18 +39,43 @@ async fn register_bronze(session: &Session, table: &Table) -> Result<()> {
     if schema.column_with_name(QUARANTINED).is_none() {
         return session.register(name, table.provider().await?);
     }
-    let quarantine = TableName::new(Layer::Bronze, &format!("{}{QUARANTINE_SUFFIX}", name.name()))?;
+    let quarantine = quarantine_of(name)?;
     session.register(name, table.provider().await?)?;
-    let good = columns(&schema, |column| !ONLY_IN_QUARANTINE.contains(&column));
-    let bad = columns(&schema, |column| column.starts_with('_') && column != QUARANTINED);
+    let (good, bad) = (columns(&schema, is_of_good), columns(&schema, is_of_quarantined));
     let (all, flag) = (name.quoted(), quote(QUARANTINED));
     session.register_view(&quarantine, &format!("select {bad} from {all} where {flag}")).await?;
     session.register_view(name, &format!("select {good} from {all} where not {flag}")).await
 }
 
-fn columns(schema: &Schema, wanted: impl Fn(&str) -> bool) -> String {
-    let names = schema.fields().iter().map(|field| field.name().as_str()).filter(|name| wanted(name));
-    names.map(quote).collect::<Vec<_>>().join(", ")
+/// Makes the columns visible that [`register`] would, without rows and without asking the store.
+pub fn describe(session: &Session, table: &Table) -> Result<()> {
+    let (name, schema) = (table.name(), table.schema());
+    if name.layer() != Layer::Bronze || schema.column_with_name(QUARANTINED).is_none() {
+        return session.register_columns(name, schema);
+    }
+    let half = |wanted: fn(&str) -> bool| Arc::new(Schema::new(half(&schema, wanted).cloned().collect::<Vec<_>>()));
+    session.register_columns(&quarantine_of(name)?, half(is_of_quarantined))?;
+    session.register_columns(name, half(is_of_good))
+}
+
+fn quarantine_of(bronze: &TableName) -> Result<TableName> {
+    TableName::new(Layer::Bronze, &format!("{}{QUARANTINE_SUFFIX}", bronze.name()))
+}
+
+fn is_of_good(column: &str) -> bool {
+    !ONLY_IN_QUARANTINE.contains(&column)
+}
+
+fn is_of_quarantined(column: &str) -> bool {
+    column.starts_with('_') && column != QUARANTINED
+}
+
+fn half(schema: &Schema, wanted: fn(&str) -> bool) -> impl Iterator<Item = &FieldRef> {
+    schema.fields().iter().filter(move |field| wanted(field.name()))
+}
+
+fn columns(schema: &Schema, wanted: fn(&str) -> bool) -> String {
+    half(schema, wanted).map(|field| quote(field.name())).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a table was made but never written to.

@@ -6,11 +6,13 @@ use crate::engine::{Engine, Session};
 use crate::error::{Error, Result};
 use crate::flow::catalog::{self, Pins};
 use crate::flow::checks::{self, TestReport};
+use crate::flow::promote::plan::selected;
 use crate::flow::select::{self, Selection};
 use crate::flow::{Progress, Stop};
 use crate::model::Project;
 use crate::table::{Lake, manifest};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,6 +20,10 @@ use std::time::Instant;
 pub struct Options {
     /// As in `promote`; empty for every test of the project.
     pub select: Vec<String>,
+    /// Of the selected ones not those of these models.
+    pub exclude: Vec<String>,
+    /// Of the selected ones these alone, by name. `None` for all.
+    pub only: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -39,8 +45,11 @@ pub async fn test(
     stop: &Stop,
 ) -> Result<(Report, Option<Error>)> {
     let started = Instant::now();
-    let selection = select::parse(&options.select)?;
-    let checks = selected_checks(project, &selection)?;
+    let selection = select::parse(&options.select, &options.exclude)?;
+    let mut checks = selected_checks(project, lake, &selection).await?;
+    if let Some(only) = &options.only {
+        checks.retain(|check| only.contains(&check.name));
+    }
     let newest = manifest::latest(lake).await?;
     let mut pins = catalog::pin(lake, checks.iter().flat_map(|check| check.tables())).await?;
     if let Some(newest) = &newest {
@@ -60,17 +69,18 @@ pub async fn test(
         progress.advanced("test", 1, 0);
     }
     progress.finished("test", checks::summary(&report.tests));
-    checks::results::write(root, Vec::new(), &report.tests, started.elapsed()).await?;
+    let args = checks::results::Args { which: "test".into(), full_refresh: false };
+    checks::results::write(root, args, Vec::new(), &report.tests, started.elapsed()).await?;
     let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);
     let failure = checks::failure(&report.tests).map(|failed| failed.hint(hint));
     Ok((report, failure))
 }
 
-fn selected_checks<'a>(project: &'a Project, selection: &Selection) -> Result<Vec<&'a Check>> {
+async fn selected_checks<'a>(project: &'a Project, lake: &Lake, selection: &Selection) -> Result<Vec<&'a Check>> {
     if selection.is_everything() {
         return Ok(project.checks().collect());
     }
-    let selected = selection.models(project)?;
+    let selected = selected(selection, project, lake).await?;
     Ok(project.checks().filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect())
 }
 

@@ -6,7 +6,6 @@
 
 use crate::decode::{self, Format};
 use crate::engine::types;
-use crate::error::Error;
 use crate::ident::{Layer, TableName};
 use crate::model::fault::{Faults, Place};
 use crate::model::fields::{Fields, text};
@@ -90,7 +89,7 @@ fn read_source_table(node: &Node, source: &str, faults: &mut Faults) -> Option<D
     let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
     let fields = Fields::of(node, "a source table", &known, faults);
     let (name, place) = fields.required("name", faults)?;
-    let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.fault(error.to_string())))?;
+    let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.refuse(&error)))?;
     let config = fields.map("config", "the config of a source table", &["meta"], faults);
     let stream = stream::read(&name, &fields, &config, faults);
     let (mut columns, mut tests) = read_columns(&fields, faults);
@@ -111,7 +110,7 @@ fn complete(columns: &mut Vec<DeclaredColumn>, format: &Format, place: &Place, f
         arrow::datatypes::Field::new(&column.name, column.data_type.clone().unwrap_or(DataType::Utf8), true)
     };
     let decoder = decode::decoder(format, &columns.iter().map(field).collect());
-    faults.keep(decoder.map_err(|error| place.fault(with_hint(&error))));
+    faults.keep(decoder.map_err(|error| place.refuse(&error)));
 }
 
 fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
@@ -177,12 +176,5 @@ fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn
 
 fn read_type(node: &Node, faults: &mut Faults) -> Option<DataType> {
     let text = text(node, "data_type", faults)?;
-    faults.keep(types::parse_type(&text).map_err(|error| node.place.fault(with_hint(&error))))
-}
-
-fn with_hint(error: &Error) -> String {
-    match error.hint_text() {
-        Some(hint) => format!("{error}; {hint}"),
-        None => error.to_string(),
-    }
+    faults.keep(types::parse_type(&text).map_err(|error| node.place.refuse(&error)))
 }

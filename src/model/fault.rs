@@ -19,6 +19,14 @@ impl Place {
     pub fn fault(&self, message: impl Into<String>) -> Fault {
         Fault { place: self.clone(), message: message.into() }
     }
+
+    /// The error as a fault, its remedy behind it.
+    pub fn refuse(&self, error: &Error) -> Fault {
+        match error.hint_text() {
+            Some(hint) => self.fault(format!("{error}; {hint}")),
+            None => self.fault(error.to_string()),
+        }
+    }
 }
 
 /// `file:line:column`, for use inside a sentence.
@@ -53,6 +61,10 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     pub fn push(&mut self, fault: Fault) {
         self.0.push(fault);
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Keeps the fault of a failed step and goes on without its value.

@@ -10,36 +10,84 @@ pub struct Edges {
     pub prefers: BTreeSet<usize>,
 }
 
-/// Indices in building order, keeping the given order where edges leave it open.
+/// Indices in building order, keeping the given order where edges leave it open: goes round the indices and takes
+/// each that is ready when its turn comes.
 /// `Err` holds the indices along a cycle of needs, the first repeated at the end.
 pub fn order(nodes: &[Edges]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut progress = Progress::of(nodes);
     let mut order = Vec::with_capacity(nodes.len());
-    let mut done = BTreeSet::new();
-    let mut waiting: Vec<usize> = (0..nodes.len()).collect();
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        waiting.retain(|&index| {
-            let Edges { needs, prefers } = &nodes[index];
-            let ready = needs.is_subset(&done) && prefers.iter().all(|other| *other == index || done.contains(other));
-            if ready {
-                done.insert(index);
-                order.push(index);
+    let mut turn = 0;
+    while order.len() < nodes.len() {
+        let next = progress.ready.range(turn..).next().or(progress.ready.first()).copied();
+        let (index, goes_on) = match (next, progress.possible.first()) {
+            (Some(index), _) => (index, index + 1),
+            // Nothing has all it prefers: a preference against a need, or a circle of preferences.
+            (None, Some(index)) => (*index, 0),
+            (None, None) => {
+                let done: BTreeSet<usize> = order.into_iter().collect();
+                let start = (0..nodes.len()).find(|index| !done.contains(index)).unwrap_or_default();
+                return Err(cycle(nodes, &done, start));
             }
-            !ready
-        });
-        if waiting.len() < before {
-            continue;
-        }
-        match waiting.iter().position(|&index| nodes[index].needs.is_subset(&done)) {
-            Some(at) => {
-                let index = waiting.remove(at);
-                done.insert(index);
-                order.push(index);
-            }
-            None => return Err(cycle(nodes, &done, waiting[0])),
-        }
+        };
+        progress.take(index);
+        order.push(index);
+        turn = goes_on;
     }
     Ok(order)
+}
+
+/// What each node still waits for.
+struct Progress {
+    needs: Vec<usize>,
+    prefers: Vec<usize>,
+    needed_by: Vec<Vec<usize>>,
+    preferred_by: Vec<Vec<usize>>,
+    /// Have all they need.
+    possible: BTreeSet<usize>,
+    /// Have all they prefer, too.
+    ready: BTreeSet<usize>,
+}
+
+impl Progress {
+    fn of(nodes: &[Edges]) -> Progress {
+        let (mut needed_by, mut preferred_by) = (vec![Vec::new(); nodes.len()], vec![Vec::new(); nodes.len()]);
+        let (mut needs, mut prefers) = (vec![0; nodes.len()], vec![0; nodes.len()]);
+        for (index, node) in nodes.iter().enumerate() {
+            needs[index] = node.needs.len();
+            node.needs.iter().for_each(|other| needed_by[*other].push(index));
+            for other in node.prefers.iter().filter(|other| **other != index) {
+                prefers[index] += 1;
+                preferred_by[*other].push(index);
+            }
+        }
+        let possible: BTreeSet<usize> = (0..nodes.len()).filter(|index| needs[*index] == 0).collect();
+        let ready = possible.iter().copied().filter(|index| prefers[*index] == 0).collect();
+        Progress { needs, prefers, needed_by, preferred_by, possible, ready }
+    }
+
+    fn take(&mut self, index: usize) {
+        self.possible.remove(&index);
+        self.ready.remove(&index);
+        // Without a need it is never waited for again.
+        self.needs[index] = usize::MAX;
+        for other in std::mem::take(&mut self.needed_by[index]) {
+            self.needs[other] -= 1;
+            if self.needs[other] == 0 {
+                self.possible.insert(other);
+            }
+            self.note(other);
+        }
+        for other in std::mem::take(&mut self.preferred_by[index]) {
+            self.prefers[other] -= 1;
+            self.note(other);
+        }
+    }
+
+    fn note(&mut self, index: usize) {
+        if self.needs[index] == 0 && self.prefers[index] == 0 {
+            self.ready.insert(index);
+        }
+    }
 }
 
 /// Walks along unmet needs until a node comes again; every waiting node has one.

@@ -59,7 +59,7 @@ fn model_tables(files: &Files, faults: &mut Faults) -> BTreeMap<TableName, Sourc
                 .push(start.fault("a model lies below models/silver or models/gold (or staging, intermediate, marts)"));
             continue;
         };
-        let named = TableName::new(layer, file.stem()).map_err(|error| start.fault(error.to_string()));
+        let named = TableName::new(layer, file.stem()).map_err(|error| start.refuse(&error));
         let Some(table) = faults.keep(named) else { continue };
         match tables.get(&table) {
             Some(other) => faults.push(start.fault(format!("`{table}` is already the model {}", other.path()))),
@@ -97,16 +97,20 @@ fn contracts_of_models<'a>(
     faults: &mut Faults,
 ) -> BTreeMap<TableName, &'a DeclaredModel> {
     let mut contracts: BTreeMap<TableName, &DeclaredModel> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Vec<&TableName>> = BTreeMap::new();
+    for table in tables.keys() {
+        by_name.entry(table.name().to_string()).or_default().push(table);
+        by_name.entry(table.to_string()).or_default().push(table);
+    }
     for model in &declared.models {
         let place = &model.place;
-        let mut fitting: Vec<&TableName> =
-            tables.keys().filter(|table| table.name() == model.name || table.to_string() == model.name).collect();
+        let mut fitting: Vec<&TableName> = by_name.get(&model.name).cloned().unwrap_or_default();
         if fitting.len() > 1 {
             fitting.retain(|table| Some(table.layer()) == layer_of(&place.file));
         }
         let [table] = fitting.as_slice() else {
             let near = suggestion(&model.name, tables.keys().map(TableName::name));
-            let message = match tables.keys().any(|table| table.name() == model.name) {
+            let message = match by_name.contains_key(&model.name) {
                 true => format!("several models are named `{}`, write layer.name", model.name),
                 false => format!("no model file is named `{}.sql`{near}", model.name),
             };
@@ -255,11 +259,15 @@ impl Loader {
         for file in &files.checks {
             let Some(rendered) = self.faults.keep(render(file, &self.context)) else { continue };
             let names = self.context.names.clone();
+            let faults = self.faults.count();
             let Some(statement) = resolve(file, &rendered, None, &names, &mut self.faults) else { continue };
             let reads: Vec<TableName> = statement.reads.into_iter().map(|(table, _)| table).collect();
             let last = project.models.iter().rev().map(|model| &model.table).find(|table| reads.contains(table));
             let Some(table) = last.or(reads.first()).cloned() else {
-                self.faults.push(start_of(file).fault("a check must read a table of the lake"));
+                // One that only reads what does not exist was told so.
+                if self.faults.count() == faults {
+                    self.faults.push(start_of(file).fault("a check must read a table of the lake"));
+                }
                 continue;
             };
             let origin = Origin { file: file.clone(), map: statement.map, ..Origin::default() };

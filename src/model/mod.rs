@@ -174,7 +174,7 @@ impl Project {
     /// Reads the project; `vars` are visible to templates as `var('name')`. `topics` are those that are
     /// produced: models may read the table of one ([`table_of`]) that has no contract, too. All faults at once.
     pub fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]) -> Result<Project> {
-        load::load(root, vars, topics)
+        engine::on_deep_stack(|| load::load(root, vars, topics))?
     }
 
     pub fn model(&self, table: &TableName) -> Option<&Model> {

@@ -10,6 +10,8 @@ pub const QUARANTINE_SUFFIX: &str = "__quarantine";
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     tables: BTreeSet<TableName>,
+    /// The same by the name without its layer.
+    by_name: BTreeMap<String, BTreeSet<TableName>>,
     /// dbt's (source name, table name) -> Bronze table.
     sources: BTreeMap<(String, String), TableName>,
 }
@@ -17,11 +19,16 @@ pub struct Names {
 impl Names {
     pub fn add_source(&mut self, source: &str, table: &TableName) {
         self.sources.insert((source.to_string(), table.name().to_string()), table.clone());
-        self.tables.insert(table.clone());
+        self.add_model(table);
     }
 
     pub fn add_model(&mut self, table: &TableName) {
+        self.by_name.entry(table.name().to_string()).or_default().insert(table.clone());
         self.tables.insert(table.clone());
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &TableName> {
+        self.by_name.get(name).into_iter().flatten()
     }
 
     /// `layer.name`. The quarantine of a Bronze table means the Bronze table.
@@ -45,9 +52,8 @@ impl Names {
     /// itself only when no other table has its name.
     pub fn unqualified(&self, name: &str, by: Option<&TableName>) -> Result<TableName, String> {
         let base = name.strip_suffix(QUARANTINE_SUFFIX).unwrap_or(name);
-        let fits =
-            |table: &&TableName| table.name() == name || (table.layer() == Layer::Bronze && table.name() == base);
-        self.only(name, by, self.tables.iter().filter(fits).collect())
+        let of_quarantine = self.named(base).filter(|table| base != name && table.layer() == Layer::Bronze);
+        self.only(name, by, self.named(name).chain(of_quarantine).collect())
     }
 
     /// dbt's `ref('name')`: a model; `ref('layer.name')` means `ref('layer', 'name')`.
@@ -55,7 +61,7 @@ impl Names {
         if let Some((layer, name)) = name.split_once('.') {
             return self.qualified(layer, name);
         }
-        let models = self.tables.iter().filter(|table| table.layer() != Layer::Bronze && table.name() == name);
+        let models = self.named(name).filter(|table| table.layer() != Layer::Bronze);
         self.only(name, by, models.collect())
     }
 

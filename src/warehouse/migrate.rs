@@ -18,9 +18,9 @@
 //!
 //! Left alone: columns that no load wrote, and character types somebody gave a text column.
 
-use super::Target;
-use super::catalog::{Existing, address};
+use super::catalog::{Existing, ExistingColumn, address};
 use super::failure::{Attempt, dependents};
+use super::{Column, Target};
 use crate::error::{Error, Result};
 use crate::ident::quote;
 use tokio_postgres::Transaction;
@@ -92,6 +92,25 @@ pub fn plan(schema: &str, target: &Target, existing: &Existing, written: &[Strin
         migration.widen.push(Step { what, sql, remedy });
     }
     Ok(migration)
+}
+
+/// What a load of `after` would refuse where a load of `before` made the table, or where there is none. Without the
+/// database: what others changed about the table or hung on it is not known.
+pub fn foreseen(schema: &str, before: Option<&Target>, after: &Target) -> Result<()> {
+    after.check()?;
+    // What Postgres could not hold before is not there.
+    let Some(before) = before.filter(|before| before.check().is_ok()) else { return Ok(()) };
+    let made = |column: &Column| {
+        let sql_type = before.sql_type(column)?;
+        Ok(ExistingColumn { name: column.name.clone(), sql_type, not_null: !column.nullable })
+    };
+    let existing = Existing {
+        columns: before.columns.iter().map(made).collect::<Result<_>>()?,
+        primary_key: before.primary_key.clone(),
+        ..Existing::default()
+    };
+    let written: Vec<String> = before.columns.iter().map(|column| column.name.clone()).collect();
+    plan(schema, after, &existing, &written).map(drop)
 }
 
 /// Refuses when `lost`, which loads wrote, is gone and a column of its type stands there that neither the model
@@ -183,8 +202,6 @@ fn digits(sql_type: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::warehouse::Column;
-    use crate::warehouse::catalog::ExistingColumn;
     use arrow::datatypes::DataType;
 
     #[test]

@@ -34,6 +34,7 @@ mod totals;
 
 pub use catalog::column_differences;
 pub use ledger::Entry;
+pub use migrate::foreseen;
 pub use target::{Column, ForeignKey, Target};
 pub use totals::{Totals, totals};
 

@@ -11,7 +11,9 @@ fn help_lists_every_verb_and_the_exit_codes() {
         "up",
         "produce",
         "bronze",
+        "plan",
         "promote",
+        "retry",
         "test",
         "load-warehouse",
         "run",
@@ -31,7 +33,7 @@ fn help_lists_every_verb_and_the_exit_codes() {
 fn each_verb_explains_itself() {
     let project = Project::empty();
     for verb in
-        ["init", "demo", "up", "produce", "bronze", "promote", "test", "load-warehouse", "run", "verify", "maintain"]
+        ["init", "demo", "up", "produce", "bronze", "plan", "promote", "retry", "test", "load-warehouse", "run", "verify", "maintain"]
     {
         let help = project.lake(&[verb, "--help"]).ok().stdout;
         assert!(help.contains(&format!("Usage: lake {verb}")) && help.contains("--project <DIR>"), "{verb}:\n{help}");
@@ -40,11 +42,13 @@ fn each_verb_explains_itself() {
 
 #[test]
 fn a_wrong_command_line_is_a_usage_error() {
-    let table: [(&[&str], &str); 11] = [
+    let table: [(&[&str], &str); 13] = [
         (&[], "Usage: lake"),
         (&["prodcue"], "'produce'"),
         (&["query", "select 1", "--outptu", "json"], "--output"),
         (&["promote", "copper"], "[possible values: silver, gold, all]"),
+        (&["plan", "--graph", "png"], "[possible values: mermaid, dot, svg]"),
+        (&["plan", "--graph", "svg", "--output", "json"], "`--graph` is text"),
         (&["bronze", "--start", "yesterday"], "write earliest, latest, offset:N or timestamp:"),
         (&["bronze", "--interval", "10"], "write a duration such as"),
         (&["produce", "books", "--file", "x.csv"], "cannot be used with"),

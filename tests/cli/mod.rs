@@ -2,6 +2,7 @@
 
 mod help;
 mod pipes;
+mod plan;
 mod progress;
 mod query;
 mod secrets;

@@ -18,6 +18,13 @@ const SCHEMA: &str = "https://schemas.getdbt.com/dbt/run-results/v6.json";
 /// Our own field: outcomes by name of the test, kept over runs in which a test has no turn.
 const OUTCOMES: &str = "lake_last_outcomes";
 
+/// In front of a `unique_id`.
+pub(in crate::flow) const MODEL: &str = "model.lake.";
+const TEST: &str = "test.lake.";
+/// Of a model's `adapter_response`: true when it was not begun because one it reads had failed. dbt calls both that
+/// and a model that is up to date skipped.
+pub(in crate::flow) const BLOCKED: &str = "lake_blocked";
+
 /// How a test ended when it last ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -29,21 +36,84 @@ pub struct Outcome {
 
 /// The last outcome of each test, by its name; none when nothing was run here yet.
 pub async fn outcomes(root: &Path) -> Result<BTreeMap<String, Outcome>> {
-    let doing = || format!("read `{FILE}`");
-    let text = match tokio::fs::read(root.join(FILE)).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        text => text.context(Kind::Unavailable, doing)?,
-    };
-    let document: Value = serde_json::from_slice(&text).context(Kind::Input, doing)?;
+    let Some(document) = read(root).await? else { return Ok(BTreeMap::new()) };
     match document.get(OUTCOMES) {
-        Some(outcomes) => Deserialize::deserialize(outcomes).context(Kind::Input, doing),
+        Some(outcomes) => Deserialize::deserialize(outcomes).context(Kind::Input, || format!("read `{FILE}`")),
         None => Ok(BTreeMap::new()),
+    }
+}
+
+/// What the last run said of the models that failed in it or were blocked, by `layer.name`; none when nothing was
+/// run here yet.
+pub(in crate::flow) async fn last_failures(root: &Path) -> Result<BTreeMap<String, String>> {
+    let ran = last(root).await?.map(|run| run.results).unwrap_or_default();
+    let models = ran.iter().filter(|result| result.is_unfinished());
+    let named = models.filter_map(|result| Some((result.model()?.to_string(), result.message.clone()?)));
+    Ok(named.collect())
+}
+
+/// What the last run was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::flow) struct Args {
+    /// dbt's command: `build` or `test`.
+    pub which: String,
+    pub full_refresh: bool,
+}
+
+/// The last run of this project's folder.
+#[derive(Debug, Clone, Deserialize)]
+pub(in crate::flow) struct LastRun {
+    #[serde(default)]
+    pub args: Args,
+    pub results: Vec<Ran>,
+}
+
+/// One model or test of the last run.
+#[derive(Debug, Clone, Deserialize)]
+pub(in crate::flow) struct Ran {
+    unique_id: String,
+    status: String,
+    message: Option<String>,
+    adapter_response: Value,
+}
+
+impl Ran {
+    /// `layer.name` of a model.
+    pub fn model(&self) -> Option<&str> {
+        self.unique_id.strip_prefix(MODEL)
+    }
+
+    /// The name of a test.
+    pub fn test(&self) -> Option<&str> {
+        self.unique_id.strip_prefix(TEST)
+    }
+
+    /// It failed, or was not begun because another one had failed.
+    pub fn is_unfinished(&self) -> bool {
+        let blocked = self.adapter_response.get(BLOCKED).and_then(Value::as_bool) == Some(true);
+        blocked || matches!(self.status.as_str(), "error" | "fail")
+    }
+}
+
+/// `None` when nothing was run here yet.
+pub(in crate::flow) async fn last(root: &Path) -> Result<Option<LastRun>> {
+    let Some(document) = read(root).await? else { return Ok(None) };
+    LastRun::deserialize(document).context(Kind::Input, || format!("read `{FILE}`")).map(Some)
+}
+
+async fn read(root: &Path) -> Result<Option<Value>> {
+    let doing = || format!("read `{FILE}`");
+    match tokio::fs::read(root.join(FILE)).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        text => serde_json::from_slice(&text.context(Kind::Unavailable, doing)?).context(Kind::Input, doing).map(Some),
     }
 }
 
 /// Writes the results of a run, replacing those of the one before. `models` are dbt's entries of models.
 pub(in crate::flow) async fn write(
     root: &Path,
+    args: Args,
     models: Vec<Value>,
     tests: &[TestReport],
     elapsed: Duration,
@@ -65,7 +135,7 @@ pub(in crate::flow) async fn write(
         },
         "results": results.collect::<Vec<Value>>(),
         "elapsed_time": elapsed.as_secs_f64(),
-        "args": {},
+        "args": args,
         OUTCOMES: outcomes,
     });
     let bytes = serde_json::to_vec_pretty(&document).context(Kind::Internal, doing)?;
@@ -75,7 +145,7 @@ pub(in crate::flow) async fn write(
 
 fn entry(test: &TestReport) -> Value {
     json!({
-        "unique_id": format!("test.lake.{}", test.name),
+        "unique_id": format!("{TEST}{}", test.name),
         "status": test.status,
         "execution_time": test.seconds,
         "message": test.message,

@@ -16,6 +16,7 @@ mod refresh;
 mod run;
 mod scripts;
 
+pub(in crate::flow) use contract::targets;
 pub use identity::loaded;
 
 use super::{Progress, Stop};

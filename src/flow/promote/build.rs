@@ -3,14 +3,14 @@
 use super::Run;
 use super::contract::{self, Layout};
 use super::culprit;
-use super::plan::{Build, Plan, Step, app};
+use super::plan::{Build, Step, app};
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::catalog;
 use crate::flow::checks::{self, TestReport, TestStatus};
 use crate::ident::TableName;
-use crate::model::{Materialization, Model};
+use crate::model::Model;
 use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
 use futures::StreamExt;
 use serde_json::{Map, Value};
@@ -29,12 +29,10 @@ pub(super) enum Outcome {
 }
 
 impl Run<'_> {
-    pub(super) async fn build(&mut self, plan: &Plan<'_>, step: &Step<'_>) -> Result<Outcome> {
+    pub(super) async fn build(&mut self, step: &Step<'_>) -> Result<Outcome> {
         let model = step.model;
         let name = model.table.to_string();
-        let adds = model.materialization == Materialization::Append
-            && plan.standing.contains_key(&model.table)
-            && !step.full_refresh;
+        let adds = step.adds;
         let session = self.session_for(model, adds).await?;
         let layout = self.stop.before(plan_query(&session, model, adds)).await?;
         let mut table = match self.pins.get(&model.table) {
@@ -243,7 +241,7 @@ fn cleaned(outcome: Result<()>, table: &str) {
 }
 
 /// Plans the statement; what is wrong with it is shown in the model's file.
-async fn plan_query(session: &Session, model: &Model, adds: bool) -> Result<Layout> {
+pub(in crate::flow) async fn plan_query(session: &Session, model: &Model, adds: bool) -> Result<Layout> {
     match session.schema_of(model.statement(adds)).await {
         Ok(planned) => contract::layout(model, &planned),
         Err(error) => match engine::fault_of(&error) {
@@ -254,7 +252,7 @@ async fn plan_query(session: &Session, model: &Model, adds: bool) -> Result<Layo
 }
 
 /// Rows can only be added in the table's own columns.
-fn fits(layout: &Layout, table: &Table, model: &Model) -> Result<()> {
+pub(in crate::flow) fn fits(layout: &Layout, table: &Table, model: &Model) -> Result<()> {
     let standing = table.schema();
     let names = |schema: &arrow::datatypes::Schema| -> Vec<String> {
         schema.fields().iter().map(|field| field.name().clone()).collect()

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 /// The columns to store, and for each its position in the query's result.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(in crate::flow) struct Layout {
     pub schema: SchemaRef,
     pub positions: Vec<usize>,
 }

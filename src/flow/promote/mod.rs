@@ -7,19 +7,22 @@
 //! table was made from is stored in its own commit (`txn` per upstream, hashes in `commitInfo`), so a run
 //! with nothing new does nothing.
 //!
-//! - `plan` says what must be built and which tests guard which commit;
+//! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
+//!   as it was built; `flow::plan` shows it;
 //! - `contract` compares a model's columns with its declaration, `build` makes one table, `culprit` says which
 //!   column a failed query failed in;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
-mod build;
+pub(in crate::flow) mod build;
 mod contract;
 mod culprit;
-mod plan;
+mod hashes;
+pub(in crate::flow) mod plan;
 mod publish;
+pub mod reason;
 mod results;
 #[cfg(test)]
-mod tests;
+pub(in crate::flow) mod tests;
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -39,8 +42,12 @@ use std::time::Instant;
 pub struct Options {
     /// Silver, Gold or both.
     pub layers: Vec<Layer>,
-    /// Models, `tag:..`, `path:..`, with `+` in front or behind; empty for all.
+    /// Patterns of [`crate::flow::select`]; empty for all.
     pub select: Vec<String>,
+    /// Of the selected ones not these.
+    pub exclude: Vec<String>,
+    /// Of the selected ones build these alone; the others stay as they stand. `None` for all.
+    pub only: Option<BTreeSet<TableName>>,
     /// Rebuild everything selected from nothing, `append` models too.
     pub full_refresh: bool,
 }
@@ -110,7 +117,7 @@ pub async fn promote(
     };
     let finished = run.work(&plan).await;
     run.skip_remaining_tests(&plan);
-    let noted = results::write(root, &run.report, started.elapsed()).await;
+    let noted = results::write(root, options, &run.report, started.elapsed()).await;
     let failure = finished.map_or_else(Some, |()| run.failure()).or(noted.err());
     Ok((run.report, failure))
 }
@@ -175,13 +182,14 @@ impl Run<'_> {
                 true => build::Outcome::UpToDate,
                 false => build::Outcome::Rejected(failed),
             }),
-            Action::Build(_) => self.build(plan, step).await,
+            Action::Build(_) => self.build(step).await,
         };
         let (Action::Skip(reason) | Action::Build(reason)) = &step.action;
+        let reason = reason.to_string();
         match outcome {
-            Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason.clone())),
+            Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason)),
             Ok(build::Outcome::Published { version, rows }) => {
-                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason.clone()) })
+                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason) })
             }
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))

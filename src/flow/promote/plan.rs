@@ -8,27 +8,27 @@
 //! into one.
 
 use super::Options;
-use crate::check::{Check, Rule};
-use crate::engine::sql;
+use super::hashes::{Hasher, Hashes};
+use super::reason::Reason;
+use crate::check::Check;
 use crate::error::{Error, Result};
 use crate::flow::account;
 use crate::flow::catalog::{self, Pins};
 use crate::flow::count::counted;
-use crate::flow::select;
+use crate::flow::select::{self, Selection};
 use crate::ident::{Layer, TableName};
 use crate::model::{Materialization, Model, Project};
 use crate::table::manifest::{self, Manifest};
 use crate::table::{Lake, Table};
 use futures::TryStreamExt;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
 /// Commits looked through for the newest that built the table; others (maintenance) may lie above it.
 const HISTORY: usize = 100;
 
-pub(super) struct Plan<'a> {
+pub(in crate::flow) struct Plan<'a> {
     /// In building order.
     pub steps: Vec<Step<'a>>,
     /// Existing tables, each at the version this run reads.
@@ -41,33 +41,27 @@ pub(super) struct Plan<'a> {
     pub newest: Option<Manifest>,
 }
 
-pub(super) struct Step<'a> {
+pub(in crate::flow) struct Step<'a> {
     pub model: &'a Model,
     pub action: Action,
     pub hashes: Hashes,
     /// Checks that must pass before this model's commit; of a skipped model, before a manifest names it.
     pub guards: Vec<&'a Check>,
-    pub full_refresh: bool,
+    /// The rows are added to those that stand.
+    pub adds: bool,
     /// What the model may pass over although it is built.
     pub warning: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    Build(String),
-    Skip(String),
-}
-
-/// Tells whether a model's text or contract changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Hashes {
-    pub sql: String,
-    pub contract: String,
+pub(in crate::flow) enum Action {
+    Build(Reason),
+    Skip(Reason),
 }
 
 /// What the commit of a build recorded about it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Build {
+pub(in crate::flow) struct Build {
     pub hashes: Hashes,
     /// Version of each upstream, by `layer.name`.
     pub inputs: BTreeMap<String, i64>,
@@ -83,6 +77,7 @@ impl Build {
             ("verb", "promote".into()),
             ("sql_hash", self.hashes.sql.into()),
             ("contract_hash", self.hashes.contract.into()),
+            ("text_hash", self.hashes.text.into()),
             ("inputs", inputs.into()),
             ("input_ids", ids.into()),
             ("rows", rows.into()),
@@ -98,7 +93,11 @@ impl Build {
         let ids = info.get("input_ids").and_then(Value::as_object).into_iter().flatten();
         let ids = ids.filter_map(|(name, id)| Some((name.clone(), id.as_str()?.to_string())));
         Some(Build {
-            hashes: Hashes { sql: text("sql_hash")?, contract: text("contract_hash")? },
+            hashes: Hashes {
+                sql: text("sql_hash")?,
+                contract: text("contract_hash")?,
+                text: text("text_hash").unwrap_or_default(),
+            },
             inputs: inputs.collect(),
             input_ids: ids.collect(),
         })
@@ -113,12 +112,12 @@ impl Build {
 }
 
 /// The app id under which a table stores the version of one of its inputs.
-pub(super) fn app(upstream: &TableName) -> String {
+pub(in crate::flow) fn app(upstream: &TableName) -> String {
     format!("lake:promote:{upstream}")
 }
 
 /// The newest build of a published table; one without hashes and inputs when no promote wrote it.
-pub(super) async fn build_of(table: &Table) -> Result<Build> {
+pub(in crate::flow) async fn build_of(table: &Table) -> Result<Build> {
     for limit in [1, HISTORY] {
         let history = table.history(limit).await?;
         if let Some(build) = history.iter().find_map(|commit| Build::from_info(&commit.info)) {
@@ -128,11 +127,12 @@ pub(super) async fn build_of(table: &Table) -> Result<Build> {
     Ok(Build::default())
 }
 
-pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Options) -> Result<Plan<'a>> {
-    let mut selected = select::parse(&options.select)?.models(project)?;
+pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Options) -> Result<Plan<'a>> {
+    let selection = select::parse(&options.select, &options.exclude)?;
+    let mut selected = selected(&selection, project, lake).await?;
     selected.retain(|table| options.layers.contains(&table.layer()));
     let models: Vec<&Model> = project.models.iter().filter(|model| selected.contains(&model.table)).collect();
-    if models.is_empty() {
+    if models.is_empty() && !selection.asks_state() {
         return Err(nothing_selected(options));
     }
     // A test of a Bronze table gates nothing, whatever it compares it with: what it would hold back stands already.
@@ -144,32 +144,59 @@ pub(super) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Option
     if let Some(newest) = &newest {
         hold_back(&mut pins, &selected, newest).await?;
     }
-    let mut standing = BTreeMap::new();
-    for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
-        if catalog::published(table) {
-            standing.insert(name.clone(), build_of(table).await?);
-        }
-    }
+    let standing = builds(&pins).await?;
     check_inputs(&models, &selected, &pins, &standing)?;
+    let hashes = Hasher::of(project).all(&models)?;
     let mut steps: Vec<Step<'_>> = Vec::new();
     let mut stale = BTreeSet::new();
-    for model in models {
-        let hashes = hashes(project, model);
+    for (model, hashes) in models.into_iter().zip(hashes) {
         let action = action(model, &hashes, &stale, &pins, &standing, options).await?;
         if matches!(action, Action::Build(_)) {
             stale.insert(model.table.clone());
         }
-        let adds = model.materialization == Materialization::Append && !options.full_refresh;
+        let adds = model.materialization == Materialization::Append
+            && standing.contains_key(&model.table)
+            && !options.full_refresh;
         let warning = match pins.get(&model.table).filter(|_| adds && matches!(action, Action::Build(_))) {
             Some(table) => late_rows(model, table, &pins).await?,
             None => None,
         };
-        let (guards, full_refresh) = (Vec::new(), options.full_refresh);
-        steps.push(Step { model, action, hashes, guards, full_refresh, warning });
+        steps.push(Step { model, action, hashes, guards: Vec::new(), adds, warning });
     }
     let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
     Ok(Plan { steps, pins, standing, checks, newest })
+}
+
+/// The build each published model stems from.
+async fn builds(pins: &Pins) -> Result<BTreeMap<TableName, Build>> {
+    let mut builds = BTreeMap::new();
+    for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
+        if catalog::published(table) {
+            builds.insert(name.clone(), build_of(table).await?);
+        }
+    }
+    Ok(builds)
+}
+
+/// The models a selection means; the lake is asked only when it asks for what is not as it was built.
+pub(in crate::flow) async fn selected(
+    selection: &Selection,
+    project: &Project,
+    lake: &Lake,
+) -> Result<BTreeSet<TableName>> {
+    let mut modified = BTreeSet::new();
+    if selection.asks_state() {
+        let pins = catalog::pin(lake, project.models.iter().map(|model| model.table.clone())).await?;
+        let standing = builds(&pins).await?;
+        let models: Vec<&Model> = project.models.iter().collect();
+        for (model, now) in models.iter().zip(Hasher::of(project).all(&models)?) {
+            if standing.get(&model.table).is_none_or(|build| build.hashes.changed_to(&now).is_some()) {
+                modified.insert(model.table.clone());
+            }
+        }
+    }
+    selection.models(project, &modified)
 }
 
 /// The built tables whose rows are not those the newest manifest names.
@@ -252,40 +279,41 @@ async fn action(
     standing: &BTreeMap<TableName, Build>,
     options: &Options,
 ) -> Result<Action> {
-    let build = |reason: String| Ok(Action::Build(reason));
+    let build = |reason| Ok(Action::Build(reason));
     let (Some(table), Some(last)) = (pins.get(&model.table), standing.get(&model.table)) else {
-        return build("new".into());
+        return build(Reason::NeverBuilt);
     };
+    if options.only.as_ref().is_some_and(|only| !only.contains(&model.table)) {
+        return Ok(Action::Skip(Reason::NotRetried));
+    }
     if options.full_refresh {
-        return build("full refresh".into());
+        return build(Reason::FullRefresh);
     }
     if let Some(upstream) = model.upstream.iter().find(|upstream| stale.contains(upstream)) {
-        return build(format!("`{upstream}` was rebuilt"));
+        return build(Reason::UpstreamIsBuilt(upstream.clone()));
     }
     for upstream in &model.upstream {
         let Some(pinned) = pins.get(upstream) else { continue };
-        let unchanged = match table.txn(&app(upstream)).await? {
+        let read = table.txn(&app(upstream)).await?;
+        let unchanged = match read {
             Some(read) => pinned.same_rows_since(read).await?,
             None => false,
         };
         if !unchanged {
-            return build(format!("`{upstream}` changed"));
+            return build(Reason::NewVersion { upstream: upstream.clone(), read, now: pinned.version() });
         }
         if last.input_ids.get(&upstream.to_string()).is_some_and(|id| id != pinned.id()) {
-            return build(format!("`{upstream}` was made anew"));
+            return build(Reason::MadeAnew(upstream.clone()));
         }
     }
-    let changed = match (last.hashes.sql == hashes.sql, last.hashes.contract == hashes.contract) {
-        (true, true) => return Ok(Action::Skip("nothing changed".into())),
-        (false, _) => "its SQL changed",
-        (true, false) => "its contract changed",
+    let changed = match last.hashes.changed_to(hashes) {
+        None if last.hashes.only_layout_changed_to(hashes) => return Ok(Action::Skip(Reason::OnlyLayoutChanged)),
+        None => return Ok(Action::Skip(Reason::NothingChanged)),
+        Some(changed) => changed,
     };
     match model.materialization {
-        Materialization::Table => build(changed.into()),
-        // Running it again on the same input would add the same rows once more.
-        Materialization::Append => {
-            Ok(Action::Skip(format!("{changed}, but nothing is new to append; a full refresh rebuilds it")))
-        }
+        Materialization::Table => build(changed),
+        Materialization::Append => Ok(Action::Skip(Reason::NothingToAppend(Box::new(changed)))),
     }
 }
 
@@ -314,24 +342,6 @@ async fn late_rows(model: &Model, table: &Table, pins: &Pins) -> Result<Option<S
     Ok(None)
 }
 
-fn hashes(project: &Project, model: &Model) -> Hashes {
-    let mut contract = Sha256::new();
-    contract.update(format!("{:?}", model.materialization));
-    for column in &model.columns {
-        contract.update(format!("|{} {:?}", column.name, column.data_type));
-    }
-    let singular = project.singular.iter().filter(|check| check.tables().contains(&model.table));
-    for check in model.checks.iter().chain(singular) {
-        let text = match &check.rule {
-            Rule::Singular { sql, .. } => format!("{} {:?} {}", check.name, check.severity, sql::fingerprint(sql)),
-            _ => check.fingerprint(),
-        };
-        contract.update(format!("|{text}"));
-    }
-    let digest: String = contract.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Hashes { sql: sql::fingerprint(&model.sql), contract: digest }
-}
-
 /// Each check goes to the last stale table it reads, for then it runs before a commit; failing that, to the
 /// last one that no manifest names. A check of none of these has no turn.
 fn assign<'a>(
@@ -340,14 +350,17 @@ fn assign<'a>(
     unnamed: &BTreeSet<TableName>,
     steps: &mut [Step<'a>],
 ) {
-    for &check in checks {
+    let positions: BTreeMap<&TableName, usize> =
+        steps.iter().enumerate().map(|(at, step)| (&step.model.table, at)).collect();
+    let last = |check: &Check, among: &BTreeSet<TableName>| {
         let tables = check.tables();
-        let last = |among: &BTreeSet<TableName>| {
-            let table = |step: &Step<'_>| step.model.table.clone();
-            steps.iter().rposition(|step| among.contains(&table(step)) && tables.contains(&table(step)))
-        };
-        if let Some(at) = last(stale).or_else(|| last(unnamed)) {
-            steps[at].guards.push(check);
-        }
+        tables.iter().filter(|table| among.contains(table)).filter_map(|table| positions.get(table)).max().copied()
+    };
+    let turns: Vec<(usize, &Check)> = checks
+        .iter()
+        .filter_map(|check| Some((last(check, stale).or_else(|| last(check, unnamed))?, *check)))
+        .collect();
+    for (at, check) in turns {
+        steps[at].guards.push(check);
     }
 }

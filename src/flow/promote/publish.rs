@@ -4,20 +4,22 @@ use super::plan::{Plan, build_of};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::flow::catalog::{self, Pins};
+use crate::ident::TableName;
 use crate::model::Project;
 use crate::table::manifest::{self, Manifest, ManifestTable};
 use crate::table::{Lake, Table};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Names the present versions of the tables the run was about beside what the newest manifest says of all
 /// others: only these were tested together. Publishes nothing when the newest manifest says the same already.
 /// Returns the number of the manifest that names the run's tables; none when no table was ever published.
 pub(super) async fn publish(lake: &Lake, project: &Project, plan: &Plan<'_>, pins: &Pins) -> Result<Option<u64>> {
+    let own: BTreeSet<&TableName> = plan.steps.iter().map(|step| &step.model.table).collect();
     let mut tables = BTreeMap::new();
     for model in &project.models {
         let Some(table) = pins.get(&model.table).filter(|table| catalog::published(table)) else { continue };
-        let entry = match plan.steps.iter().any(|step| step.model.table == model.table) {
+        let entry = match own.contains(&model.table) {
             true => Some(entry(plan, table).await?),
             false => standing_entry(plan, table),
         };

@@ -1,6 +1,6 @@
 //! A promote in `target/run_results.json`: dbt's entries of the models.
 
-use super::{ModelReport, ModelStatus, Report};
+use super::{ModelReport, ModelStatus, Options, Report};
 use crate::error::Result;
 use crate::flow::checks::results;
 use serde_json::{Value, json};
@@ -8,9 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Writes the results of a run, replacing those of the one before.
-pub(super) async fn write(root: &Path, report: &Report, elapsed: Duration) -> Result<()> {
+pub(super) async fn write(root: &Path, options: &Options, report: &Report, elapsed: Duration) -> Result<()> {
     let models = report.models.iter().map(model).collect();
-    results::write(root, models, &report.tests, elapsed).await
+    let args = results::Args { which: "build".into(), full_refresh: options.full_refresh };
+    results::write(root, args, models, &report.tests, elapsed).await
 }
 
 fn model(model: &ModelReport) -> Value {
@@ -20,13 +21,13 @@ fn model(model: &ModelReport) -> Value {
         ModelStatus::Skipped | ModelStatus::Blocked => "skipped",
     };
     json!({
-        "unique_id": format!("model.lake.{}", model.table),
+        "unique_id": format!("{}{}", results::MODEL, model.table),
         "status": status,
         "execution_time": model.seconds,
         "message": model.reason,
         "failures": null,
         "relation_name": model.table,
-        "adapter_response": { "rows_affected": model.rows },
+        "adapter_response": { "rows_affected": model.rows, (results::BLOCKED): model.status == ModelStatus::Blocked },
         "timing": [],
         "thread_id": "main",
     })

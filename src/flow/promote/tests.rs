@@ -1,7 +1,7 @@
 //! Promotes small projects in a lake in a temporary folder.
 
 mod failures;
-mod shop;
+pub(in crate::flow) mod shop;
 
 use super::*;
 use crate::error::Kind;
@@ -44,13 +44,15 @@ async fn everything_is_built_once_and_then_skipped() {
 
     // Comments and white space are no change.
     shop.write("models/silver/books.sql", "-- all books\nselect id,\n  title from bronze.books -- as sent\n");
-    assert!(shop.all().await.models.iter().all(|model| model.status == ModelStatus::Skipped));
+    let skipped = shop.all().await;
+    assert!(skipped.models.iter().all(|model| model.status == ModelStatus::Skipped));
+    assert_eq!(skipped.models[0].reason, "only comments or layout changed");
 
     shop.write("models/silver/books.sql", "select id, upper(title) as title from bronze.books\n");
     let changed = shop.all().await;
     assert_eq!(
         changed.models.iter().map(|model| model.reason.as_str()).collect::<Vec<_>>(),
-        ["its SQL changed", "nothing changed", "`silver.books` was rebuilt"]
+        ["its SQL changed", "nothing changed", "`silver.books` is rebuilt"]
     );
     assert_eq!(changed.run, Some(2));
     let manifest = manifest::latest(&shop.lake).await.unwrap().unwrap();
@@ -61,7 +63,7 @@ async fn everything_is_built_once_and_then_skipped() {
     let grown = shop.all().await;
     assert_eq!(
         grown.models.iter().map(|model| model.reason.as_str()).collect::<Vec<_>>(),
-        ["nothing changed", "`bronze.sales` changed", "`silver.sales` was rebuilt"]
+        ["nothing changed", "new version of `bronze.sales`: 1 -> 2", "`silver.sales` is rebuilt"]
     );
     assert_eq!(shop.numbers("select sum(amount) from gold.fact_sale").await, [22]);
 }
@@ -346,7 +348,7 @@ async fn the_test_verb_looks_at_what_stands() {
     ])
     .await;
     let run = |select: &'static [&'static str]| {
-        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect() };
+        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
         let shop = &shop;
         async move {
             let (progress, stop) = (Progress::silent(), Stop::default());
@@ -385,7 +387,7 @@ impl Shop {
     }
 
     async fn test(&self, select: &[&str]) -> Result<(test::Report, Option<Error>)> {
-        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect() };
+        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
         let (progress, stop) = (Progress::silent(), Stop::default());
         test::test(self.root.path(), &self.project()?, &self.lake, &self.engine, &options, &progress, &stop).await
     }

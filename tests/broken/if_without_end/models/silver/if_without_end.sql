@@ -1,0 +1,2 @@
+select id from bronze.books
+{% if true %}where id > 1

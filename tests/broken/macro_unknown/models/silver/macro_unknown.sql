@@ -1,0 +1,2 @@
+select id,
+  {{ surrogate('id') }} as k from bronze.books

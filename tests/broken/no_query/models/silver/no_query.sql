@@ -1,0 +1,2 @@
+-- away with it
+drop table silver.good

@@ -1,0 +1,2 @@
+{{ config(tags='x') }}
+select id from {{ ref('goood') }}

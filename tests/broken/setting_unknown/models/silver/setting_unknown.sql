@@ -1,0 +1,2 @@
+{{ config(sort='id') }}
+select id from bronze.books

@@ -1,0 +1,2 @@
+select b.id
+from boooks b

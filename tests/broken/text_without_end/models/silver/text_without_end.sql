@@ -1,0 +1,3 @@
+select id,
+  'open as state
+from bronze.books

@@ -1,0 +1,3 @@
+
+select 1 as id;
+select 2 as id

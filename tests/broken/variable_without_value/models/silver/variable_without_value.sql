@@ -1,0 +1,2 @@
+select id from bronze.books
+where id > {{ var('since') }}
