@@ -63,6 +63,7 @@ async fn new_fields_become_columns_in_the_commit_of_their_first_rows() {
         let payloads: Vec<&str> = payloads.iter().map(String::as_str).collect();
         let report = bench.run(&topic_of(&payloads), 7, usize::MAX, 100).await.unwrap();
         assert_eq!((report.rows, report.rejects, report.commits), (58, 1, 1), "{declared}");
+        assert_eq!(bench.table().await.rows(), Some(60), "the files of fewer columns are there too");
         let expected = ["n Int64", "late Boolean", "price Int64", "tags Utf8"];
         assert_eq!(columns_of(&bench).await, expected, "{declared}");
         assert!(notes.lock().unwrap().iter().any(|note| note.contains("new columns: `late` boolean")), "{notes:?}");
