@@ -32,9 +32,21 @@ fn help_lists_every_verb_and_the_exit_codes() {
 #[test]
 fn each_verb_explains_itself() {
     let project = Project::empty();
-    for verb in
-        ["init", "demo", "up", "produce", "bronze", "plan", "promote", "retry", "test", "load-warehouse", "run", "verify", "maintain"]
-    {
+    for verb in [
+        "init",
+        "demo",
+        "up",
+        "produce",
+        "bronze",
+        "plan",
+        "promote",
+        "retry",
+        "test",
+        "load-warehouse",
+        "run",
+        "verify",
+        "maintain",
+    ] {
         let help = project.lake(&[verb, "--help"]).ok().stdout;
         assert!(help.contains(&format!("Usage: lake {verb}")) && help.contains("--project <DIR>"), "{verb}:\n{help}");
     }

@@ -47,7 +47,11 @@ async fn columns_come_from_where_their_expressions_say() {
         ("select x from silver.a union all select z from silver.b", &["a.x b.z"], ""),
         ("select id, x from silver.a union select z, id from silver.b", &["a.id b.z", "a.x b.id"], ""),
         ("select id from silver.a except select id from silver.b", &["a.id"], "a.id b.id"),
-        ("with q as (select id as k, x * 2 as d from silver.a) select d, k from q where k > 1", &["a.x", "a.id"], "a.id"),
+        (
+            "with q as (select id as k, x * 2 as d from silver.a) select d, k from q where k > 1",
+            &["a.x", "a.id"],
+            "a.id",
+        ),
         (
             "with q as (select id, x from silver.a), r as (select q.x, b.z from q join silver.b b on b.id = q.id) \
              select z, x from r",
@@ -56,15 +60,15 @@ async fn columns_come_from_where_their_expressions_say() {
         ),
         ("select s.n from (select x as n from silver.a where y is null) s", &["a.x"], "a.y"),
         ("select x, (select max(z) from silver.b) as top from silver.a", &["a.x", "b.z"], ""),
-        ("select x, (select max(z) from silver.b b where b.id = a.id) as top from silver.a a", &["a.x", "b.z"], "a.id b.id"),
+        (
+            "select x, (select max(z) from silver.b b where b.id = a.id) as top from silver.a a",
+            &["a.x", "b.z"],
+            "a.id b.id",
+        ),
         ("select x from silver.a where id in (select id from silver.b where z > 0)", &["a.x"], "a.id b.id b.z"),
         ("select x from silver.a a where exists (select 1 from silver.b b where b.id = a.id)", &["a.x"], "a.id b.id"),
         ("select x in (select z from silver.b) as known from silver.a", &["a.x b.z"], ""),
-        (
-            "select id, sum(x) over (partition by y order by id) as running from silver.a",
-            &["a.id", "a.x"],
-            "a.id a.y",
-        ),
+        ("select id, sum(x) over (partition by y order by id) as running from silver.a", &["a.id", "a.x"], "a.id a.y"),
         ("select row_number() over (order by x) as n from silver.a", &[""], "a.x"),
         ("select distinct y from silver.a", &["a.y"], ""),
         ("select distinct on (y) y, x from silver.a order by y, id", &["a.y", "a.x"], "a.id a.y"),

@@ -348,7 +348,8 @@ async fn the_test_verb_looks_at_what_stands() {
     ])
     .await;
     let run = |select: &'static [&'static str]| {
-        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
+        let options =
+            test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
         let shop = &shop;
         async move {
             let (progress, stop) = (Progress::silent(), Stop::default());
@@ -387,7 +388,8 @@ impl Shop {
     }
 
     async fn test(&self, select: &[&str]) -> Result<(test::Report, Option<Error>)> {
-        let options = test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
+        let options =
+            test::Options { select: select.iter().map(|text| text.to_string()).collect(), ..test::Options::default() };
         let (progress, stop) = (Progress::silent(), Stop::default());
         test::test(self.root.path(), &self.project()?, &self.lake, &self.engine, &options, &progress, &stop).await
     }
