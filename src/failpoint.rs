@@ -39,8 +39,12 @@ fn fires(name: &str, actions: &[&str]) -> Option<&'static str> {
 }
 
 /// Only the shell's `kill` can stop this process without unsafe code; it returns after the process went on.
+///
+/// On a busy machine the signal takes effect a moment after the program that sent it has ended; nothing may be done
+/// meanwhile.
 fn stop() {
     drop(std::process::Command::new("kill").args(["-STOP", &std::process::id().to_string()]).status());
+    std::thread::sleep(std::time::Duration::from_millis(500));
 }
 
 #[derive(Debug)]

@@ -249,3 +249,27 @@ fn redriven_rows_of_a_partitioned_table_land_in_their_partitions() {
     assert_eq!(regions, ["region=__HIVE_DEFAULT_PARTITION__", "region=eu", "region=us"]);
     verified(&project);
 }
+
+#[test]
+fn a_stream_declared_in_the_wrong_format_is_redriven_and_its_table_grows() {
+    let project = Project::empty();
+    project.write("data/orders.jsonl", "{\"id\":1,\"note\":\"a\"}\n{\"id\":2}\n");
+    project.write("lake.toml", "[[produce]]\nname = \"orders\"\nfiles = [\"data/orders.jsonl\"]\n");
+    let contract = |meta: &str, more: &str| {
+        let columns = format!("columns: [{{name: id, data_type: bigint}}{more}]");
+        let table = format!("{{name: orders, meta: {{{meta}}}, {columns}}}");
+        project.write(CONTRACT, format!("sources:\n  - name: bronze\n    tables:\n      - {table}\n"));
+    };
+    contract("format: csv", "");
+    project.lake(&["produce"]).ok();
+    project.lake(&["bronze", "--once"]).ok();
+    assert_eq!(csv(&project, "select count(*) as n from bronze.orders__quarantine"), "n\n2\n");
+    contract("format: json", ", {name: note, data_type: text}");
+    let done = redrive(&project, &[]);
+    assert_eq!((&done["rows"], &done["version"]), (&2.into(), &2.into()));
+    assert_eq!(
+        csv(&project, "select id, note, _rescued from bronze.orders order by id"),
+        "id,note,_rescued\n1,a,\n2,,\n"
+    );
+    verified(&project);
+}
