@@ -129,6 +129,56 @@ mod tests {
         }
     }
 
+    /// The same rule as plainly as it can be written: rounds over all that wait.
+    fn in_rounds(nodes: &[Edges]) -> Option<Vec<usize>> {
+        let (mut order, mut waiting): (Vec<usize>, Vec<usize>) = (Vec::new(), (0..nodes.len()).collect());
+        while !waiting.is_empty() {
+            let before = order.len();
+            for index in waiting.clone() {
+                let stands = |other: &usize| order.contains(other);
+                let Edges { needs, prefers } = &nodes[index];
+                if needs.iter().all(stands) && prefers.iter().all(|other| *other == index || stands(other)) {
+                    order.push(index);
+                }
+            }
+            if order.len() == before {
+                order.push(*waiting.iter().find(|index| nodes[**index].needs.iter().all(|need| order.contains(need)))?);
+            }
+            waiting.retain(|index| !order.contains(index));
+        }
+        Some(order)
+    }
+
+    #[test]
+    fn the_order_is_that_of_rounds() {
+        let mut state = 7_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % end
+        };
+        let (mut ordered, mut circles) = (0, 0);
+        for round in 0..400 {
+            let count = 2 + below(9);
+            let mut some = |most: usize| -> BTreeSet<usize> { (0..below(most)).map(|_| below(count)).collect() };
+            let mut nodes: Vec<Edges> = (0..count).map(|_| Edges { needs: some(3), prefers: some(3) }).collect();
+            for (index, node) in nodes.iter_mut().enumerate() {
+                // Mostly without circles, and never one of a single node.
+                node.needs.retain(|other| if round % 4 == 0 { *other != index } else { *other < index });
+            }
+            match in_rounds(&nodes) {
+                Some(expected) => {
+                    assert_eq!(order(&nodes), Ok(expected), "{nodes:?}");
+                    ordered += 1;
+                }
+                None => {
+                    assert!(order(&nodes).is_err(), "{nodes:?}");
+                    circles += 1;
+                }
+            }
+        }
+        assert!(ordered > 200 && circles > 20, "{ordered} orders, {circles} circles");
+    }
+
     #[test]
     fn a_cycle_is_named() {
         assert_eq!(order(&nodes(&[&[1], &[2], &[1]], &[&[], &[], &[]])), Err(vec![1, 2, 1]));
