@@ -64,10 +64,13 @@ fn model<'a>(report: &'a Report, table: &str) -> &'a ModelPlan {
     report.models.iter().find(|model| model.table == table).unwrap()
 }
 
+/// What is changed, the file and its new text, and the reasons of the three models.
+type Edit<'a> = (&'a str, Option<(&'a str, &'a str)>, &'a [&'a str]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_says_what_promote_then_does() {
     let shop = Shop::open(&[(FACT, FACT_SQL), CONTRACT]).await;
-    let edits: [(&str, Option<(&str, &str)>, &[&str]); 6] = [
+    let edits: [Edit<'_>; 6] = [
         ("first", None, &["never built", "never built", "never built"]),
         ("again", None, &["nothing changed", "nothing changed", "nothing changed"]),
         (
