@@ -228,11 +228,14 @@ async fn drop(args: Drop, connections: &mut Connections) -> Result<Answer> {
     let lake = connections.lake().await?;
     let table = one(quarantine::tables(&lake, &[table]).await?)?;
     let selection = which.selection(before);
+    let (progress, stop) = (&connections.progress, &connections.stop);
+    let mut agreed = None;
     if !yes {
-        let records = quarantine::count(&lake, &table, &selection, &connections.stop).await?;
+        let records = quarantine::count(&lake, &table, &selection, stop).await?;
         confirm(&format!("delete {} from the quarantine of {table}?", counted(records, "record")))?;
+        agreed = Some(records);
     }
-    let report = quarantine::drop(&lake, &table, &selection, &connections.progress, &connections.stop).await?;
+    let report = quarantine::drop(&lake, &table, &selection, agreed, progress, stop).await?;
     let (records, stayed) = (counted(report.records, "record"), grouped(report.stayed));
     Answer::new(format!("{table}: {records} deleted from quarantine, {stayed} left"), &report)
 }

@@ -68,11 +68,10 @@ fn figures(proof: &Proof) -> String {
             let found = [
                 (rows.good, "good"),
                 (rows.quarantined, "quarantined"),
-                (rows.filtered, "filtered by SQL"),
+                (rows.filtered, "filtered"),
                 (rows.dropped, "dropped from quarantine"),
             ];
-            let lost = rows.missing.saturating_sub(rows.left_out());
-            let wrong = [(lost, "missing"), (rows.doubled, "doubled"), (rows.unknown, "unknown")];
+            let wrong = [(rows.lost(), "missing"), (rows.doubled, "doubled"), (rows.unknown, "unknown")];
             let superseded = match rows.superseded {
                 0 => String::new(),
                 rows => format!("; {} superseded", grouped(rows)),
@@ -85,7 +84,7 @@ fn figures(proof: &Proof) -> String {
                 (offsets.rejects, "quarantined"),
                 (offsets.duplicates, "duplicates"),
                 (offsets.tombstones, "tombstones"),
-                (offsets.filtered, "filtered by SQL"),
+                (offsets.filtered, "filtered"),
                 (offsets.gaps, "gaps"),
                 (offsets.dropped, "dropped from quarantine"),
             ];

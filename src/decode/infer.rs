@@ -23,6 +23,8 @@ enum Seen {
     Nothing,
     Boolean,
     Integer,
+    /// A whole number that a double may change.
+    LongInteger,
     Float,
     Text,
     /// Text that no column can hold.
@@ -41,13 +43,14 @@ impl Seen {
     }
 
     fn of_number(raw: &str) -> Seen {
+        let long = significant_digits(raw) > f64::DIGITS as usize;
         if raw.parse::<i64>().is_ok() {
-            return Seen::Integer;
+            return if long { Seen::LongInteger } else { Seen::Integer };
         }
         let fractional = raw.contains(['.', 'e', 'E']);
         match value::parse(raw, &DataType::Float64) {
-            Ok(Value::Float64(_)) if fractional => Seen::Float,
-            // A whole number beyond bigint: a double would change it.
+            Ok(Value::Float64(_)) if fractional && !long => Seen::Float,
+            // A double would change it.
             _ => Seen::Text,
         }
     }
@@ -58,6 +61,7 @@ impl Seen {
             (Seen::Unfit, _) | (_, Seen::Unfit) => Seen::Unfit,
             (Seen::Nothing, seen) | (seen, Seen::Nothing) => seen,
             (Seen::Integer, Seen::Float) | (Seen::Float, Seen::Integer) => Seen::Float,
+            (Seen::Integer, Seen::LongInteger) | (Seen::LongInteger, Seen::Integer) => Seen::LongInteger,
             _ => Seen::Text,
         }
     }
@@ -65,11 +69,18 @@ impl Seen {
     fn data_type(self) -> DataType {
         match self {
             Seen::Boolean => DataType::Boolean,
-            Seen::Integer => DataType::Int64,
+            Seen::Integer | Seen::LongInteger => DataType::Int64,
             Seen::Float => DataType::Float64,
             Seen::Nothing | Seen::Text | Seen::Unfit => DataType::Utf8,
         }
     }
+}
+
+/// Digits of a number without the zeros in front; a double keeps 15 whatever they are.
+fn significant_digits(raw: &str) -> usize {
+    let mantissa = raw.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit);
+    digits.skip_while(|digit| *digit == b'0').count()
 }
 
 /// The columns of the records among `payloads`, in the order their fields first occur. Payloads that are no
@@ -123,8 +134,8 @@ mod tests {
     #[test]
     fn types_are_the_narrowest_that_keep_every_value() {
         let records: [&[u8]; 4] = [
-            br#"{"Id":1,"mixed":1,"money":1,"flag":true,"nested":{"a":1},"nothing":null,"big":99999999999999999999}"#,
-            br#"{"Id":2,"mixed":"x","money":1.5,"flag":false,"nested":[1],"late":"7"}"#,
+            br#"{"Id":1,"mixed":1,"money":1,"flag":true,"nested":{"a":1},"nothing":null,"big":99999999999999999999,"id16":9007199254740993,"exact":9007199254740993,"fine":0.123456789012345678}"#,
+            br#"{"Id":2,"mixed":"x","money":1.5,"flag":false,"nested":[1],"late":"7","id16":1,"exact":0.5}"#,
             b"no record",
             r#"{"Id":null,"книга":1,"A b":1,"a-b":2}"#.as_bytes(),
         ];
@@ -138,6 +149,9 @@ mod tests {
             ("nested", DataType::Utf8),
             ("nothing", DataType::Utf8),
             ("big", DataType::Utf8),
+            ("id16", DataType::Int64),
+            ("exact", DataType::Utf8),
+            ("fine", DataType::Utf8),
             ("late", DataType::Utf8),
         ];
         assert_eq!(inferred, expected.map(|(name, data_type)| (name.to_string(), data_type)));

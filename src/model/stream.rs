@@ -65,7 +65,7 @@ pub enum KindBy {
 pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults: &mut Faults) -> StreamContract {
     let entries = [fields, config].into_iter().filter_map(|fields| fields.get("meta")).filter_map(map);
     let mut contract = StreamContract::of_topic(table);
-    let (mut said_by, mut layout, mut only_at): (Option<&str>, _, _) = (None, None, None);
+    let (mut said_by, mut layout, mut only_at, mut drift_at): (Option<&str>, _, _, _) = (None, None, None, None);
     for (key, node) in entries.flatten() {
         let name = key.name.as_str();
         match name {
@@ -81,7 +81,7 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
             "max_reject_rate" => contract.max_reject_rate = share(node, name, faults),
             "format" => contract.format = format(node, faults).unwrap_or_default(),
             "csv" => layout = Some((&node.place, read_layout(node, faults))),
-            "drift" => contract.drift = drift(node, faults).unwrap_or_default(),
+            "drift" => (contract.drift, drift_at) = (drift(node, faults).unwrap_or_default(), Some(&node.place)),
             other => {
                 let near = suggestion(other, KEYS);
                 if !near.is_empty() {
@@ -95,6 +95,9 @@ pub(super) fn read(table: &str, fields: &Fields<'_>, config: &Fields<'_>, faults
             Format::Csv(layout) => *layout = given,
             _ => faults.push(place.fault("`csv` says how CSV is laid out; add `format: csv`")),
         }
+    }
+    if let Some(place) = drift_at.filter(|_| contract.format != Format::Json) {
+        faults.push(place.fault("only JSON brings fields nobody declared; take `drift` out"));
     }
     if let (Some(place), Some(Only { by: KindBy::Field(field), .. })) = (only_at, &contract.only)
         && contract.format != Format::Json

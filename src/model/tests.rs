@@ -266,10 +266,10 @@ fn a_stream_says_how_it_is_read() {
         let text = format!("sources:\n- name: s\n  tables:\n  - name: a\n    meta: {meta}\n    columns: {columns}\n");
         load(&[("models/sources.yml", &text)]).map(|mut project| project.sources.remove(0))
     };
-    let given =
-        stream("{format: csv, csv: {delimiter: ';', quote: none, null: NA}, drift: add}", "[{name: x}]").unwrap();
+    let given = stream("{format: csv, csv: {delimiter: ';', quote: none, null: NA}}", "[{name: x}]").unwrap();
     let layout = crate::decode::Layout { delimiter: ';', quote: None, null: "NA".into() };
-    assert_eq!((given.stream.format, given.stream.drift), (crate::decode::Format::Csv(layout), Drift::Add));
+    assert_eq!((given.stream.format, given.stream.drift), (crate::decode::Format::Csv(layout), Drift::Rescue));
+    assert_eq!(stream("{drift: add}", "[]").unwrap().stream.drift, Drift::Add);
     let raw = stream("{format: raw}", "[]").unwrap();
     assert_eq!((raw.columns[0].name.as_str(), &raw.columns[0].data_type), ("value", &Some(DataType::Binary)));
     let table = [
@@ -280,6 +280,7 @@ fn a_stream_says_how_it_is_read() {
         ("{format: csv, csv: {delimiter: ';', quote: ';'}}", "[{name: x}]", "cannot be used together"),
         ("{format: csv, csv: {sep: ab}}", "[{name: x}]", "unknown key `sep` in the csv of a stream"),
         ("{format: csv}", "[]", "a stream in CSV has no columns"),
+        ("{format: raw, drift: add}", "[]", "only JSON brings fields nobody declared; take `drift` out"),
         ("{only: {field: k, is: a}, format: raw}", "[]", "no field `k` tells kinds apart in a format but JSON"),
         (
             "{format: csv}",

@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 /// Compressed bytes of the rows read at once, as far as the log knows them.
 const BATCH_BYTES: u64 = 2 << 20;
 /// Rows read at once: few, because they may be as big as a message gets.
-const BATCH_ROWS: u64 = 256;
+const BATCH_ROWS: u64 = 32;
 
 /// Files of one version of a table.
 #[derive(Debug, Clone)]
@@ -31,10 +31,6 @@ pub struct Picked {
 }
 
 impl Picked {
-    pub fn is_empty(&self) -> bool {
-        self.adds.is_empty()
-    }
-
     pub fn rows(&self) -> Option<u64> {
         self.rows
     }

@@ -110,7 +110,7 @@ fn a_topic_that_begins_to_match_is_read_and_one_that_is_gone_is_named() {
     delete(&other);
     std::thread::sleep(Duration::from_secs(2));
     let refused = project.lake(ONCE).fails_with(1);
-    says(&refused.stderr, &["bronze.events", &other.topic, "was deleted", "move `bronze.events` away"]);
+    says(&refused.stderr, &["bronze.events", &other.topic, "is gone", "take it out of the topics of `bronze.events`"]);
 }
 
 #[test]

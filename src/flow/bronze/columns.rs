@@ -6,8 +6,13 @@ use crate::error::{Error, Result};
 use crate::ident::{TableName, suggestion};
 use crate::model::Column;
 use crate::table::schema::{self, storable_type};
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
+
+/// Bytes of a folder's name; most file systems take 255.
+const LONGEST_FOLDER: usize = 250;
 
 pub const TOPIC: &str = "_topic";
 pub const PARTITION: &str = "_partition";
@@ -111,6 +116,42 @@ pub(super) fn partition_columns(table: &TableName, named: &[String], columns: &F
     Ok(std::iter::once(QUARANTINED.to_string()).chain(named.iter().cloned()).collect())
 }
 
+/// Fails at the first row whose value is too long for the name of a folder, where the column's name stands before it
+/// and each odd byte is written as three.
+pub(super) fn check_partition_values(table: &TableName, partition_by: &[String], good: &RecordBatch) -> Result<()> {
+    for name in partition_by.iter().filter(|name| *name != QUARANTINED) {
+        let texts = good.column_by_name(name).filter(|column| *column.data_type() == DataType::Utf8);
+        let Some(texts) = texts.map(|column| column.as_string::<i32>()) else { continue };
+        let written = |value: &str| {
+            name.len() + 1 + value.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum::<usize>()
+        };
+        let long = texts.iter().position(|value| value.is_some_and(|value| written(value) > LONGEST_FOLDER));
+        if let Some(row) = long {
+            return Err(Error::input(format!(
+                "{}: its `{name}`, by which `{table}` is partitioned, is too long to name a folder",
+                place(good, row)?
+            ))
+            .hint(format!(
+                "nothing of the batch was committed; cut it in sql/bronze/{}.sql, such as `left({name}, 60)`",
+                table.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// `topic/partition, offset` of a row.
+pub(super) fn place(rows: &RecordBatch, row: usize) -> Result<String> {
+    let column = |name: &str| rows.column_by_name(name);
+    let (Some(topics), Some(numbers), Some(offsets)) = (column(TOPIC), column(PARTITION), column(OFFSET)) else {
+        return Err(Error::internal("a Bronze batch lacks columns of its own"));
+    };
+    let topic = topics.as_string::<i32>().value(row);
+    let (number, offset) =
+        (numbers.as_primitive::<Int32Type>().value(row), offsets.as_primitive::<Int64Type>().value(row));
+    Ok(format!("{topic}/{number}, offset {offset}"))
+}
+
 /// Fails when a standing table is partitioned by other columns.
 pub(super) fn check_partition_columns(table: &TableName, standing: &[String], wanted: &[String]) -> Result<()> {
     if standing == wanted {
@@ -153,6 +194,7 @@ pub(super) fn widened(table: &TableName, existing: &SchemaRef, wanted: &Schema) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
 
     fn fields(columns: &[(&str, DataType)]) -> Fields {
         columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect()
@@ -199,6 +241,25 @@ mod tests {
         let changed = check_partition_columns(&table, &standing, &[QUARANTINED.to_string()]).unwrap_err();
         assert_eq!(changed.kind(), crate::error::Kind::Config);
         assert_eq!(changed.to_string(), "`bronze.books` is partitioned by sold_on, its contract says no column");
+    }
+
+    #[test]
+    fn a_value_that_names_no_folder_is_named_with_its_place() {
+        let table = TableName::parse("bronze.books").unwrap();
+        let rows = |second: String| {
+            let columns: [(&str, ArrayRef); 4] = [
+                (TOPIC, Arc::new(StringArray::from(vec!["t", "t"]))),
+                (PARTITION, Arc::new(Int32Array::from(vec![0, 3]))),
+                (OFFSET, Arc::new(Int64Array::from(vec![7, 8]))),
+                ("region", Arc::new(StringArray::from(vec![None, Some(second)]))),
+            ];
+            RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+        };
+        let check = |value: &str| check_partition_values(&table, &["region".into()], &rows(value.into()));
+        assert!(check(&"x".repeat(200)).is_ok() && check("").is_ok() && check("a/b%é").is_ok());
+        for long in ["x".repeat(250), "é".repeat(60)] {
+            assert!(check(&long).unwrap_err().to_string().starts_with("t/3, offset 8: its `region`"));
+        }
     }
 
     #[test]

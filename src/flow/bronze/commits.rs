@@ -39,9 +39,8 @@ impl Commits {
         Commits { topics, table: Some(table), stored, running: None }
     }
 
-    /// Begins to close the files and to commit a batch. The commit before it has to have landed.
+    /// Begins to close the files and to commit a batch that holds to the law. The commit before it has to have landed.
     pub fn start(&mut self, batch: Batch, worked: Worked) -> Result<()> {
-        batch.check_conservation()?;
         let Some(mut table) = self.table.take() else {
             return Err(Error::internal("a commit was begun before the last one had landed"));
         };
@@ -55,7 +54,7 @@ impl Commits {
         let columns = inferred.then(|| Txn { app: COLUMNS_APP.into(), expected: None, next: 1 });
         let tips = self.tips(&batch);
         let txns = self.positions(&batch).chain(self.moved(&tips)).chain(marks).chain(columns).collect();
-        let info = info(&batch, &self.topics);
+        let info = self.info(&batch);
         let positions = batch.ends().into_iter().map(|(partition, at)| (partition, Some(at))).collect();
         self.stored = Stored { positions, tips };
         self.running = Some(tokio::spawn(async move {
@@ -76,10 +75,18 @@ impl Commits {
     }
 
     fn positions(&self, batch: &Batch) -> impl Iterator<Item = Txn> {
-        batch.parts().filter_map(|(partition, Part { step, .. })| {
+        self.moved_parts(batch).map(|(partition, part)| {
             let expected = self.stored.positions.get(partition).copied().flatten();
-            (expected != Some(step.to)).then(|| Txn { app: position_app(partition), expected, next: step.to })
+            Txn { app: position_app(partition), expected, next: part.step.to }
         })
+    }
+
+    /// The partitions whose position the batch's commit moves. Of the others it says nothing: it is not fenced by where
+    /// they stand, so another writer may have moved them on.
+    fn moved_parts<'b>(&self, batch: &'b Batch) -> impl Iterator<Item = (&'b Partition, &'b Part)> {
+        batch
+            .parts()
+            .filter(|(partition, part)| self.stored.positions.get(*partition).copied().flatten() != Some(part.step.to))
     }
 
     /// The tips at the end of a batch; a partition without messages in it keeps the one before.
@@ -99,6 +106,19 @@ impl Commits {
         })
     }
 
+    fn info(&self, batch: &Batch) -> Map<String, Value> {
+        let part = |(partition, Part { step, counts, .. }): (&Partition, &Part)| {
+            let mut entry = json!(counts);
+            (entry["from"], entry["to"]) = (step.from.into(), step.to.into());
+            (partition.to_string(), entry)
+        };
+        Map::from_iter([
+            ("verb".to_string(), "bronze".into()),
+            (TOPICS.to_string(), json!(self.topics)),
+            ("partitions".to_string(), Value::Object(self.moved_parts(batch).map(part).collect())),
+        ])
+    }
+
     /// True when [`Commits::land`] would not wait.
     pub fn is_over(&self) -> bool {
         self.running.as_ref().is_some_and(JoinHandle::is_finished)
@@ -111,17 +131,4 @@ impl Commits {
         self.table = Some(landed.table.clone());
         Ok(Some(landed))
     }
-}
-
-fn info(batch: &Batch, topics: &[String]) -> Map<String, Value> {
-    let part = |(partition, Part { step, counts, .. }): (&Partition, &Part)| {
-        let mut entry = json!(counts);
-        (entry["from"], entry["to"]) = (step.from.into(), step.to.into());
-        (partition.to_string(), entry)
-    };
-    Map::from_iter([
-        ("verb".to_string(), "bronze".into()),
-        (TOPICS.to_string(), json!(topics)),
-        ("partitions".to_string(), Value::Object(batch.parts().map(part).collect())),
-    ])
 }

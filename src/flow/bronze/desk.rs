@@ -149,6 +149,14 @@ impl Desk {
         !self.held.is_empty() && self.held.iter().map(Messages::bytes).sum::<usize>() >= self.shares.inference
     }
 
+    /// Whether another writer gave the table columns that are found in the records, not declared, and that this desk does
+    /// not know.
+    pub fn is_behind(&self) -> bool {
+        let finds = self.to_infer || self.drift == Drift::Add;
+        let columns = || columns::stream_columns(&self.table.schema());
+        finds && columns().iter().any(|column| self.wanted.column_with_name(column.name()).is_none())
+    }
+
     /// Works on the next messages of a batch, which covers them already.
     pub async fn take(&mut self, messages: Messages, batch: &mut Batch) -> Result<()> {
         if messages.is_empty() {
@@ -304,6 +312,7 @@ impl Desk {
         {
             return Err(Error::internal(format!("the files of `{}` have no column `{}`", self.name, lost.name())));
         }
+        columns::check_partition_values(&self.name, self.table.partition_by(), good)?;
         stage.write(align(good, &schema)?).await?;
         stage.write(align(quarantined, &schema)?).await?;
         self.stage = Some(stage);

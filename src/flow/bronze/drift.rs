@@ -5,13 +5,13 @@
 //! rescued while it shows null alone or text no column can hold, when its name is no column's name anywhere or is one
 //! but for its case, when it is a member of a declared object, and beyond [`MOST_COLUMNS`].
 
-use super::columns::{self, OFFSET, PARTITION, TOPIC};
+use super::columns;
 use crate::decode::infer::{self, MOST_COLUMNS};
 use crate::decode::{Decoded, Decoder, Format, RESCUED, decoder};
 use crate::error::{Error, Result};
 use crate::ident::TableName;
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Fields, Int32Type, Int64Type, SchemaRef};
+use arrow::datatypes::{Fields, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use std::collections::HashSet;
 
@@ -72,21 +72,16 @@ impl Decoder for Growing {
 
 /// Fails at the first good row with a field nobody declared.
 pub(super) fn refuse(table: &TableName, good: &RecordBatch) -> Result<()> {
-    let column = |name: &str| good.column_by_name(name);
-    let (Some(rescued), Some(topics), Some(numbers), Some(offsets)) =
-        (column(RESCUED), column(TOPIC), column(PARTITION), column(OFFSET))
-    else {
+    let Some(rescued) = good.column_by_name(RESCUED) else {
         return Err(Error::internal("a Bronze batch lacks columns of its own"));
     };
     let rescued = rescued.as_string::<i32>();
     let Some((row, text)) = rescued.iter().enumerate().find_map(|(row, text)| Some((row, text?))) else {
         return Ok(());
     };
-    let topic = topics.as_string::<i32>().value(row);
-    let (number, offset) =
-        (numbers.as_primitive::<Int32Type>().value(row), offsets.as_primitive::<Int64Type>().value(row));
+    let place = columns::place(good, row)?;
     let fields = infer::names(text.as_bytes()).iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    Err(Error::input(format!("{topic}/{number}, offset {offset}: `{table}` declares no {fields}")).hint(
+    Err(Error::input(format!("{place}: `{table}` declares no {fields}")).hint(
         "nothing of the batch was committed; declare the field in models/sources.yml, or say there `drift: add` to make \
          such fields columns, or `drift: rescue` to keep them in `_rescued`",
     ))

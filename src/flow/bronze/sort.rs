@@ -86,22 +86,24 @@ enum Verdict<'m> {
 }
 
 fn judge<'m>(message: &Message<'m>, only: Option<&Only>, marks: Option<&mut Marks>) -> Result<Verdict<'m>> {
-    if only.is_some_and(|only| !takes(only, message)) {
-        return Ok(Verdict::Filtered);
-    }
-    let Some(payload) = message.payload else { return Ok(Verdict::Tombstone) };
-    if message.headers.is_empty() {
-        return Ok(Verdict::Candidate(None, payload));
-    }
-    let identity = match identity(message) {
-        Err(reason) => return Ok(Verdict::Reject(None, reason)),
-        Ok(identity) => identity,
+    let taken = only.is_none_or(|only| takes(only, message));
+    let Some(payload) = message.payload else {
+        return Ok(if taken { Verdict::Tombstone } else { Verdict::Filtered });
     };
-    if let (Some(identity), Some(marks)) = (&identity, marks)
+    let identity = if message.headers.is_empty() { Ok(None) } else { identity(message) };
+    // Marks pass over other kinds too, so what is sent again is not counted as left out again.
+    if let (Ok(Some(identity)), Some(marks)) = (&identity, marks)
         && !marks.admit(message.slot, identity)?
     {
         return Ok(Verdict::Duplicate);
     }
+    if !taken {
+        return Ok(Verdict::Filtered);
+    }
+    let identity = match identity {
+        Err(reason) => return Ok(Verdict::Reject(None, reason)),
+        Ok(identity) => identity,
+    };
     if !message.headers.has(HEADER_ERROR) {
         return Ok(Verdict::Candidate(identity, payload));
     }

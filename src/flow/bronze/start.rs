@@ -78,7 +78,10 @@ pub(super) fn positions(
     for (partition, stored) in stored {
         let Some(watermarks) = survey.watermarks.get(partition) else {
             match stored {
-                Some(at) => return Err(made_again(table, partition, &ends_before(*at, 0))),
+                Some(at) if survey.topics().contains(&partition.topic) => {
+                    return Err(made_again(table, partition, &ends_before(*at, 0)));
+                }
+                Some(at) => return Err(gone(table, partition, *at)),
                 None => continue,
             }
         };
@@ -136,6 +139,13 @@ fn ends_before(at: i64, high: i64) -> String {
     format!("up to offset {at}, but it ends at {high}")
 }
 
+fn gone(table: &TableName, partition: &Partition, at: i64) -> Error {
+    let topic = &partition.topic;
+    Error::input(format!("topic `{topic}` is gone; `{table}` has read {partition} up to offset {at}")).hint(format!(
+        "to go on without it, take it out of the topics of `{table}` in models/sources.yml; its rows stay"
+    ))
+}
+
 fn made_again(table: &TableName, partition: &Partition, how_far: &str) -> Error {
     let topic = &partition.topic;
     Error::input(format!("`{table}` has read {partition} {how_far}: topic `{topic}` was deleted and made again")).hint(
@@ -187,6 +197,15 @@ mod tests {
                 "{stored:?} {watermarks:?} {start:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_not_said_to_be_made_again() {
+        let table = TableName::parse("bronze.books").unwrap();
+        let stored = BTreeMap::from([(Partition::new("books", 0), Some(3)), (Partition::new("old", 0), Some(4))]);
+        let fault = positions(&table, &survey(&[(0, 9)]), &stored, Start::Earliest).unwrap_err();
+        assert_eq!(fault.to_string(), "topic `old` is gone; `bronze.books` has read old/0 up to offset 4");
+        assert!(fault.hint_text().unwrap().contains("take it out of the topics of `bronze.books`"));
     }
 
     #[test]

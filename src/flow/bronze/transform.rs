@@ -60,8 +60,38 @@ impl Transform {
         Ok(Transform { engine, file, sql, output, columns: kept.into() })
     }
 
-    /// The rows that stay, in the columns of the table.
+    /// The rows that stay, in the columns of the table. A value the statement cannot work with is an error that names its
+    /// record.
     pub async fn apply(&self, good: &RecordBatch) -> Result<RecordBatch> {
+        match self.select(good).await {
+            Err(fault) if fault.kind() == Kind::Input => Err(self.culprit(good, fault).await),
+            outcome => outcome,
+        }
+    }
+
+    /// The fault with the place of the first record it comes from, which is looked for by halving.
+    async fn culprit(&self, good: &RecordBatch, fault: Error) -> Error {
+        let (mut from, mut rows) = (0, good.num_rows());
+        while rows > 1 {
+            let half = rows / 2;
+            match self.select(&good.slice(from, half)).await {
+                Err(_) => rows = half,
+                Ok(_) => (from, rows) = (from + half, rows - half),
+            }
+        }
+        if rows == 0 {
+            return fault;
+        }
+        match columns::place(good, from) {
+            Ok(place) => Error::new(fault.kind(), place).caused_by(fault).hint(format!(
+                "nothing of the batch was committed; let `{}` take such a value, as with try_cast, or leave the record out",
+                self.file.display()
+            )),
+            Err(_) => fault,
+        }
+    }
+
+    async fn select(&self, good: &RecordBatch) -> Result<RecordBatch> {
         let session = session(&self.engine, &readable(good)?)?;
         let batches = session.query(&self.sql).await.map_err(|fault| in_file(&self.file, fault))?;
         let schema = batches.first().map_or(self.output.clone(), RecordBatch::schema);

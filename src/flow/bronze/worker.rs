@@ -64,7 +64,7 @@ enum End {
     PartitionsAdded,
     /// Another stream failed.
     Halted,
-    /// Another writer was first.
+    /// Another writer was first, or added columns.
     Fenced,
 }
 
@@ -266,13 +266,13 @@ impl<'a> Worker<'a> {
         self.targets = Some(targets);
     }
 
-    /// Hands the batch over to be committed and begins the next one. False: another writer was first. `last`: the run
+    /// Hands the batch over to be committed and begins the next one. False: as [`Worker::land`]. `last`: the run
     /// ends with it.
     async fn settle(&mut self, work: &mut Work, last: bool) -> Result<bool> {
         let worked = work.desk.finish(&mut work.batch).await?;
         let landed = self.land(work).await;
         let go_on = match landed {
-            Ok(true) => self.check_rejects(work, last).map(|()| true),
+            Ok(true) => self.check(work, last).map(|()| true),
             ended => ended,
         };
         if !matches!(go_on, Ok(true)) {
@@ -290,6 +290,12 @@ impl<'a> Worker<'a> {
         self.stream.max_reject_rate.or(self.options.max_reject_rate)
     }
 
+    /// What a batch has to hold to before it is committed.
+    fn check(&self, work: &Work, last: bool) -> Result<()> {
+        work.batch.check_conservation()?;
+        self.check_rejects(work, last)
+    }
+
     /// Fails when this run has met too many rejects with the batch at hand; all before it is committed.
     fn check_rejects(&self, work: &Work, last: bool) -> Result<()> {
         let Some((most, reasons)) = self.limit().zip(work.desk.reasons.as_ref()) else { return Ok(()) };
@@ -305,7 +311,8 @@ impl<'a> Worker<'a> {
         met.check(&self.stream.table, most, reasons, last)
     }
 
-    /// Waits for the commit under way, if any. False: another writer was first and nothing of ours is in.
+    /// Waits for the commit under way, if any. False: look at the table again before going on, because another writer
+    /// was first and nothing of ours is in, or has added columns.
     async fn land(&mut self, work: &mut Work) -> Result<bool> {
         let Some(Landed { committed, batch, steps, notes, table }) = work.commits.land().await? else {
             return Ok(true);
@@ -322,7 +329,8 @@ impl<'a> Worker<'a> {
         self.record(&batch, version);
         self.progress.committed(told(name, version, &batch, &work.ends, steps, Utc::now()));
         notes.into_iter().for_each(|note| self.progress.note(note));
-        Ok(true)
+        // Columns that another writer added meanwhile are to be filled from here on, or to be kept to.
+        Ok(!work.desk.is_behind())
     }
 
     fn record(&mut self, batch: &Batch, version: i64) {

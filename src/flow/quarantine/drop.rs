@@ -4,7 +4,7 @@
 use super::exchange::{ByPartition, abandon, check_read, commit, persistently};
 use super::record::Records;
 use super::{Selection, files, open};
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::flow::account::Resolved;
 use crate::flow::{Progress, Stop};
 use crate::ident::TableName;
@@ -27,15 +27,17 @@ pub struct Dropped {
     pub stayed: u64,
 }
 
-/// Deletes the selected records of a table in one commit.
+/// Deletes the selected records of a table in one commit; none of them if they are more than `at_most`, because some
+/// came after somebody had counted.
 pub async fn drop(
     lake: &Lake,
     name: &TableName,
     selection: &Selection,
+    at_most: Option<u64>,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Dropped> {
-    persistently(progress, async || attempt(lake, name, selection, stop).await).await
+    persistently(progress, async || attempt(lake, name, selection, at_most, stop).await).await
 }
 
 /// How many records [`drop`] would delete.
@@ -50,7 +52,13 @@ pub async fn count(lake: &Lake, name: &TableName, selection: &Selection, stop: &
     Ok(sorting.dropped)
 }
 
-async fn attempt(lake: &Lake, name: &TableName, selection: &Selection, stop: &Stop) -> Result<Dropped> {
+async fn attempt(
+    lake: &Lake,
+    name: &TableName,
+    selection: &Selection,
+    at_most: Option<u64>,
+    stop: &Stop,
+) -> Result<Dropped> {
     let table = open(lake, name).await?;
     let picked = files(&table)?;
     let mut rows = table.read(&picked).await?;
@@ -61,7 +69,8 @@ async fn attempt(lake: &Lake, name: &TableName, selection: &Selection, stop: &St
             stop.check()?;
             stage.write(sorting.sort(&batch, selection)?).await?;
         }
-        check_read(&table, &picked, sorting.dropped + sorting.stayed)
+        check_read(&table, &picked, sorting.dropped + sorting.stayed)?;
+        check_agreed(name, sorting.dropped, at_most)
     };
     let sorted = sorted.await;
     let mut report = Dropped { table: name.to_string(), stayed: sorting.stayed, ..Dropped::default() };
@@ -72,6 +81,16 @@ async fn attempt(lake: &Lake, name: &TableName, selection: &Selection, stop: &St
     report.records = sorting.dropped;
     report.version = Some(commit(table, &picked, stage, "drop", &sorting.resolved).await?);
     Ok(report)
+}
+
+fn check_agreed(name: &TableName, records: u64, at_most: Option<u64>) -> Result<()> {
+    match at_most.filter(|most| records > *most) {
+        None => Ok(()),
+        Some(most) => {
+            Err(Error::input(format!("{records} records of the quarantine of `{name}` are meant now, not {most}"))
+                .hint("nothing was deleted; look at those that came meanwhile, then say it again"))
+        }
+    }
 }
 
 #[derive(Default)]
@@ -100,5 +119,19 @@ impl Sorting {
         }
         filter_record_batch(batch, &BooleanArray::from(stays))
             .context(Kind::Internal, || "pick the records that stay in quarantine")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ident::Layer;
+
+    #[test]
+    fn no_more_is_deleted_than_was_agreed_to() {
+        let name = TableName::new(Layer::Bronze, "books").unwrap();
+        for (records, at_most, good) in [(3, None, true), (3, Some(3), true), (2, Some(3), true), (4, Some(3), false)] {
+            assert_eq!(check_agreed(&name, records, at_most).is_ok(), good, "{records} {at_most:?}");
+        }
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! The files are read again from their start; a row is recognised by file and row number, and that it is as it was
 //! sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped, and what was
-//! deleted from quarantine on purpose, is known by number only, so that many rows may be missing. Which sendings of a file there are is asked of [`sendings`].
+//! deleted from quarantine on purpose, is known by number only, so that many rows may be missing; but none behind the
+//! last row of the file that the table has a mark of. Which sendings of a file there are is asked of [`sendings`].
 
 use super::offsets::LeftOut;
 use super::sendings::Sendings;
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::{self, Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
-use crate::flow::bronze::{HEADERS, QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC};
+use crate::flow::bronze::{HEADERS, QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC, position_app, source_app};
 use crate::flow::count::counted;
 use crate::ident::{literal, quote};
+use crate::partition::Partition;
 use crate::record::{HEADER_POSITION, SourcePosition};
 use crate::source::{self, Input, SourceConfig};
 use crate::table::Table;
@@ -39,6 +41,8 @@ pub struct Rows {
     /// Deleted from quarantine on purpose, as its commits say.
     pub dropped: u64,
     pub missing: u64,
+    /// Of these, behind every row that was ever taken in, so that nothing can have left them out.
+    pub unread: u64,
     pub doubled: u64,
     /// In Bronze under a row number the file does not have.
     pub unknown: u64,
@@ -83,18 +87,21 @@ pub async fn prove(
         Some(_) => Sendings::read(&session, stream, topic).await?,
         None => Sendings::default(),
     };
-    let mut lost = Vec::new();
+    let mut lost = Lost::default();
     for source in sources {
         let Some(inputs) = proof.readable(source::inputs(source, project))? else { continue };
         for input in inputs {
             let (newest, superseded) = sendings.take(&input.id);
             proof.superseded += superseded;
             let Some(digests) = proof.readable(digests(input.clone(), (*source).clone()).await)? else { continue };
-            let held = match &newest {
-                Some(id) => find(&session, (stream, topic), id, &digests).await?,
-                None => Held::default(),
+            let held = match (&newest, table) {
+                (Some(id), Some(table)) => Held {
+                    passed: passed(table, topic, id).await?,
+                    ..find(&session, (stream, topic), id, &digests).await?
+                },
+                _ => Held::default(),
             };
-            lost.extend(proof.compare(&input, digests.len(), &held));
+            lost.add(proof.compare(&input, digests.len(), &held));
         }
     }
     for (file, rows) in sendings.gone(project) {
@@ -118,46 +125,50 @@ impl Rows {
         }
     }
 
-    /// Rows that are in neither place are a loss when they cannot all have been left out: what was has no names.
-    fn judge(&mut self, lost: Vec<Difference>) {
-        if self.missing <= self.left_out() {
+    /// Rows that are in neither place, and that cannot have been left out: what was has no names.
+    pub fn lost(&self) -> u64 {
+        (self.missing - self.unread).saturating_sub(self.filtered + self.dropped) + self.unread
+    }
+
+    fn judge(&mut self, lost: Lost) {
+        if self.lost() == 0 {
             return;
         }
-        let left_out = [(self.filtered, "the stream's SQL dropped"), (self.dropped, "`lake quarantine drop` deleted")];
+        let left_out = [(self.filtered, "the stream left out"), (self.dropped, "`lake quarantine drop` deleted")];
         let left_out = left_out.iter().filter(|(records, _)| *records > 0);
         let left_out: String = left_out.map(|(records, who)| format!(", of which {who} {records}")).collect();
         let others = std::mem::take(&mut self.differences);
         let are = if self.missing == 1 { "is" } else { "are" };
         let text = format!("{} {are} missing{left_out}", counted(self.missing, "row"));
         self.differences.push(Difference::new(Remedy::Run, text));
-        self.differences.extend(lost);
+        self.differences.extend(lost.unread);
+        if self.lost() > self.unread {
+            self.differences.extend(lost.among);
+        }
         self.differences.extend(others);
     }
 
-    /// Rows that neither the table nor its quarantine has to hold.
-    pub fn left_out(&self) -> u64 {
-        self.filtered + self.dropped
-    }
-
     /// Answers the missing rows, which need not be a difference. `rows`: those of the file.
-    fn compare(&mut self, input: &Input, rows: usize, held: &Held) -> Vec<Difference> {
+    fn compare(&mut self, input: &Input, rows: usize, held: &Held) -> Lost {
         self.files += 1;
         self.file_rows += rows as u64;
         let found = &held.found;
-        let (mut lost, mut doubled) = (Vec::new(), Vec::new());
+        let (mut unread, mut among, mut doubled) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..rows {
             let Found { good, quarantined } = found.get(index).copied().unwrap_or_default();
             self.good += u64::from(good > 0);
             self.quarantined += u64::from(good == 0 && quarantined > 0);
             match found.get(index).map_or(0, Found::times) {
-                0 => lost.push(index + 1),
+                0 if index >= held.passed => unread.push(index + 1),
+                0 => among.push(index + 1),
                 1 => {}
                 _ => doubled.push(index + 1),
             }
         }
         let unknown: Vec<usize> =
             (rows..found.len()).filter(|index| found[*index].times() > 0).map(|index| index + 1).collect();
-        self.missing += lost.len() as u64;
+        self.missing += (unread.len() + among.len()) as u64;
+        self.unread += unread.len() as u64;
         self.doubled += doubled.len() as u64;
         self.unknown += unknown.len() as u64;
         let file = &input.id;
@@ -171,7 +182,36 @@ impl Rows {
         };
         self.differences.extend(examples(doubled, Remedy::Reread, "is in the table more than once"));
         self.differences.extend(examples(unknown, Remedy::Restore, "is in the table, and the file ends before it"));
-        examples(lost, Remedy::Run, "is neither in the table nor in its quarantine")
+        let neither = "is neither in the table nor in its quarantine";
+        Lost { unread: examples(unread, Remedy::Run, neither), among: examples(among, Remedy::Run, neither) }
+    }
+}
+
+/// The first missing rows of each file.
+#[derive(Default)]
+struct Lost {
+    unread: Vec<Difference>,
+    /// Among rows that were taken in; they need not be a difference.
+    among: Vec<Difference>,
+}
+
+impl Lost {
+    fn add(&mut self, more: Lost) {
+        self.unread.extend(more.unread);
+        self.among.extend(more.among);
+    }
+}
+
+/// The last row of a sending that the table has taken from any partition, by its marks.
+async fn passed(table: &Table, topic: &str, id: &str) -> Result<usize> {
+    let (mut highest, mut number) = (0, 0);
+    loop {
+        let partition = Partition::new(topic, number);
+        if table.txn(&position_app(&partition)).await?.is_none() {
+            return Ok(usize::try_from(highest).unwrap_or(0));
+        }
+        highest = highest.max(table.txn(&source_app(&partition, id)).await?.unwrap_or(0));
+        number += 1;
     }
 }
 
@@ -195,6 +235,8 @@ struct Held {
     found: Vec<Found>,
     /// The first row whose digest is not the file's.
     changed: Option<usize>,
+    /// The last row that was taken in, wherever it went.
+    passed: usize,
 }
 
 impl Held {
@@ -265,11 +307,15 @@ mod tests {
     use crate::source::Format;
 
     fn compared(rows: usize, filtered: u64, found: &[(u8, u8)]) -> Rows {
+        compared_up_to(rows, rows, filtered, found)
+    }
+
+    fn compared_up_to(passed: usize, rows: usize, filtered: u64, found: &[(u8, u8)]) -> Rows {
         let input = Input { id: "data/a.csv".into(), path: "a.csv".into(), format: Format::Csv };
         let found: Vec<Found> =
             found.iter().map(|(good, quarantined)| Found { good: *good, quarantined: *quarantined }).collect();
         let mut proof = Rows { filtered, ..Rows::default() };
-        let lost = proof.compare(&input, rows, &Held { found, changed: None });
+        let lost = proof.compare(&input, rows, &Held { found, changed: None, passed });
         proof.judge(lost);
         proof
     }
@@ -308,8 +354,22 @@ mod tests {
         assert_eq!((proof.missing, proof.doubled), (1, 1));
         assert_eq!(proof.differences, ["data/a.csv row 3 is in the table more than once"]);
         let proof = compared(2, 1, &[]);
-        assert_eq!(proof.differences[0], "2 rows are missing, of which the stream's SQL dropped 1");
+        assert_eq!(proof.differences[0], "2 rows are missing, of which the stream left out 1");
         assert_eq!(proof.differences.len(), 3);
+    }
+
+    #[test]
+    fn rows_behind_the_last_that_was_taken_in_were_never_left_out() {
+        let proof = compared_up_to(3, 5, 9, &[(1, 0), (0, 0), (1, 0)]);
+        assert_eq!((proof.missing, proof.unread, proof.lost()), (3, 2, 2));
+        assert_eq!(
+            proof.differences,
+            [
+                "3 rows are missing, of which the stream left out 9",
+                "data/a.csv row 4 is neither in the table nor in its quarantine",
+                "data/a.csv row 5 is neither in the table nor in its quarantine",
+            ]
+        );
     }
 
     #[test]
