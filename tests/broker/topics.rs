@@ -109,15 +109,31 @@ fn a_topic_that_is_gone_is_named() {
 fn a_topic_deleted_while_it_is_read_ends_the_stream_by_name() {
     let Some(kafka) = real_kafka("a topic deleted under a reader") else { return };
     let workload = Workload::new(&kafka, SEED, 2, 500);
-    let mut project = workload.project(100);
-    // The client takes a topic for gone when it was unknown to the broker for so long; by itself half a minute.
-    project.env("LAKE__KAFKA__PROPERTIES__TOPIC_METADATA_PROPAGATION_MAX_MS", "1000");
+    let project = workload.project(100);
     let mut running = Running::start(&project, ON, &[]);
     await_all(&workload, &project, std::slice::from_mut(&mut running));
     delete(&workload);
     let (code, log) = running.wait();
-    assert_eq!(code, 78, "{log}");
-    says(&log, &[&workload.topic, "there is no such topic"]);
+    assert_eq!(code, 1, "{log}");
+    says(&log, &[&workload.topic, "was deleted while it was read"]);
+}
+
+#[test]
+fn a_topic_made_again_under_a_reader_is_named_before_anything_of_it_is_read() {
+    let Some(kafka) = real_kafka("a topic made again under a reader") else { return };
+    let mut workload = Workload::new(&kafka, SEED, 2, 500);
+    let project = workload.project(100);
+    let mut running = Running::start(&project, ON, &[]);
+    await_all(&workload, &project, std::slice::from_mut(&mut running));
+    delete(&workload);
+    std::thread::sleep(Duration::from_millis(2_500));
+    make_again(&workload);
+    workload.send(3_000);
+    let (code, log) = running.wait();
+    assert_eq!(code, 1, "{log}");
+    says(&log, &[&workload.topic, "was deleted while it was read"]);
+    let refused = project.lake(ONCE).fails_with(1);
+    says(&refused.stderr, &["bronze.events", &workload.topic, "was deleted and made again"]);
 }
 
 #[test]

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 /// Chunks that may wait; beside them one is filled and one is worked on.
 pub(super) const WAITING_CHUNKS: usize = 2;
 const POLL: Duration = Duration::from_millis(100);
-/// How often the thread asks which partitions there are: new ones are read soon, for a request or a few.
-const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
+/// How often the thread asks which partitions there are: one request, which also tells of a topic that is gone before
+/// another one of its name can take its place.
+const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(1);
 
 /// Where messages come from; all calls block.
 pub(super) trait Feed: Send + 'static {
