@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("embedded", &[]),
     ("flow", &["source", "decode", "kafka", "table", "engine", "check", "model", "warehouse"]),
     ("scaffold", &["source", "engine"]),
-    ("config", &["source", "kafka", "table", "engine", "warehouse", "flow"]),
+    ("config", &["source", "kafka", "table", "engine", "model", "warehouse", "flow"]),
     ("cli", &["config", "scaffold", "flow", "source", "kafka", "table", "engine", "model", "warehouse", "embedded"]),
     ("main", &["cli"]),
 ];
@@ -44,6 +44,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("minijinja", &["model"]),
     ("serde_saphyr", &["model"]),
     ("regex", &["model"]),
+    ("base64", &["flow"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

@@ -4,7 +4,7 @@ use super::columns::columns;
 use super::connections::Connections;
 use super::output::{Answer, Format, written};
 use crate::error::{Error, Result};
-use crate::flow::bytes::{base64, escaped};
+use crate::flow::bytes::{escaped, to_json};
 use crate::flow::count::{counted, grouped};
 use crate::flow::quarantine::{self, Partitions, Record, Redriven, Selection, TableList};
 use crate::flow::reasons::{Reason, time};
@@ -168,13 +168,7 @@ fn text(record: &Record<'_>) -> String {
     text
 }
 
-/// Bytes are text where they are UTF-8, else `{"base64": ..}`.
 fn object(record: &Record<'_>) -> Value {
-    let bytes = |bytes: Option<&[u8]>| match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => text.into(),
-        Some((bytes, Err(_))) => json!({ "base64": base64(bytes) }),
-    };
     let headers = record.headers.and_then(|headers| serde_json::from_str::<Value>(headers).ok());
     json!({
         "topic": record.place.topic,
@@ -185,9 +179,9 @@ fn object(record: &Record<'_>) -> Value {
         "source": record.source,
         "source_row": record.source_row,
         "reason": record.reason,
-        "key": bytes(record.key),
+        "key": to_json(record.key),
         "headers": headers,
-        "payload": bytes(record.raw),
+        "payload": to_json(record.raw),
     })
 }
 

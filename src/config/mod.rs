@@ -23,6 +23,7 @@ use crate::engine::EngineConfig;
 use crate::error::Result;
 use crate::flow;
 use crate::flow::bronze::Share;
+use crate::model::reject_rate;
 use crate::source::SourceConfig;
 use crate::table::LakeConfig;
 use settings::Settings;
@@ -253,7 +254,7 @@ fn bronze(settings: &mut Settings) -> BronzeSettings {
         max_bytes: settings.parsed("bronze.max_bytes", units::bytes).unwrap_or(memory / 2),
         memory,
         share: settings.parsed("bronze.share", Share::parse).unwrap_or(Share::WHOLE),
-        max_reject_rate: settings.parsed("bronze.max_reject_rate", units::share),
+        max_reject_rate: settings.parsed("bronze.max_reject_rate", reject_rate),
     }
 }
 

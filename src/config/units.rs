@@ -1,4 +1,4 @@
-//! Durations, sizes, counts and shares as people write them. An error says what was expected.
+//! Durations, sizes and counts as people write them. An error says what was expected.
 
 use std::time::Duration;
 
@@ -41,11 +41,6 @@ pub fn count(text: &str) -> Result<usize, &'static str> {
     text.replace('_', "").parse().ok().filter(|number| *number > 0).ok_or("a whole number above 0")
 }
 
-/// `0.05`: five in a hundred.
-pub fn share(text: &str) -> Result<f64, &'static str> {
-    text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("a share between 0 and 1, such as 0.05")
-}
-
 fn split(text: &str) -> (&str, &str) {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -69,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_counts_and_shares() {
+    fn sizes_and_counts() {
         for (text, expected) in [("17", 17), ("64MB", 64_000_000), ("64MiB", 67_108_864), ("1 kib", 1024)] {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
@@ -78,7 +73,5 @@ mod tests {
         }
         assert_eq!(count("500_000"), Ok(500_000));
         assert!(count("0").is_err() && count("many").is_err());
-        assert_eq!([share("0"), share("0.05"), share("1")], [Ok(0.0), Ok(0.05), Ok(1.0)]);
-        assert!(["", "-0.1", "1.1", "5%", "NaN"].iter().all(|bad| share(bad).is_err()));
     }
 }

@@ -11,6 +11,7 @@
 
 use super::column::Column;
 use super::object::{shortened, utf8};
+use super::rows::Rows;
 use super::target::Target;
 use super::value;
 use super::{Decoded, Decoder, Reject};
@@ -41,9 +42,8 @@ impl Default for Layout {
 pub struct CsvDecoder {
     target: Target,
     layout: Layout,
-    /// The last one is [`RESCUED`](super::RESCUED), which stays null: a field too many is a reject.
-    columns: Vec<Column>,
-    rows: usize,
+    /// [`RESCUED`](super::RESCUED) stays null: a field too many is a reject.
+    rows: Rows,
 }
 
 impl CsvDecoder {
@@ -63,8 +63,8 @@ impl CsvDecoder {
         }
         let fills = |data_type: &_| Column::new(data_type).is_some_and(|column| !column.is_nested());
         let target = Target::new(columns, "CSV", fills)?;
-        let columns = target.columns();
-        Ok(CsvDecoder { target, layout, columns, rows: 0 })
+        let rows = Rows::new(target.columns());
+        Ok(CsvDecoder { target, layout, rows })
     }
 
     /// Appends the record as a row, or says why it is none; then the columns may hold parts of it.
@@ -86,15 +86,15 @@ impl CsvDecoder {
         if at <= record.len() {
             return Err(self.too_many(&record[at..])?);
         }
-        if let Some(rescued) = self.columns.last_mut() {
+        if let Some(rescued) = self.rows.columns().last_mut() {
             rescued.append_null();
         }
-        self.rows += 1;
+        self.rows.end();
         Ok(())
     }
 
     fn append(&mut self, index: usize, cell: Cell<'_>) -> Result<(), String> {
-        let column = &mut self.columns[index];
+        let column = &mut self.rows.columns()[index];
         if !cell.quoted && cell.text == self.layout.null.as_str() {
             column.append_null();
             return Ok(());
@@ -191,13 +191,11 @@ impl Decoder for CsvDecoder {
         let mut rejects = Vec::new();
         for (index, payload) in payloads.iter().enumerate() {
             if let Err(reason) = self.read(payload) {
-                self.columns.iter_mut().for_each(|column| column.truncate(self.rows));
+                self.rows.take_back();
                 rejects.push(Reject { index, reason });
             }
         }
-        self.rows = 0;
-        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<Vec<_>, _>>();
-        let batch = arrays.and_then(|arrays| RecordBatch::try_new(self.schema(), arrays));
+        let batch = self.rows.finish().and_then(|arrays| RecordBatch::try_new(self.schema(), arrays));
         Ok(Decoded { batch: batch.context(Kind::Internal, || "assemble the decoded columns")?, rejects })
     }
 }

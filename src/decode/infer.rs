@@ -43,15 +43,13 @@ impl Seen {
     }
 
     fn of_number(raw: &str) -> Seen {
-        let long = significant_digits(raw) > f64::DIGITS as usize;
-        if raw.parse::<i64>().is_ok() {
-            return if long { Seen::LongInteger } else { Seen::Integer };
-        }
-        let fractional = raw.contains(['.', 'e', 'E']);
-        match value::parse(raw, &DataType::Float64) {
-            Ok(Value::Float64(_)) if fractional && !long => Seen::Float,
-            // A double would change it.
-            _ => Seen::Text,
+        let Ok(Value::Float64(double)) = value::parse(raw, &DataType::Float64) else { return Seen::Text };
+        let is_kept = normalised(raw) == normalised(&format!("{double:e}"));
+        match (raw.parse::<i64>().is_ok(), is_kept) {
+            (true, true) => Seen::Integer,
+            (true, false) => Seen::LongInteger,
+            (false, true) if raw.contains(['.', 'e', 'E']) => Seen::Float,
+            (false, _) => Seen::Text,
         }
     }
 
@@ -76,11 +74,19 @@ impl Seen {
     }
 }
 
-/// Digits of a number without the zeros in front; a double keeps 15 whatever they are.
-fn significant_digits(raw: &str) -> usize {
-    let mantissa = raw.split(['e', 'E']).next().unwrap_or_default();
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit);
-    digits.skip_while(|digit| *digit == b'0').count()
+/// A number as its sign, its digits from the first to the last that is not zero, and the power of ten of the last:
+/// two texts of the same number are equal so.
+fn normalised(number: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{}{fraction}", whole.trim_start_matches('-'));
+    let kept = digits.trim_end_matches('0');
+    if kept.is_empty() {
+        return (false, String::new(), 0);
+    }
+    let shift = (digits.len() - kept.len()) as i64 - fraction.len() as i64;
+    let power = exponent.parse::<i64>().unwrap_or(i64::MAX).saturating_add(shift);
+    (number.starts_with('-'), kept.trim_start_matches('0').to_string(), power)
 }
 
 /// The columns of the records among `payloads`, in the order their fields first occur. Payloads that are no
@@ -134,8 +140,8 @@ mod tests {
     #[test]
     fn types_are_the_narrowest_that_keep_every_value() {
         let records: [&[u8]; 4] = [
-            br#"{"Id":1,"mixed":1,"money":1,"flag":true,"nested":{"a":1},"nothing":null,"big":99999999999999999999,"id16":9007199254740993,"exact":9007199254740993,"fine":0.123456789012345678}"#,
-            br#"{"Id":2,"mixed":"x","money":1.5,"flag":false,"nested":[1],"late":"7","id16":1,"exact":0.5}"#,
+            br#"{"Id":1,"mixed":1,"money":1,"flag":true,"nested":{"a":1},"nothing":null,"big":99999999999999999999,"id16":9007199254740993,"exact":9007199254740993,"fine":0.123456789012345678,"sum":0.30000000000000004}"#,
+            br#"{"Id":2,"mixed":"x","money":1.5,"flag":false,"nested":[1],"late":"7","id16":1,"exact":0.5,"sum":-1.50e3}"#,
             b"no record",
             r#"{"Id":null,"книга":1,"A b":1,"a-b":2}"#.as_bytes(),
         ];
@@ -152,9 +158,22 @@ mod tests {
             ("id16", DataType::Int64),
             ("exact", DataType::Utf8),
             ("fine", DataType::Utf8),
+            ("sum", DataType::Float64),
             ("late", DataType::Utf8),
         ];
         assert_eq!(inferred, expected.map(|(name, data_type)| (name.to_string(), data_type)));
+    }
+
+    #[test]
+    fn numbers_are_equal_however_they_are_written() {
+        for (one, other) in
+            [("1.50", "15e-1"), ("-0.0012", "-1.2e-3"), ("100", "1e2"), ("0.0", "-0e7"), ("1E+3", "1000")]
+        {
+            assert_eq!(normalised(one), normalised(other), "{one} {other}");
+        }
+        for (one, other) in [("1", "-1"), ("1", "10"), ("0.1", "0.01"), ("9007199254740993", "9007199254740992")] {
+            assert_ne!(normalised(one), normalised(other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The straight way from the bytes of a JSON record into columns: no values of a row in between.
+//! The rows of a batch, column by column; one that was begun can be taken back.
 //!
-//! Knows what most records look like and gives up at anything else; what it takes, it takes as `json` would.
+//! And the straight way from the bytes of a JSON record into them, no values of a row in between: it knows what most
+//! records look like and gives up at anything else; what it takes, it takes as `json` would.
 
 use super::column::Column;
 use super::fill::{self, Path};

@@ -1,35 +1,27 @@
 //! Bytes that may be text and may be anything, where only text can stand: base64 for programs, escapes for people.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::fmt::Write;
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// With padding, as in RFC 4648.
-pub fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(bits >> (18 - 6 * place)) as usize & 63];
-            text.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
+/// A text where the bytes are one, else `{"base64": ..}`; null for none.
+pub fn to_json(bytes: Option<&[u8]>) -> Value {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => Value::Null,
+        Some((_, Ok(text))) => text.into(),
+        Some((bytes, Err(_))) => json!({ "base64": STANDARD.encode(bytes) }),
     }
-    text
 }
 
-/// What [`base64`] made; `None` when it did not make this.
-pub fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').as_bytes();
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    for group in digits.chunks(4) {
-        let mut bits = 0u32;
-        for digit in group {
-            bits = bits << 6 | ALPHABET.iter().position(|known| known == digit)? as u32;
-        }
-        bits <<= 6 * (4 - group.len());
-        bytes.extend(bits.to_be_bytes()[1..].iter().take((group.len() * 3) / 4));
+/// What [`to_json`] was given; `None` when it did not make this.
+pub fn from_json(value: Value) -> Option<Option<Vec<u8>>> {
+    match value {
+        Value::Null => Some(None),
+        Value::String(text) => Some(Some(text.into_bytes())),
+        Value::Object(object) => STANDARD.decode(object.get("base64")?.as_str()?).ok().map(Some),
+        _ => None,
     }
-    (base64(&bytes) == text).then_some(bytes)
 }
 
 /// One line: text as it is, but for what a terminal would act on, and every byte that is no text as `\xff`.
@@ -56,13 +48,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_padded_and_read_back() {
-        for (bytes, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(bytes.as_bytes()), expected);
-            assert_eq!(from_base64(expected).as_deref(), Some(bytes.as_bytes()));
+    fn bytes_come_back_from_their_json() {
+        for (bytes, expected) in [
+            (None, "null"),
+            (Some(b"".as_slice()), "\"\""),
+            (Some("é\"".as_bytes()), "\"é\\\"\""),
+            (Some(&[0xff, 0xfe]), r#"{"base64":"//4="}"#),
+        ] {
+            let written = to_json(bytes);
+            assert_eq!(written.to_string(), expected);
+            assert_eq!(from_json(written), Some(bytes.map(<[u8]>::to_vec)));
         }
-        for bad in ["Z", "Zg=", "Zh==", "Zg==x", "Z g=", "=", "Zm9vé"] {
-            assert_eq!(from_base64(bad), None, "{bad}");
+        for bad in [json!(1), json!([]), json!({}), json!({"base64": "Zh=="}), json!({"base64": "Zg"})] {
+            assert_eq!(from_json(bad.clone()), None, "{bad}");
         }
     }
 

@@ -37,7 +37,7 @@ pub use names::QUARANTINE_SUFFIX;
 use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-pub use stream::{Drift, KindBy, Only, StreamContract};
+pub use stream::{Drift, KindBy, Only, StreamContract, reject_rate};
 pub use topics::{Pattern, Topics};
 
 /// Everything below `models/` and `sql/`, read and checked together.

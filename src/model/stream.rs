@@ -134,11 +134,13 @@ fn only(node: &Node, faults: &mut Faults) -> Option<Only> {
 }
 
 fn share(node: &Node, what: &str, faults: &mut Faults) -> Option<f64> {
-    let share = text(node, what, faults)?.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    if share.is_none() {
-        faults.push(node.place.fault(format!("`{what}` must be a share between 0 and 1, such as 0.05")));
-    }
-    share
+    let rate = reject_rate(&text(node, what, faults)?);
+    faults.keep(rate.map_err(|expected| node.place.fault(format!("`{what}` must be {expected}"))))
+}
+
+/// A share of records; the error says what is expected.
+pub fn reject_rate(text: &str) -> Result<f64, &'static str> {
+    text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or("a share between 0 and 1, such as 0.05")
 }
 
 fn format(node: &Node, faults: &mut Faults) -> Option<Format> {
@@ -193,4 +195,15 @@ fn drift(node: &Node, faults: &mut Faults) -> Option<Drift> {
 fn map(node: &Node) -> Option<impl Iterator<Item = (&Key, &Node)>> {
     let Value::Map(entries) = &node.value else { return None };
     Some(entries.iter().map(|(key, node)| (key, node)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reject_rate_is_a_share() {
+        assert_eq!(["0", " 0.05", "1"].map(reject_rate), [Ok(0.0), Ok(0.05), Ok(1.0)]);
+        assert!(["", "-0.1", "1.1", "5%", "NaN"].iter().all(|bad| reject_rate(bad).is_err()));
+    }
 }

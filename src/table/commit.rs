@@ -116,15 +116,15 @@ impl Table {
                 self.check_not_restored().await?;
             }
             if let Some(fenced) = self.moved(&commit.txns).await? {
-                discard(commit.staged).await;
+                commit.staged.discard().await;
                 return Ok(fenced);
             }
             if let Some(overtaken) = self.overtaken(&commit, &landed)? {
-                discard(commit.staged).await;
+                commit.staged.discard().await;
                 return Err(overtaken);
             }
             if self.reshaped(&commit) {
-                discard(commit.staged).await;
+                commit.staged.discard().await;
                 return Ok(Committed::Reshaped);
             }
             match self.attempt(&commit, &id, failpoint).await {
@@ -135,7 +135,7 @@ impl Table {
                 Attempt::Refused(error) => {
                     // An earlier attempt may still come in and name these files.
                     if unknown == 0 {
-                        discard(commit.staged).await;
+                        commit.staged.discard().await;
                     }
                     return Err(error);
                 }
@@ -335,13 +335,6 @@ fn merged_away(file: &LogicalFileView) -> Remove {
     let written = file.modification_time();
     remove.deletion_timestamp = remove.deletion_timestamp.filter(|removed| removed - written > YOUNG_MS);
     remove
-}
-
-/// Deletes files that no version will name. What failed before it is what the caller has to hear of.
-async fn discard(staged: Staged) {
-    if let Err(error) = staged.discard().await {
-        tracing::warn!("{error}; the files cost space and are read by nobody");
-    }
 }
 
 #[derive(Default)]

@@ -99,9 +99,7 @@ impl Table {
     async fn rewrite_as(&self, bin: &Bin, target: NonZeroU64, schema: SchemaRef) -> Result<Staged> {
         let mut stage = self.stage_files_of(target, schema)?;
         if let Err(error) = self.copy(bin, &mut stage).await {
-            if let Err(left) = stage.abort().await {
-                tracing::warn!("{left}; the files cost space and are read by nobody");
-            }
+            stage.abort().await;
             return Err(error);
         }
         let staged = stage.finish().await?;
@@ -111,7 +109,7 @@ impl Table {
         match bin.rows {
             Some(rows) if rows != staged.rows => {
                 let found = staged.rows;
-                staged.discard().await?;
+                staged.discard().await;
                 Err(Error::input(format!("files of `{}` hold {found} rows, the log says {rows}", self.name()))
                     .hint("somebody changed a file of the table; its rows were left as they are"))
             }

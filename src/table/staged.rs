@@ -100,8 +100,15 @@ impl Staged {
         FileTable::new(schema, partition_by, adds, log).map(|table| Arc::new(table) as Arc<dyn TableProvider>)
     }
 
-    /// Deletes the files. Only for files that were not committed and whose commit is not in doubt.
-    pub async fn discard(self) -> Result<()> {
+    /// Deletes the files. Only for files that were not committed and whose commit is not in doubt. One that cannot be
+    /// deleted is no failure: whatever ended the commit is what the caller has to tell.
+    pub async fn discard(self) {
+        if let Err(error) = self.delete().await {
+            tracing::warn!("{error}; the files cost space and are read by nobody");
+        }
+    }
+
+    async fn delete(&self) -> Result<()> {
         let store = self.files.log.object_store(None);
         for add in &self.files.adds {
             match store.delete(&location(add)?).await {

@@ -124,9 +124,12 @@ impl Stage {
         Ok(Staged::new(self.table, self.log, self.base, self.schema, self.partition_by, self.rows, adds))
     }
 
-    /// Gives up: deletes what was written.
-    pub async fn abort(self) -> Result<()> {
-        self.finish().await?.discard().await
+    /// Gives up: deletes what was written, as [`Staged::discard`].
+    pub async fn abort(self) {
+        match self.finish().await {
+            Ok(staged) => staged.discard().await,
+            Err(error) => tracing::warn!("{error}; what was written before costs space and is read by nobody"),
+        }
     }
 
     /// What is written to, as soon as nothing is being written.

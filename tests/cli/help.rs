@@ -2,29 +2,30 @@
 
 use crate::support::Project;
 
+const VERBS: [&str; 17] = [
+    "init",
+    "demo",
+    "up",
+    "produce",
+    "bronze",
+    "quarantine",
+    "plan",
+    "promote",
+    "retry",
+    "test",
+    "load-warehouse",
+    "run",
+    "verify",
+    "query",
+    "status",
+    "maintain",
+    "doctor",
+];
+
 #[test]
 fn help_lists_every_verb_and_the_exit_codes() {
     let help = Project::empty().lake(&["--help"]).ok().stdout;
-    for word in [
-        "init",
-        "demo",
-        "up",
-        "produce",
-        "bronze",
-        "plan",
-        "promote",
-        "retry",
-        "test",
-        "load-warehouse",
-        "run",
-        "verify",
-        "query",
-        "status",
-        "maintain",
-        "doctor",
-        "69 a service is unreachable",
-        "lake demo",
-    ] {
+    for word in VERBS.into_iter().chain(["69 a service is unreachable", "lake demo"]) {
         assert!(help.contains(word), "`{word}` is missing in:\n{help}");
     }
 }
@@ -32,21 +33,7 @@ fn help_lists_every_verb_and_the_exit_codes() {
 #[test]
 fn each_verb_explains_itself() {
     let project = Project::empty();
-    for verb in [
-        "init",
-        "demo",
-        "up",
-        "produce",
-        "bronze",
-        "plan",
-        "promote",
-        "retry",
-        "test",
-        "load-warehouse",
-        "run",
-        "verify",
-        "maintain",
-    ] {
+    for verb in VERBS {
         let help = project.lake(&[verb, "--help"]).ok().stdout;
         assert!(help.contains(&format!("Usage: lake {verb}")) && help.contains("--project <DIR>"), "{verb}:\n{help}");
     }

@@ -136,7 +136,7 @@ fn a_stream_grows_its_columns_and_what_was_rejected_before_is_redriven_into_them
     counted(&project, "n", "bigint", &topic, "fail");
     more(&kafka, &topic, &[br#"{"n":4}"#, br#"{"n":5,"x":1,"late":{}}"#]);
     let failed = project.lake(&["bronze", "--once"]).fails_with(1);
-    let said = format!("{topic}/0, offset 5: `bronze.events` declares no `x`, `late`");
+    let said = format!("{topic}/0 offset 5: `bronze.events` declares no `x`, `late`");
     assert!(failed.stderr.contains(&said), "{}", failed.stderr);
     assert_eq!(csv(&project, "select max(_offset) as m from bronze.events"), "m\n3\n");
 }

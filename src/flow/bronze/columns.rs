@@ -3,6 +3,7 @@
 use crate::decode::RESCUED;
 use crate::engine::types::type_name;
 use crate::error::{Error, Result};
+use crate::flow::reasons::Place;
 use crate::ident::{TableName, suggestion};
 use crate::model::Column;
 use crate::table::schema::{self, storable_type};
@@ -132,7 +133,7 @@ pub(super) fn check_partition_values(table: &TableName, partition_by: &[String],
                 place(good, row)?
             ))
             .hint(format!(
-                "nothing of the batch was committed; cut it in sql/bronze/{}.sql, such as `left({name}, 60)`",
+                "nothing of the batch was committed; cut it in sql/bronze/{}.sql, such as `left({name}, 20)`",
                 table.name()
             )));
         }
@@ -140,16 +141,17 @@ pub(super) fn check_partition_values(table: &TableName, partition_by: &[String],
     Ok(())
 }
 
-/// `topic/partition, offset` of a row.
-pub(super) fn place(rows: &RecordBatch, row: usize) -> Result<String> {
+/// Where the record of a row stands.
+pub(super) fn place(rows: &RecordBatch, row: usize) -> Result<Place> {
     let column = |name: &str| rows.column_by_name(name);
     let (Some(topics), Some(numbers), Some(offsets)) = (column(TOPIC), column(PARTITION), column(OFFSET)) else {
         return Err(Error::internal("a Bronze batch lacks columns of its own"));
     };
-    let topic = topics.as_string::<i32>().value(row);
-    let (number, offset) =
-        (numbers.as_primitive::<Int32Type>().value(row), offsets.as_primitive::<Int64Type>().value(row));
-    Ok(format!("{topic}/{number}, offset {offset}"))
+    Ok(Place {
+        topic: topics.as_string::<i32>().value(row).to_string(),
+        partition: numbers.as_primitive::<Int32Type>().value(row),
+        offset: offsets.as_primitive::<Int64Type>().value(row),
+    })
 }
 
 /// Fails when a standing table is partitioned by other columns.
@@ -258,7 +260,7 @@ mod tests {
         let check = |value: &str| check_partition_values(&table, &["region".into()], &rows(value.into()));
         assert!(check(&"x".repeat(200)).is_ok() && check("").is_ok() && check("a/b%é").is_ok());
         for long in ["x".repeat(250), "é".repeat(60)] {
-            assert!(check(&long).unwrap_err().to_string().starts_with("t/3, offset 8: its `region`"));
+            assert!(check(&long).unwrap_err().to_string().starts_with("t/3 offset 8: its `region`"));
         }
     }
 

@@ -186,9 +186,8 @@ impl Desk {
 
     /// Deletes what was written of a batch that will not be committed.
     pub async fn abandon(&mut self) {
-        let Some(stage) = self.stage.take() else { return };
-        if let Err(error) = stage.abort().await {
-            tracing::warn!("{error}; files of a batch that ended early cost space and are read by nobody");
+        if let Some(stage) = self.stage.take() {
+            stage.abort().await;
         }
     }
 

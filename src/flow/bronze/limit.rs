@@ -1,12 +1,11 @@
 //! How many rejects a run puts up with: a stream whose records are mostly bad has another fault than its records.
 
-use super::columns::{OFFSET, PARTITION, REASON, TOPIC};
+use super::columns::{self, REASON};
 use crate::error::{Error, Result};
 use crate::flow::count::grouped;
-use crate::flow::reasons::{Place, Reasons, Seen};
+use crate::flow::reasons::{Reasons, Seen};
 use crate::ident::TableName;
 use arrow::array::AsArray;
-use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
 /// Fewer records say nothing, unless they are all of a run.
@@ -48,15 +47,10 @@ impl Met {
 
 /// Counts why the records of a batch were rejected.
 pub(super) fn count(quarantined: &RecordBatch, reasons: &mut Reasons) -> Result<()> {
-    let missing = || Error::internal("a reject without a place or a reason");
-    let column = |name: &str| quarantined.column_by_name(name).ok_or_else(missing);
-    let partitions = column(PARTITION)?.as_primitive_opt::<Int32Type>().ok_or_else(missing)?;
-    let offsets = column(OFFSET)?.as_primitive_opt::<Int64Type>().ok_or_else(missing)?;
-    let topics = column(TOPIC)?.as_string_opt::<i32>().ok_or_else(missing)?;
-    let texts = column(REASON)?.as_string_opt::<i32>().ok_or_else(missing)?;
+    let texts = quarantined.column_by_name(REASON).and_then(|column| column.as_string_opt::<i32>());
+    let texts = texts.ok_or_else(|| Error::internal("rejects without a reason"))?;
     for (row, reason) in texts.iter().enumerate() {
-        let (partition, offset) = (partitions.value(row), offsets.value(row));
-        let place = Place { topic: topics.value(row).to_string(), partition, offset };
+        let place = columns::place(quarantined, row)?;
         reasons.count(Seen { at: None, place, reason: reason.unwrap_or_default().to_string() });
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::columns::SYSTEM_COLUMNS;
 use super::marks::Identity;
-use crate::flow::bytes::base64;
+use crate::flow::bytes::to_json;
 use crate::kafka::{Headers, Message, Messages};
 use crate::partition::Partition;
 use arrow::array::{
@@ -10,7 +10,7 @@ use arrow::array::{
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::DataType;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// A message that becomes a row, by its place among the messages.
@@ -86,7 +86,7 @@ fn headers_text(headers: Headers<'_>) -> Option<String> {
     }
     let mut object = Map::new();
     for (name, value) in headers {
-        let value = header_value(value);
+        let value = to_json(value);
         match object.get_mut(name) {
             None => {
                 object.insert(name.to_string(), value);
@@ -96,14 +96,6 @@ fn headers_text(headers: Headers<'_>) -> Option<String> {
         }
     }
     Some(Value::Object(object).to_string())
-}
-
-fn header_value(value: Option<&[u8]>) -> Value {
-    match value.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => text.into(),
-        Some((bytes, Err(_))) => json!({ "base64": base64(bytes) }),
-    }
 }
 
 #[cfg(test)]

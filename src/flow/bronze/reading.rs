@@ -5,6 +5,7 @@
 
 use crate::error::Result;
 use crate::kafka::Consumer;
+use crate::kafka::partitioner::partition_of;
 use crate::model::Topics;
 use crate::partition::Partition;
 
@@ -30,16 +31,12 @@ impl Share {
     }
 
     /// Whether the partition falls to this share. Those of one topic are dealt out in turn; where a topic begins
-    /// follows from its name, so that many topics of one partition each are dealt out, too.
+    /// follows from its name, by the hash Kafka has for keys, so that many topics of one partition each are dealt out, too.
     pub fn takes(&self, partition: &Partition) -> bool {
-        let place = fnv(partition.topic.as_bytes()).wrapping_add(u64::from(partition.number.unsigned_abs()));
+        let begins = partition_of(partition.topic.as_bytes(), self.of).unsigned_abs();
+        let place = u64::from(begins) + u64::from(partition.number.unsigned_abs());
         place % u64::from(self.of) == u64::from(self.number - 1)
     }
-}
-
-/// FNV-1a: the same on every machine and in every version.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The partitions these topics have now, in order. Blocking.

@@ -1,8 +1,9 @@
 //! Says of each message what it is, and builds the rows the table gets for it.
 //!
-//! In this order: of another kind than the stream takes, filtered; no payload, a tombstone; a row its source sent before, a duplicate; a row its source could
-//! not parse, or that does not decode, a reject; anything else a row. A reject moves its source's mark too,
-//! so a replay does not quarantine it twice.
+//! In this order: no payload, a tombstone; a row its source sent before, a duplicate; of another kind than the stream
+//! takes, filtered, which a record without a payload can be by its headers; a row its source could not parse, or that
+//! does not decode, a reject; anything else a row. Whatever comes of a row, it moves its source's mark, so a replay is
+//! neither quarantined nor left out twice.
 
 use super::batch::Counts;
 use super::columns::{self, QUARANTINED, RAW, REASON};

@@ -10,7 +10,8 @@
 //! | `low <= stored <= high` | | `stored` |
 //! | `stored > high` | | error: the topic was deleted and made again, and is shorter so far |
 //! | `stored < low` | | error: retention was faster than Bronze |
-//! | a partition the topic lacks | | error: the topic was deleted, or made again |
+//! | a partition the topic lacks | | error: the topic was deleted and made again |
+//! | of a topic that is not there | | error: the topic is gone |
 //! | a tip | another record there | error: the topic was deleted and made again |
 //!
 //! A topic made again that has grown past `stored` looks like the old one; Kafka gives no sign of the difference that

@@ -83,7 +83,7 @@ impl Transform {
             return fault;
         }
         match columns::place(good, from) {
-            Ok(place) => Error::new(fault.kind(), place).caused_by(fault).hint(format!(
+            Ok(place) => Error::new(fault.kind(), place.to_string()).caused_by(fault).hint(format!(
                 "nothing of the batch was committed; let `{}` take such a value, as with try_cast, or leave the record out",
                 self.file.display()
             )),
@@ -121,7 +121,7 @@ impl Transform {
             let (topic, number, offset) = place;
             unused.remove(&place).ok_or_else(|| {
                 Error::config(format!(
-                    "`{}` returns {topic}/{number}, offset {offset} more than once or without having read it",
+                    "`{}` returns {topic}/{number} offset {offset} more than once or without having read it",
                     self.file.display()
                 ))
                 .hint("a stream's SQL may change and drop rows, not multiply or invent them; do that in a Silver model")

@@ -276,9 +276,7 @@ impl<'a> Worker<'a> {
             ended => ended,
         };
         if !matches!(go_on, Ok(true)) {
-            if let Err(error) = worked.stage.abort().await {
-                tracing::warn!("{error}; the files cost space and are read by nobody");
-            }
+            worked.stage.abort().await;
             return go_on;
         }
         let next = Batch::starting_at(&work.batch.ends());

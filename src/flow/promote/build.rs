@@ -49,12 +49,12 @@ impl Run<'_> {
         let (tests, failed) = match self.test(step, Some(candidate)).await {
             Ok(tested) => tested,
             Err(error) => {
-                cleaned(staged.discard().await, &name);
+                staged.discard().await;
                 return Err(error);
             }
         };
         if !failed.is_empty() {
-            cleaned(staged.discard().await, &name);
+            staged.discard().await;
             self.progress.finished(&name, format!("{rows} rows, not published"));
             return Ok(Outcome::Rejected(failed));
         }
@@ -124,7 +124,7 @@ impl Run<'_> {
             }
             self.progress.advanced(&name, count, 0);
         };
-        cleaned(stage.abort().await, &name);
+        stage.abort().await;
         Err(failure)
     }
 
@@ -229,14 +229,6 @@ impl Candidate<'_> {
             columns(&new, &new)
         );
         session.register_view(model, &both).await
-    }
-}
-
-/// Left-over files are nobody's data and cost only room: what is reported is why they were left over.
-fn cleaned(outcome: Result<()>, table: &str) {
-    if let Err(error) = outcome {
-        let causes = error.causes();
-        tracing::warn!(?causes, "files of a build of `{table}` that nobody sees were left behind: {error}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Deleting quarantined records on purpose. They are counted as dropped for ever after; their offsets stay accounted
 //! for.
 
-use super::exchange::{ByPartition, abandon, check_read, commit, persistently};
+use super::exchange::{ByPartition, check_read, commit, persistently};
 use super::record::Records;
 use super::{Selection, files, open};
 use crate::error::{Context, Error, Kind, Result};
@@ -75,7 +75,7 @@ async fn attempt(
     let sorted = sorted.await;
     let mut report = Dropped { table: name.to_string(), stayed: sorting.stayed, ..Dropped::default() };
     if sorted.is_err() || sorting.dropped == 0 {
-        abandon(stage).await;
+        stage.abort().await;
         return sorted.map(|()| report);
     }
     report.records = sorting.dropped;

@@ -47,13 +47,6 @@ pub(super) async fn commit(
     }
 }
 
-/// Deletes what was written for nothing.
-pub(super) async fn abandon(stage: Stage) {
-    if let Err(error) = stage.abort().await {
-        tracing::warn!("{error}; the files cost space and are read by nobody");
-    }
-}
-
 /// Fails when files hold another number of records than the log says: a change to them would not be accounted for.
 pub(super) fn check_read(table: &Table, picked: &Picked, read: u64) -> Result<()> {
     match picked.rows() {

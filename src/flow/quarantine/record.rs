@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::flow::bronze::{
     HEADERS, INGESTED_AT, KEY, OFFSET, PARTITION, RAW, REASON, SOURCE, SOURCE_ROW, TIMESTAMP, TOPIC,
 };
-use crate::flow::bytes::from_base64;
+use crate::flow::bytes::from_json;
 use crate::flow::reasons::Place;
 use crate::kafka::Messages;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, PrimitiveArray, StringArray};
@@ -119,19 +119,10 @@ fn headers(text: &str) -> Option<Vec<Header>> {
     for (name, value) in object {
         let values = if let Value::Array(values) = value { values } else { vec![value] };
         for value in values {
-            headers.push((name.clone(), header_value(value)?));
+            headers.push((name.clone(), from_json(value)?));
         }
     }
     Some(headers)
-}
-
-fn header_value(value: Value) -> Option<Option<Vec<u8>>> {
-    match value {
-        Value::Null => Some(None),
-        Value::String(text) => Some(Some(text.into_bytes())),
-        Value::Object(object) => Some(Some(from_base64(object.get("base64")?.as_str()?)?)),
-        _ => None,
-    }
 }
 
 fn value<'b, A: Array, T>(column: &'b A, row: usize, value: impl Fn(&'b A, usize) -> T) -> Option<T> {

@@ -122,9 +122,8 @@ async fn prove(
             proofs.push(Proof::Absent(absent::stream(stream)));
         }
         for (topic, sources) in sent {
-            let left_out = offsets.as_ref().and_then(|offsets| offsets.left_out.get(topic).copied());
-            let (table, left_out) = (table.as_ref(), left_out.unwrap_or_default());
-            let rows = rows::prove(declared.root, &sources, (stream, topic), table, left_out, engine).await?;
+            let read = offsets.as_ref().and_then(|offsets| offsets.topics.get(topic)).cloned().unwrap_or_default();
+            let rows = rows::prove(declared.root, &sources, (stream, topic), table.as_ref(), &read, engine).await?;
             proofs.push(Proof::Rows(rows));
         }
         proofs.extend(offsets.map(Proof::Offsets));

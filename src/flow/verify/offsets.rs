@@ -14,11 +14,14 @@ use crate::table::{CommitInfo, Table};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Records of a topic that are in the table on purpose no more, or never were.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LeftOut {
+/// What the commits say of one topic.
+#[derive(Debug, Clone, Default)]
+pub struct OfTopic {
+    /// Numbers of the partitions that were read.
+    pub partitions: BTreeSet<i32>,
+    /// Records that are not in the table on purpose.
     pub filtered: u64,
     pub dropped: u64,
 }
@@ -38,9 +41,8 @@ pub struct Offsets {
     pub gaps: u64,
     /// Deleted from quarantine on purpose.
     pub dropped: u64,
-    /// By topic.
     #[serde(skip)]
-    pub left_out: BTreeMap<String, LeftOut>,
+    pub topics: BTreeMap<String, OfTopic>,
     pub differences: Vec<Difference>,
 }
 
@@ -148,8 +150,8 @@ impl Offsets {
                 continue;
             };
             standing.rejects -= taken;
-            if let Some(Partition { topic, .. }) = parse(&name) {
-                self.leave_out(&topic, resolved.filtered, resolved.dropped);
+            if let Some(partition) = parse(&name) {
+                self.leave_out(&partition, resolved.filtered, resolved.dropped);
             }
             self.rejects -= taken;
             self.rows += resolved.rows;
@@ -158,10 +160,11 @@ impl Offsets {
         }
     }
 
-    fn leave_out(&mut self, topic: &str, filtered: u64, dropped: u64) {
-        let left_out = self.left_out.entry(topic.to_string()).or_default();
-        left_out.filtered += filtered;
-        left_out.dropped += dropped;
+    fn leave_out(&mut self, partition: &Partition, filtered: u64, dropped: u64) {
+        let topic = self.topics.entry(partition.topic.clone()).or_default();
+        topic.partitions.insert(partition.number);
+        topic.filtered += filtered;
+        topic.dropped += dropped;
     }
 
     fn add(&mut self, partition: &Partition, version: i64, range: &Range) {
@@ -178,7 +181,7 @@ impl Offsets {
         self.filtered += range.filtered;
         self.gaps += range.gaps;
         self.dropped += range.dropped;
-        self.leave_out(&partition.topic, range.filtered, range.dropped);
+        self.leave_out(partition, range.filtered, range.dropped);
     }
 }
 

@@ -5,13 +5,13 @@
 //! deleted from quarantine on purpose, is known by number only, so that many rows may be missing; but none behind the
 //! last row of the file that the table has a mark of. Which sendings of a file there are is asked of [`sendings`].
 
-use super::offsets::LeftOut;
+use super::offsets::OfTopic;
 use super::sendings::Sendings;
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::{self, Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
-use crate::flow::bronze::{HEADERS, QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC, position_app, source_app};
-use crate::flow::count::counted;
+use crate::flow::bronze::{HEADERS, QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC, source_app};
+use crate::flow::count::{counted, grouped};
 use crate::ident::{literal, quote};
 use crate::partition::Partition;
 use crate::record::{HEADER_POSITION, SourcePosition};
@@ -69,14 +69,14 @@ pub async fn prove(
     sources: &[&SourceConfig],
     (stream, topic): (&Stream, &str),
     table: Option<&Table>,
-    left_out: LeftOut,
+    read: &OfTopic,
     engine: &Engine,
 ) -> Result<Rows> {
     let mut proof = Rows {
         sources: sources.iter().map(|source| source.name.clone()).collect(),
         table: stream.table.to_string(),
-        filtered: left_out.filtered,
-        dropped: left_out.dropped,
+        filtered: read.filtered,
+        dropped: read.dropped,
         ..Rows::default()
     };
     let session = engine.session();
@@ -96,7 +96,7 @@ pub async fn prove(
             let Some(digests) = proof.readable(digests(input.clone(), (*source).clone()).await)? else { continue };
             let held = match (&newest, table) {
                 (Some(id), Some(table)) => Held {
-                    passed: passed(table, topic, id).await?,
+                    passed: passed(table, topic, read, id).await?,
                     ..find(&session, (stream, topic), id, &digests).await?
                 },
                 _ => Held::default(),
@@ -134,12 +134,13 @@ impl Rows {
         if self.lost() == 0 {
             return;
         }
-        let left_out = [(self.filtered, "the stream left out"), (self.dropped, "`lake quarantine drop` deleted")];
-        let left_out = left_out.iter().filter(|(records, _)| *records > 0);
-        let left_out: String = left_out.map(|(records, who)| format!(", of which {who} {records}")).collect();
+        let left_out = match self.missing - self.lost() {
+            0 => String::new(),
+            records => format!(", beside {} left out by the stream or dropped from quarantine", grouped(records)),
+        };
         let others = std::mem::take(&mut self.differences);
-        let are = if self.missing == 1 { "is" } else { "are" };
-        let text = format!("{} {are} missing{left_out}", counted(self.missing, "row"));
+        let are = if self.lost() == 1 { "is" } else { "are" };
+        let text = format!("{} {are} missing{left_out}", counted(self.lost(), "row"));
         self.differences.push(Difference::new(Remedy::Run, text));
         self.differences.extend(lost.unread);
         if self.lost() > self.unread {
@@ -203,16 +204,13 @@ impl Lost {
 }
 
 /// The last row of a sending that the table has taken from any partition, by its marks.
-async fn passed(table: &Table, topic: &str, id: &str) -> Result<usize> {
-    let (mut highest, mut number) = (0, 0);
-    loop {
-        let partition = Partition::new(topic, number);
-        if table.txn(&position_app(&partition)).await?.is_none() {
-            return Ok(usize::try_from(highest).unwrap_or(0));
-        }
-        highest = highest.max(table.txn(&source_app(&partition, id)).await?.unwrap_or(0));
-        number += 1;
+async fn passed(table: &Table, topic: &str, read: &OfTopic, id: &str) -> Result<usize> {
+    let mut highest = 0;
+    for number in &read.partitions {
+        let mark = table.txn(&source_app(&Partition::new(topic, *number), id)).await?;
+        highest = highest.max(mark.unwrap_or(0));
     }
+    Ok(usize::try_from(highest).unwrap_or(0))
 }
 
 /// The digest of each row of a file, by reading it.
@@ -354,7 +352,10 @@ mod tests {
         assert_eq!((proof.missing, proof.doubled), (1, 1));
         assert_eq!(proof.differences, ["data/a.csv row 3 is in the table more than once"]);
         let proof = compared(2, 1, &[]);
-        assert_eq!(proof.differences[0], "2 rows are missing, of which the stream left out 1");
+        assert_eq!(
+            proof.differences[0],
+            "1 row is missing, beside 1 left out by the stream or dropped from quarantine"
+        );
         assert_eq!(proof.differences.len(), 3);
     }
 
@@ -365,7 +366,7 @@ mod tests {
         assert_eq!(
             proof.differences,
             [
-                "3 rows are missing, of which the stream left out 9",
+                "2 rows are missing, beside 1 left out by the stream or dropped from quarantine",
                 "data/a.csv row 4 is neither in the table nor in its quarantine",
                 "data/a.csv row 5 is neither in the table nor in its quarantine",
             ]

@@ -4,6 +4,7 @@ use super::tables::{Bench, shown, topic_of};
 use super::*;
 use crate::decode::infer::MOST_COLUMNS;
 use crate::error::Kind;
+use crate::flow::bronze::desk::Desk;
 
 async fn bench(drift: Drift) -> Bench {
     let mut bench = Bench::new().await;
@@ -23,7 +24,7 @@ async fn a_field_nobody_declared_ends_a_stream_that_is_to_fail() {
     let bench = bench(Drift::Fail).await;
     let payloads = [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":"x"}"#, r#"{"n":3,"late":true,"z":{}}"#];
     let error = bench.run(&topic_of(&payloads), 1, usize::MAX, 100).await.unwrap_err();
-    let expected = "books/0, offset 3: `bronze.books` declares no `late`, `z`";
+    let expected = "books/0 offset 3: `bronze.books` declares no `late`, `z`";
     assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Input, expected));
     assert!(error.hint_text().unwrap().contains("`drift: add`"));
     let table = bench.table().await;
@@ -172,6 +173,24 @@ async fn two_writers_that_add_columns_at_once_do_the_work_once() {
     let found: Vec<i64> = (0..6).map(|at| read[0].column(at).as_primitive::<Int64Type>().value(0)).collect();
     let of = |rest: i64| (0..40).filter(|n| n % 7 == rest).sum::<i64>();
     assert_eq!(found, [40, 780, 780, of(0), of(6), 0]);
+}
+
+#[tokio::test]
+async fn a_writer_takes_over_the_columns_that_another_one_added() {
+    for (drift, behind) in [(Drift::Add, true), (Drift::Rescue, false)] {
+        let mut bench = bench(Drift::Add).await;
+        bench.run(&topic_of(&[r#"{"n":1}"#]), 1, usize::MAX, 100).await.unwrap();
+        let shares = Shares::of(64 << 20, 1);
+        bench.stream.drift = drift;
+        let standing = Some(bench.table().await);
+        let mut desk = Desk::open(&bench.lake, &bench.engine, &bench.stream, drift, shares, standing).await.unwrap();
+        assert!(!desk.is_behind());
+        bench.stream.drift = Drift::Add;
+        let grown = topic_of(&[r#"{"n":1}"#, r#"{"n":2,"x":1}"#]);
+        bench.run(&grown, 1, usize::MAX, 100).await.unwrap();
+        desk.table = bench.table().await;
+        assert_eq!(desk.is_behind(), behind, "{drift:?}");
+    }
 }
 
 #[tokio::test]

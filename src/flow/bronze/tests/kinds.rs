@@ -1,6 +1,7 @@
 //! One topic of several kinds of records into a table of each.
 
 use super::tables::{Bench, shown, topic_of};
+use super::*;
 use crate::model::{KindBy, Only};
 
 /// Takes the records whose `kind` this is.
@@ -37,6 +38,23 @@ async fn records_of_another_kind_are_dropped_before_they_are_decoded() {
 | 5       | 4 | false        |
 +---------+---+--------------+";
     assert_eq!(shown(&rows), expected);
+}
+
+#[tokio::test]
+async fn a_row_of_another_kind_that_is_sent_again_is_a_duplicate() {
+    let bench = of_kind("order").await;
+    let (row, again) = (Slot::Row { source: 0, fault: Fault::None }, Slot::Replay { source: 0, back: 0 });
+    let mut newest = [0, 0];
+    let log = [(row, "refund"), (again, "refund"), (row, "order"), (again, "order")].into_iter().enumerate();
+    let log = log.map(|(offset, (slot, kind))| {
+        let payload = format!("{{\"kind\":\"{kind}\",\"n\":1}}");
+        message(0, offset as i64, slot, &mut newest)
+            .0
+            .map(|message| Message { payload: Some(payload.into()), ..message })
+    });
+    let topic = Arc::new(Topic { log: vec![log.collect()], expected: Vec::new() });
+    let report = bench.run(&topic, 1, usize::MAX, 100).await.unwrap();
+    assert_eq!((report.rows, report.filtered, report.duplicates), (1, 1, 2));
 }
 
 #[tokio::test]
