@@ -23,8 +23,9 @@ pub struct LogFiles {
     commits: BTreeMap<u64, DateTime<Utc>>,
     /// Versions with a checkpoint in one file.
     checkpoints: BTreeSet<u64>,
-    /// Every file that belongs to a version.
-    files: Vec<(u64, Path)>,
+    /// The files that are old enough to go, by the version they belong to. Of the others, of which a busy day leaves
+    /// a hundred thousand, no path is kept.
+    old: Vec<(u64, Path)>,
 }
 
 impl LogFiles {
@@ -48,23 +49,23 @@ impl LogFiles {
     }
 
     /// Where a log that can still give `version` may begin: its newest checkpoint up to there. `None` when the
-    /// log does not hold anything older.
+    /// log does not hold anything older that may go.
     pub fn may_begin_at(&self, version: i64) -> Option<i64> {
         let version = u64::try_from(version).ok()?;
         let begin = *self.checkpoints.range(..=version).next_back()?;
-        self.files.iter().any(|(file, _)| *file < begin).then_some(begin as i64)
+        self.old.iter().any(|(file, _)| *file < begin).then_some(begin as i64)
     }
 
-    /// Number of files of versions before `version`.
+    /// Number of old files of versions before `version`.
     pub fn files_before(&self, version: i64) -> u64 {
         self.before(version).count() as u64
     }
 
     fn before(&self, version: i64) -> impl Iterator<Item = &Path> {
-        self.files.iter().filter(move |(file, _)| (*file as i64) < version).map(|(_, path)| path)
+        self.old.iter().filter(move |(file, _)| (*file as i64) < version).map(|(_, path)| path)
     }
 
-    fn note(&mut self, path: Path, made: DateTime<Utc>) {
+    fn note(&mut self, path: Path, made: DateTime<Utc>, before: DateTime<Utc>) {
         let name = path.filename().unwrap_or_default();
         let Some((number, kind)) = name.split_once('.') else { return };
         let digits = number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -74,18 +75,21 @@ impl LogFiles {
             CHECKPOINT => drop(self.checkpoints.insert(version)),
             _ => {}
         }
-        self.files.push((version, path));
+        if made <= before {
+            self.old.push((version, path));
+        }
     }
 }
 
 impl Table {
-    pub async fn log_files(&self) -> Result<LogFiles> {
+    /// The log as it stands; what was made after `before` stays whatever it belongs to.
+    pub async fn log_files(&self, before: DateTime<Utc>) -> Result<LogFiles> {
         let store = self.log.object_store(None);
         let mut listed = store.list(Some(&Path::from(LOG)));
         let mut log = LogFiles::default();
         let attempt = || format!("list the log of `{}`", self.name());
         while let Some(file) = listed.try_next().await.map_err(|error| failed(error, attempt()))? {
-            log.note(file.location, file.last_modified);
+            log.note(file.location, file.last_modified, before);
         }
         Ok(log)
     }
@@ -129,7 +133,7 @@ mod tests {
     fn log(names: &[(&str, i64)]) -> LogFiles {
         let mut log = LogFiles::default();
         for (name, made) in names {
-            log.note(Path::from(format!("_delta_log/{name}")), time(*made));
+            log.note(Path::from(format!("_delta_log/{name}")), time(*made), time(100));
         }
         log
     }
@@ -154,6 +158,18 @@ mod tests {
             assert_eq!(log.may_begin_at(kept), begin, "{kept}");
         }
         assert_eq!((log.files_before(2), log.files_before(4)), (2, 5));
+    }
+
+    #[test]
+    fn what_is_young_stays_whichever_version_it_belongs_to() {
+        let log = log(&[
+            ("00000000000000000000.json", 0),
+            ("00000000000000000001.json", 10),
+            ("00000000000000000001.checkpoint.parquet", 101),
+            ("00000000000000000002.json", 20),
+            ("00000000000000000002.checkpoint.parquet", 20),
+        ]);
+        assert_eq!((log.may_begin_at(2), log.files_before(2)), (Some(2), 2));
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub(super) async fn clean(table: &mut Table, pins: &Pins, options: &Options, rep
         let message = format!("nothing of `{}` is deleted while it is unknown what the warehouse holds", table.name());
         return Err(Error::unavailable(message).caused_by(why.to_string()));
     }
-    let log = table.log_files().await?;
     let began = Utc::now() - options.retain;
+    let log = table.log_files(began).await?;
     let Some(oldest) = log.standing_at(began) else { return Ok(()) };
     let mut versions = pins.of_table(table);
     versions.insert(oldest);

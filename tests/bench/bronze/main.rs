@@ -15,7 +15,7 @@
 //! `--latency` and `--memory` measure those instead, see `latency.rs` and `memory.rs`.
 //!
 //! Modules: `orders` makes the records, `topic` fills and keeps topics, `baseline`, `subject` and `spark` are what
-//! is measured, `measure` runs a process and takes its figures, `report` prints them.
+//! is measured, `slow` is a store far away, `measure` runs a process and takes its figures, `report` prints them.
 //!
 //! `--json` writes one object:
 //!
@@ -28,7 +28,7 @@
 //!                 "to_baseline": {"wall", "cpu"} | null}],
 //!   "latency":  [{"interval", "rows_per_second", "seconds", "rows", "commits", "commits_per_second",
 //!                 "p50_ms", "p99_ms", "max_ms", "kafka_p50_ms", "kafka_p99_ms"}],
-//!   "memory":   [{"payload_bytes", "partitions", "records", "bytes", "peak_rss_bytes", "wall_seconds", "limit"}] }
+//!   "memory":   [{"payload_bytes", "partitions", "store", "records", "bytes", "peak_rss_bytes", "wall_seconds", "limit"}] }
 //! ```
 //!
 //! A part that was not asked for is an empty list. `LAKE__BRONZE__*` variables reach the measured program; nothing
@@ -41,6 +41,7 @@ mod measure;
 mod memory;
 mod orders;
 mod report;
+mod slow;
 mod spark;
 mod subject;
 mod topic;

@@ -56,9 +56,10 @@ impl Report {
         }
         if let Some(first) = self.memory.first() {
             println!(
-                "\n{:>10} {:>10} {:>9} {:>9} {:>8} {:>8}   limit {}",
+                "\n{:>10} {:>10} {:>6} {:>9} {:>9} {:>8} {:>8}   limit {}",
                 "payload",
                 "partitions",
+                "store",
                 "records",
                 "input MB",
                 "RSS MB",

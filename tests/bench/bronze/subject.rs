@@ -2,6 +2,7 @@
 
 use crate::measure::{self, Finished};
 use crate::orders::{COLUMNS, Expected, NOTE};
+use crate::slow;
 use crate::topic::Topic;
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -14,6 +15,18 @@ use std::process::Command;
 pub enum Place {
     Local,
     Minio,
+    /// MinIO behind a slow line.
+    Slow,
+}
+
+impl Place {
+    pub fn name(self) -> &'static str {
+        match self {
+            Place::Local => "local",
+            Place::Minio => "minio",
+            Place::Slow => "slow",
+        }
+    }
 }
 
 /// A project whose Bronze table `orders` is fed by one topic.
@@ -22,6 +35,8 @@ pub struct Subject {
     place: Place,
     /// Prefix of the lake within the bucket.
     prefix: String,
+    /// Of the store, where there is one.
+    endpoint: Option<String>,
     brokers: String,
 }
 
@@ -41,7 +56,12 @@ impl Subject {
         std::fs::write(folder.path().join("models/sources.yml"), sources).unwrap();
         std::fs::write(folder.path().join("lake.toml"), "").unwrap();
         let prefix = format!("bench-{}", uuid::Uuid::new_v4().simple());
-        Subject { folder, place, prefix, brokers: topic.brokers.clone() }
+        let endpoint = match place {
+            Place::Local => None,
+            Place::Minio => Some(service("S3_ENDPOINT")),
+            Place::Slow => Some(slow::start(&service("S3_ENDPOINT"))),
+        };
+        Subject { folder, place, prefix, endpoint, brokers: topic.brokers.clone() }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -54,9 +74,9 @@ impl Subject {
             }
         }
         command.env("LAKE__KAFKA__BROKERS", &self.brokers).env("LAKE__LAKE__ROOT", self.root());
-        if self.place == Place::Minio {
+        if let Some(endpoint) = &self.endpoint {
             command
-                .env("AWS_ENDPOINT_URL", service("S3_ENDPOINT"))
+                .env("AWS_ENDPOINT_URL", endpoint)
                 .env("AWS_ACCESS_KEY_ID", service("S3_USER"))
                 .env("AWS_SECRET_ACCESS_KEY", service("S3_SECRET"))
                 .env("AWS_REGION", "us-east-1");
@@ -67,7 +87,7 @@ impl Subject {
     fn root(&self) -> String {
         match self.place {
             Place::Local => self.folder.path().join("lake").display().to_string(),
-            Place::Minio => format!("s3://{}/{}", service("S3_BUCKET"), self.prefix),
+            Place::Minio | Place::Slow => format!("s3://{}/{}", service("S3_BUCKET"), self.prefix),
         }
     }
 
@@ -100,7 +120,7 @@ impl Subject {
 impl Drop for Subject {
     /// A local lake goes with its folder.
     fn drop(&mut self) {
-        if self.place == Place::Minio {
+        if self.place != Place::Local {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(empty(&bucket(), &self.prefix));
         }
