@@ -15,7 +15,8 @@
 //! `--latency` and `--memory` measure those instead, see `latency.rs` and `memory.rs`.
 //!
 //! Modules: `orders` makes the records, `topic` fills and keeps topics, `baseline`, `subject` and `spark` are what
-//! is measured, `slow` is a store far away, `measure` runs a process and takes its figures, `report` prints them.
+//! is measured, `slow` is a store far away, `measure` runs a process and takes its figures, `turns` keeps them,
+//! `report` prints them.
 //!
 //! `--json` writes one object:
 //!
@@ -37,6 +38,7 @@
 
 mod baseline;
 mod latency;
+#[path = "../measure.rs"]
 mod measure;
 mod memory;
 mod orders;
@@ -45,6 +47,8 @@ mod slow;
 mod spark;
 mod subject;
 mod topic;
+#[path = "../turns.rs"]
+mod turns;
 
 use clap::{Parser, ValueEnum};
 use measure::Finished;
@@ -182,7 +186,7 @@ fn compare(brokers: &str, arguments: &Arguments, report: &mut Report) {
         for candidate in &candidates {
             let load = measure::load();
             let finished = (candidate.run)(candidate.topic, &candidate.expected);
-            report.add(candidate.name, round, finished.usage, load);
+            report.turns.add(candidate.name, round, finished.usage, load);
         }
     }
 }
