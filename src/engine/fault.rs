@@ -1,5 +1,6 @@
 //! What DataFusion's errors mean: a fault of the text, of the data, or of the machine.
 
+use super::value;
 use crate::error::{Error, Kind};
 use crate::ident::suggestion;
 use arrow::error::ArrowError;
@@ -56,6 +57,7 @@ pub fn failed(error: DataFusionError, attempt: impl Into<String>) -> Error {
             let (kind, hint) = verdict(&error);
             let cause: crate::error::Cause = match kind {
                 Kind::Config => Box::new(of_planning(&error)),
+                Kind::Input => value::fault(&one_line(&error.strip_backtrace())).into(),
                 _ => Box::new(error),
             };
             let failed = Error::new(kind, attempt).caused_by(cause);
@@ -147,8 +149,13 @@ pub(super) fn of_parser(error: &ParserError) -> Fault {
 
 /// DataFusion's sentences span lines and name the stage that failed; ours do neither.
 fn one_line(text: &str) -> String {
-    const STAGES: [&str; 5] = [
+    const STAGES: [&str; 10] = [
         "Error during planning: ",
+        "Execution error: ",
+        "Cast error: ",
+        "Parser error: ",
+        "Compute error: ",
+        "Invalid argument error: ",
         "SQL error: ",
         "Schema error: ",
         "Arrow error: ",

@@ -14,11 +14,14 @@ pub mod types;
 mod deep;
 mod fault;
 mod parse;
+mod prepared;
+mod value;
 
 #[cfg(test)]
 mod tests;
 
 pub use fault::{Fault, failed, fault_of};
+pub use prepared::Prepared;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName};
@@ -29,9 +32,9 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaPr
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -77,6 +80,11 @@ impl Engine {
         session.options_mut().sql_parser.parse_float_as_decimal = true;
         session.options_mut().execution.time_zone = Some("UTC".into());
         Ok(Engine { runtime, config: session })
+    }
+
+    /// The same for queries over so few rows that sharing them out takes longer than working on them. Rows stay in order.
+    pub fn sequential(&self) -> Engine {
+        Engine { runtime: self.runtime.clone(), config: self.config.clone().with_target_partitions(1) }
     }
 
     /// An empty session with the schemas `bronze`, `silver` and `gold`.
@@ -198,14 +206,7 @@ impl Session {
 
     /// The result as it comes. What it yields as an error, [`failed`] turns into ours.
     pub async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream> {
-        let plan = self.physical(sql).await?;
-        let stream = execute_stream(plan, self.context.task_ctx()).map_err(|error| failed(error, "run a query"))?;
-        let columns = schema::storable(&stream.schema());
-        let target = columns.clone();
-        let batches = stream.map(move |batch| {
-            schema::conform(&batch?, &target).map_err(|error| DataFusionError::External(Box::new(error)))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(columns, batches)))
+        results(self.physical(sql).await?, self.context.task_ctx())
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
@@ -224,6 +225,17 @@ impl Session {
         })
         .await?
     }
+}
+
+/// What a plan yields, in types that can be stored.
+fn results(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    let stream = execute_stream(plan, context).map_err(|error| failed(error, "run a query"))?;
+    let columns = schema::storable(&stream.schema());
+    let target = columns.clone();
+    let batches = stream.map(move |batch| {
+        schema::conform(&batch?, &target).map_err(|error| DataFusionError::External(Box::new(error)))
+    });
+    Ok(Box::pin(RecordBatchStreamAdapter::new(columns, batches)))
 }
 
 fn replace(schema: &MemorySchemaProvider, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {

@@ -1,19 +1,15 @@
 //! Bronze's own columns, and the shape of a Bronze table: the stream's columns, then these.
 
 use crate::decode::RESCUED;
-use crate::engine::types::type_name;
 use crate::error::{Error, Result};
 use crate::flow::reasons::Place;
-use crate::ident::{TableName, suggestion};
+use crate::ident::TableName;
 use crate::model::Column;
 use crate::table::schema::{self, storable_type};
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
-
-/// Bytes of a folder's name; most file systems take 255.
-const LONGEST_FOLDER: usize = 250;
 
 pub const TOPIC: &str = "_topic";
 pub const PARTITION: &str = "_partition";
@@ -95,52 +91,6 @@ pub(super) fn declared(table: &TableName, columns: &[Column]) -> Result<Fields> 
     Ok(columns.iter().map(|column| Field::new(&column.name, data_type(column), true)).collect())
 }
 
-/// What a new table is partitioned by: good rows and rejects lie apart, then the columns that the stream names. Each
-/// has to be one of the stream's columns and to hold single values.
-pub(super) fn partition_columns(table: &TableName, named: &[String], columns: &Fields) -> Result<Vec<String>> {
-    for name in named {
-        let refused = |why: &str| Err(Error::config(format!("`{table}` cannot be partitioned by `{name}`: {why}")));
-        let column = columns.iter().find(|column| column.name() == name);
-        match column.map(|column| column.data_type()) {
-            None if columns.is_empty() => return refused("nobody declared its columns"),
-            None => {
-                let near = suggestion(name, columns.iter().map(|column| column.name().as_str()));
-                return refused(&format!("there is no such column{near}"));
-            }
-            Some(data_type) if data_type.is_nested() || *data_type == DataType::Binary => {
-                return refused(&format!("it is {}", type_name(data_type)));
-            }
-            Some(_) if named.iter().filter(|other| *other == name).count() > 1 => return refused("it is named twice"),
-            Some(_) => {}
-        }
-    }
-    Ok(std::iter::once(QUARANTINED.to_string()).chain(named.iter().cloned()).collect())
-}
-
-/// Fails at the first row whose value is too long for the name of a folder, where the column's name stands before it
-/// and each odd byte is written as three.
-pub(super) fn check_partition_values(table: &TableName, partition_by: &[String], good: &RecordBatch) -> Result<()> {
-    for name in partition_by.iter().filter(|name| *name != QUARANTINED) {
-        let texts = good.column_by_name(name).filter(|column| *column.data_type() == DataType::Utf8);
-        let Some(texts) = texts.map(|column| column.as_string::<i32>()) else { continue };
-        let written = |value: &str| {
-            name.len() + 1 + value.bytes().map(|b| if b.is_ascii_alphanumeric() { 1 } else { 3 }).sum::<usize>()
-        };
-        let long = texts.iter().position(|value| value.is_some_and(|value| written(value) > LONGEST_FOLDER));
-        if let Some(row) = long {
-            return Err(Error::input(format!(
-                "{}: its `{name}`, by which `{table}` is partitioned, is too long to name a folder",
-                place(good, row)?
-            ))
-            .hint(format!(
-                "nothing of the batch was committed; cut it in sql/bronze/{}.sql, such as `left({name}, 20)`",
-                table.name()
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Where the record of a row stands.
 pub(super) fn place(rows: &RecordBatch, row: usize) -> Result<Place> {
     let column = |name: &str| rows.column_by_name(name);
@@ -152,23 +102,6 @@ pub(super) fn place(rows: &RecordBatch, row: usize) -> Result<Place> {
         partition: numbers.as_primitive::<Int32Type>().value(row),
         offset: offsets.as_primitive::<Int64Type>().value(row),
     })
-}
-
-/// Fails when a standing table is partitioned by other columns.
-pub(super) fn check_partition_columns(table: &TableName, standing: &[String], wanted: &[String]) -> Result<()> {
-    if standing == wanted {
-        return Ok(());
-    }
-    let shown = |columns: &[String]| match columns.iter().filter(|column| *column != QUARANTINED).count() {
-        0 => "no column".to_string(),
-        _ => columns.iter().filter(|column| *column != QUARANTINED).cloned().collect::<Vec<_>>().join(", "),
-    };
-    let (standing, wanted) = (shown(standing), shown(wanted));
-    Err(Error::config(format!("`{table}` is partitioned by {standing}, its contract says {wanted}")).hint(format!(
-        "a table keeps its folders: change `partition_by` back, or move the table away, and `lake bronze {}` reads the \
-         topics again from their beginning",
-        table.name()
-    )))
 }
 
 /// The table's columns and those of `wanted` it does not have yet: the next commit adds them. Columns only
@@ -196,7 +129,6 @@ pub(super) fn widened(table: &TableName, existing: &SchemaRef, wanted: &Schema) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray};
 
     fn fields(columns: &[(&str, DataType)]) -> Fields {
         columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect()
@@ -214,54 +146,6 @@ mod tests {
         assert_eq!(widen(&[("b", DataType::Utf8)]), Ok(0));
         assert_eq!(widen(&[("c", DataType::Utf8), ("a", DataType::Int32)]), Ok(1));
         assert!(widen(&[("a", DataType::Int64)]).unwrap_err().contains("is Int32, not Int64"));
-    }
-
-    #[test]
-    fn a_table_is_partitioned_by_single_values_of_its_own_columns() {
-        let table = TableName::parse("bronze.books").unwrap();
-        let list = DataType::List(Arc::new(Field::new("element", DataType::Utf8, true)));
-        let columns = fields(&[("sold_on", DataType::Date32), ("tags", list), ("image", DataType::Binary)]);
-        let named = |names: &[&str], columns: &Fields| {
-            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-            partition_columns(&table, &names, columns).map_err(|fault| fault.to_string())
-        };
-        assert_eq!(named(&["sold_on"], &columns).unwrap(), [QUARANTINED, "sold_on"]);
-        assert_eq!(named(&[], &Fields::empty()).unwrap(), [QUARANTINED]);
-        let refused = [
-            (&["sold_in"][..], "there is no such column, did you mean `sold_on`?"),
-            (&["tags"], "it is text[]"),
-            (&["image"], "it is binary"),
-            (&["_offset"], "there is no such column"),
-            (&["sold_on", "sold_on"], "it is named twice"),
-        ];
-        for (names, why) in refused {
-            assert!(named(names, &columns).unwrap_err().contains(why), "{:?}", named(names, &columns));
-        }
-        assert!(named(&["sold_on"], &Fields::empty()).unwrap_err().contains("nobody declared its columns"));
-        let standing = named(&["sold_on"], &columns).unwrap();
-        assert!(check_partition_columns(&table, &standing, &standing).is_ok());
-        let changed = check_partition_columns(&table, &standing, &[QUARANTINED.to_string()]).unwrap_err();
-        assert_eq!(changed.kind(), crate::error::Kind::Config);
-        assert_eq!(changed.to_string(), "`bronze.books` is partitioned by sold_on, its contract says no column");
-    }
-
-    #[test]
-    fn a_value_that_names_no_folder_is_named_with_its_place() {
-        let table = TableName::parse("bronze.books").unwrap();
-        let rows = |second: String| {
-            let columns: [(&str, ArrayRef); 4] = [
-                (TOPIC, Arc::new(StringArray::from(vec!["t", "t"]))),
-                (PARTITION, Arc::new(Int32Array::from(vec![0, 3]))),
-                (OFFSET, Arc::new(Int64Array::from(vec![7, 8]))),
-                ("region", Arc::new(StringArray::from(vec![None, Some(second)]))),
-            ];
-            RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
-        };
-        let check = |value: &str| check_partition_values(&table, &["region".into()], &rows(value.into()));
-        assert!(check(&"x".repeat(200)).is_ok() && check("").is_ok() && check("a/b%é").is_ok());
-        for long in ["x".repeat(250), "é".repeat(60)] {
-            assert!(check(&long).unwrap_err().to_string().starts_with("t/3 offset 8: its `region`"));
-        }
     }
 
     #[test]

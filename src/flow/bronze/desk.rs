@@ -7,6 +7,7 @@ use super::Stream;
 use super::batch::Batch;
 use super::columns::{self, COUNTING};
 use super::drift::{self, Growing};
+use super::folders;
 use super::intake::Spent;
 use super::limit;
 use super::marks::{Marks, MovedMark};
@@ -14,7 +15,7 @@ use super::memory::Shares;
 use super::sort::{Sorted, count_by_partition, sort, takes};
 use super::source_app;
 use super::told::Steps;
-use super::transform::Transform;
+use super::transform::{Applied, Transform};
 use super::widen::widen;
 use crate::decode::{Decoder, Format, decoder, infer};
 use crate::engine::Engine;
@@ -98,7 +99,7 @@ impl Desk {
         };
         let own = transform.as_ref().map_or(&decoded, |transform| &transform.columns);
         let wanted = columns::table_schema(own);
-        let partition_by = columns::partition_columns(name, &stream.partition_by, own)?;
+        let partition_by = folders::partition_columns(name, &stream.partition_by, own)?;
         let mut table = match existing {
             Some(table) => table.check_not_restored().await.map(|()| table)?,
             None => {
@@ -106,7 +107,7 @@ impl Desk {
                 lake.create(name, wanted.clone(), &by).await?
             }
         };
-        columns::check_partition_columns(name, table.partition_by(), &partition_by)?;
+        folders::check_partition_columns(name, table.partition_by(), &partition_by)?;
         let notes = match drift {
             Drift::Add => widen(&mut table, &wanted).await?.into_iter().collect(),
             Drift::Rescue | Drift::Fail => Vec::new(),
@@ -269,10 +270,6 @@ impl Desk {
         let (mut sorted, decoder, marks, messages) = work.await.context(Kind::Internal, || "decode messages")??;
         self.steps.decode += begun.elapsed();
         self.decoder = Some(decoder);
-        if let Some(spent) = &self.spent {
-            // The reader may have ended; then nobody needs the room.
-            drop(spent.send(messages));
-        }
         match self.drift {
             Drift::Rescue => {}
             Drift::Add => self.grow().await?,
@@ -280,8 +277,15 @@ impl Desk {
         }
         if let Some(transform) = &self.transform {
             let begun = Instant::now();
-            apply(transform, &mut sorted, &partitions).await?;
+            let Applied { kept, of, refused } = transform.apply(&sorted.good).await?;
+            sorted.reject(refused, &messages)?;
+            sorted.replace(kept, &of, &partitions)?;
             self.steps.sql += begun.elapsed();
+        }
+        sorted.reject(folders::refused(self.table.partition_by(), &sorted.good), &messages)?;
+        if let Some(spent) = &self.spent {
+            // The reader may have ended; then nobody needs the room.
+            drop(spent.send(messages));
         }
         Ok((sorted, marks))
     }
@@ -311,7 +315,6 @@ impl Desk {
         {
             return Err(Error::internal(format!("the files of `{}` have no column `{}`", self.name, lost.name())));
         }
-        columns::check_partition_values(&self.name, self.table.partition_by(), good)?;
         stage.write(align(good, &schema)?).await?;
         stage.write(align(quarantined, &schema)?).await?;
         self.stage = Some(stage);
@@ -361,15 +364,4 @@ fn open_decoder(format: &Format, drift: Drift, columns: &Fields) -> Result<Box<d
 fn listed(columns: &Fields) -> String {
     let columns = columns.iter().map(|column| format!("`{}` {}", column.name(), type_name(column.data_type())));
     columns.collect::<Vec<_>>().join(", ")
-}
-
-async fn apply(transform: &Transform, sorted: &mut Sorted, partitions: &[Partition]) -> Result<()> {
-    let kept = transform.apply(&sorted.good).await?;
-    let (before, after) = (count_by_partition(&sorted.good, partitions)?, count_by_partition(&kept, partitions)?);
-    for (slot, rows) in before {
-        let kept = after.get(&slot).copied().unwrap_or(0);
-        sorted.counts.entry(slot).or_default().filtered += rows - kept;
-    }
-    sorted.good = kept;
-    Ok(())
 }

@@ -23,7 +23,8 @@
 //! sort      messages -> rows, rejects, duplicates, tombstones; decodes
 //! own       the values of Bronze's own columns
 //! columns   names and types of Bronze's own columns, and the shape of a table
-//! transform the optional SELECT over each chunk
+//! folders   the columns a table is partitioned by, and values that name no folder
+//! transform the optional SELECT over each chunk, and values it cannot take
 //! widen     a contract whose types got wider
 //! commits   one commit at a time, in order, while the next batch is collected
 //! start     where to begin, and what to do when the topic no longer holds that place
@@ -39,6 +40,7 @@ mod columns;
 mod commits;
 mod desk;
 mod drift;
+mod folders;
 mod intake;
 mod limit;
 mod marks;
@@ -93,7 +95,7 @@ pub struct Stream {
     pub columns: Vec<Column>,
     /// File and text of a SELECT over `batch`, applied to the good rows of each chunk of messages. It has to
     /// keep `_topic`, `_partition` and `_offset`, may drop rows and must not multiply them; how many rows it sees
-    /// at a time depends on how they arrive.
+    /// at a time depends on how they arrive. A record with a value it fails on is quarantined.
     pub sql: Option<(PathBuf, String)>,
     /// Columns the table is partitioned by: of the contract, or of the SQL where there is one.
     pub partition_by: Vec<String>,

@@ -2,21 +2,23 @@
 //!
 //! In this order: no payload, a tombstone; a row its source sent before, a duplicate; of another kind than the stream
 //! takes, filtered, which a record without a payload can be by its headers; a row its source could not parse, or that
-//! does not decode, a reject; anything else a row. Whatever comes of a row, it moves its source's mark, so a replay is
+//! does not decode, a reject; anything else a row, unless the stream's SQL or the name of its folder makes it a reject
+//! later ([`Sorted::reject`]). Whatever comes of a row, it moves its source's mark, so a replay is
 //! neither quarantined nor left out twice.
 
 use super::batch::Counts;
-use super::columns::{self, QUARANTINED, RAW, REASON};
+use super::columns::{self, HIDDEN_COLUMNS, QUARANTINED, RAW, REASON, SYSTEM_COLUMNS};
 use super::marks::{Identity, Marks, identity};
 use super::own::{self, Kept};
-use crate::decode::{Decoded, Decoder, field_text};
-use crate::error::{Error, Result};
+use crate::decode::{Decoded, Decoder, RESCUED, field_text};
+use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::{Message, Messages};
 use crate::model::{KindBy, Only};
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::{align, assemble};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray, new_null_array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray, UInt32Array, new_null_array};
+use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::{Fields, Int32Type, Schema};
 use arrow::record_batch::RecordBatch;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ use std::sync::Arc;
 /// Messages told apart. Both record batches hold the stream's columns and Bronze's own.
 pub(super) struct Sorted {
     pub good: RecordBatch,
+    /// Of each good row, the index of its message.
+    origins: Vec<usize>,
     pub quarantined: RecordBatch,
     /// By slot of the partition; without `rows` and `rejects`, which are counted in what is written.
     pub counts: BTreeMap<usize, Counts>,
@@ -75,7 +79,48 @@ pub(super) fn sort(
     let (kept, reasons): (Vec<_>, Vec<_>) = rejects.into_iter().unzip();
     let raw = own::binary(kept.len(), kept.iter().map(|kept| messages.get(kept.index).payload));
     let quarantined = quarantined_rows(own(&kept), reasons, raw, &stream_columns)?;
-    Ok(Sorted { good, quarantined, counts })
+    let origins = candidates.iter().map(|kept| kept.index).collect();
+    Ok(Sorted { good, origins, quarantined, counts })
+}
+
+impl Sorted {
+    /// Quarantines good rows, which are in order, each for a reason. `messages` are the ones that were sorted.
+    pub fn reject(&mut self, rejects: Vec<(usize, String)>, messages: &Messages) -> Result<()> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let attempt = || "take rejects out of a batch";
+        let (rows, reasons): (Vec<usize>, Vec<String>) = rejects.into_iter().unzip();
+        let payloads = rows.iter().map(|row| messages.get(self.origins[*row]).payload);
+        let raw = own::binary(rows.len(), payloads);
+        let taken = UInt32Array::from_iter_values(rows.iter().map(|row| *row as u32));
+        let of_record = SYSTEM_COLUMNS.into_iter().filter(|name| *name != RESCUED && !HIDDEN_COLUMNS.contains(name));
+        let pick = |column: &ArrayRef| take(column, &taken, None).context(Kind::Internal, attempt);
+        let own = of_record.filter_map(|name| Some((name, self.good.column_by_name(name)?)));
+        let own = own.map(|(name, column)| pick(column).map(|column| (name, column))).collect::<Result<Own>>()?;
+        let stream_columns = columns::stream_columns(&self.quarantined.schema());
+        let rejected = quarantined_rows(own, reasons, raw, &stream_columns)?;
+        let all = concat_batches(&self.quarantined.schema(), [&self.quarantined, &rejected]);
+        self.quarantined = all.context(Kind::Internal, attempt)?;
+        self.good = without(&self.good, &rows)?;
+        let (mut rows, mut at) = (rows.into_iter().peekable(), 0);
+        self.origins.retain(|_| {
+            at += 1;
+            rows.next_if_eq(&(at - 1)).is_none()
+        });
+        Ok(())
+    }
+
+    /// Puts what the stream's SQL made of the good rows in their place, `of` which each is one.
+    pub fn replace(&mut self, kept: RecordBatch, of: &[u32], partitions: &[Partition]) -> Result<()> {
+        let after = count_by_partition(&kept, partitions)?;
+        for (slot, rows) in count_by_partition(&self.good, partitions)? {
+            self.counts.entry(slot).or_default().filtered += rows - after.get(&slot).copied().unwrap_or(0);
+        }
+        self.origins = of.iter().map(|row| self.origins[*row as usize]).collect();
+        self.good = kept;
+        Ok(())
+    }
 }
 
 enum Verdict<'m> {
@@ -186,6 +231,13 @@ pub(super) fn count_by_partition(batch: &RecordBatch, partitions: &[Partition]) 
     Ok(counts)
 }
 
+/// The rows but for some.
+pub(super) fn without(batch: &RecordBatch, rows: &[usize]) -> Result<RecordBatch> {
+    let mut kept = vec![true; batch.num_rows()];
+    rows.iter().for_each(|row| kept[*row] = false);
+    filter_record_batch(batch, &BooleanArray::from(kept)).context(Kind::Internal, || "leave rows out of a batch")
+}
+
 /// The columns a stream's SQL may read: all but those only quarantined records use.
 pub(super) fn readable(batch: &RecordBatch) -> Result<RecordBatch> {
     let fields = batch
@@ -202,7 +254,7 @@ pub(super) fn readable(batch: &RecordBatch) -> Result<RecordBatch> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{JsonDecoder, RESCUED};
+    use crate::decode::JsonDecoder;
     use crate::record::{HEADER_POSITION, HEADER_SOURCE, SourcePosition};
     use arrow::datatypes::{DataType, Field, Int64Type};
 

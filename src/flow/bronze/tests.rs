@@ -4,6 +4,7 @@
 mod drift;
 mod kinds;
 mod partitioned;
+mod refused;
 mod road;
 mod tables;
 

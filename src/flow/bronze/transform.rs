@@ -2,10 +2,13 @@
 //!
 //! It says which rows stay and what the stream's columns are. Bronze's own columns are taken from the
 //! messages again, found by topic, partition and offset, so a statement cannot falsify where a row came from.
+//!
+//! A value it fails on costs its record, not the stream: the rows are halved until the record is found, and the others
+//! go through the statement without it.
 
 use super::columns::{self, OFFSET, PARTITION, TOPIC};
-use super::sort::readable;
-use crate::engine::{Engine, Session};
+use super::sort::{readable, without};
+use crate::engine::{Engine, Prepared};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::TableName;
 use crate::table::schema::{assemble, convert, storable_type};
@@ -29,6 +32,16 @@ pub(super) struct Transform {
     pub columns: Fields,
 }
 
+/// What a statement made of rows.
+pub(super) struct Applied {
+    /// The rows that stay, in the columns of the table.
+    pub kept: RecordBatch,
+    /// Of each, the row it was among those that were not refused.
+    pub of: Vec<u32>,
+    /// Of the rows there were, those with a value that the statement fails on, in their order, and why.
+    pub refused: Vec<(usize, String)>,
+}
+
 impl Transform {
     /// Plans the statement against the decoded columns; fails when it does not keep the row's identity.
     pub async fn new(
@@ -39,7 +52,8 @@ impl Transform {
         decoded: &Fields,
     ) -> Result<Transform> {
         let input = readable(&RecordBatch::new_empty(columns::table_schema(decoded)))?;
-        let session = session(engine, &input)?;
+        let session = engine.session();
+        session.register_batches(BATCH, input.schema(), vec![input])?;
         let output = session.schema_of(sql).await.map_err(|fault| in_file(file, fault))?;
         for name in [TOPIC, PARTITION, OFFSET] {
             if output.field_with_name(name).is_err() {
@@ -56,44 +70,68 @@ impl Transform {
             }
             kept.push(Field::new(field.name(), storable_type(field.data_type()), true));
         }
-        let (engine, file, sql) = (engine.clone(), file.to_path_buf(), sql.to_string());
+        let (engine, file, sql) = (engine.sequential(), file.to_path_buf(), sql.to_string());
         Ok(Transform { engine, file, sql, output, columns: kept.into() })
     }
 
-    /// The rows that stay, in the columns of the table. A value the statement cannot work with is an error that names its
-    /// record.
-    pub async fn apply(&self, good: &RecordBatch) -> Result<RecordBatch> {
-        match self.select(good).await {
-            Err(fault) if fault.kind() == Kind::Input => Err(self.culprit(good, fault).await),
-            outcome => outcome,
-        }
+    /// What becomes of these rows. A statement at fault whatever the rows are is an error, as are rows that it takes one by
+    /// one and not together.
+    pub async fn apply(&self, good: &RecordBatch) -> Result<Applied> {
+        let rows = readable(good)?;
+        let statement = self.engine.session().prepare(&self.sql, BATCH, rows.schema()).await;
+        let statement = statement.map_err(|fault| in_file(&self.file, fault))?;
+        let refused = match self.select(&statement, good).await {
+            Err(fault) if fault.kind() == Kind::Input => self.refused(&statement, good, fault).await?,
+            outcome => return outcome.map(|(kept, of)| Applied { kept, of, refused: Vec::new() }),
+        };
+        let left = without(good, &refused.iter().map(|(row, _)| *row).collect::<Vec<_>>())?;
+        let (kept, of) = self.select(&statement, &left).await.map_err(|fault| self.only_together(fault))?;
+        Ok(Applied { kept, of, refused })
     }
 
-    /// The fault with the place of the first record it comes from, which is looked for by halving.
-    async fn culprit(&self, good: &RecordBatch, fault: Error) -> Error {
-        let (mut from, mut rows) = (0, good.num_rows());
-        while rows > 1 {
-            let half = rows / 2;
-            match self.select(&good.slice(from, half)).await {
-                Err(_) => rows = half,
-                Ok(_) => (from, rows) = (from + half, rows - half),
+    /// The rows that fail on their own, which are looked for by halving, and what on.
+    async fn refused(&self, statement: &Prepared, good: &RecordBatch, fault: Error) -> Result<Vec<(usize, String)>> {
+        self.select(statement, &good.slice(0, 0)).await?;
+        let mut refused = Vec::new();
+        let mut failing = vec![(0, good.num_rows(), fault)];
+        while let Some((from, rows, fault)) = failing.pop() {
+            if rows <= 1 {
+                refused.push((from, self.reason(&fault)));
+                continue;
+            }
+            let (half, before) = (rows / 2, failing.len());
+            // The first half comes off first.
+            for (from, rows) in [(from + half, rows - half), (from, half)] {
+                match self.select(statement, &good.slice(from, rows)).await {
+                    Ok(_) => {}
+                    Err(fault) if fault.kind() == Kind::Input => failing.push((from, rows, fault)),
+                    Err(fault) => return Err(fault),
+                }
+            }
+            if failing.len() == before {
+                return Err(self.only_together(fault));
             }
         }
-        if rows == 0 {
-            return fault;
-        }
-        match columns::place(good, from) {
-            Ok(place) => Error::new(fault.kind(), place.to_string()).caused_by(fault).hint(format!(
-                "nothing of the batch was committed; let `{}` take such a value, as with try_cast, or leave the record out",
-                self.file.display()
-            )),
-            Err(_) => fault,
-        }
+        Ok(refused)
     }
 
-    async fn select(&self, good: &RecordBatch) -> Result<RecordBatch> {
-        let session = session(&self.engine, &readable(good)?)?;
-        let batches = session.query(&self.sql).await.map_err(|fault| in_file(&self.file, fault))?;
+    /// Why a record is quarantined.
+    fn reason(&self, fault: &Error) -> String {
+        let why = fault.causes().pop().unwrap_or_else(|| fault.to_string());
+        format!("`{}`: {why}", self.file.display())
+    }
+
+    fn only_together(&self, fault: Error) -> Error {
+        fault.hint(format!(
+            "`{}` takes each of the records alone and not all at once, and how many it sees at once depends on how they \
+             arrive; look at rows together in a Silver model",
+            self.file.display()
+        ))
+    }
+
+    /// The rows that stay, in the columns of the table, and of each the row it was.
+    async fn select(&self, statement: &Prepared, good: &RecordBatch) -> Result<(RecordBatch, Vec<u32>)> {
+        let batches = statement.run(readable(good)?).await.map_err(|fault| in_file(&self.file, fault))?;
         let schema = batches.first().map_or(self.output.clone(), RecordBatch::schema);
         let output = concat_batches(&schema, &batches).context(Kind::Internal, || "join the statement's batches")?;
         let rows = self.origins(good, &output)?;
@@ -110,7 +148,8 @@ impl Transform {
                 },
             }
         });
-        assemble(schema.clone(), arrays.collect::<Result<_>>()?, output.num_rows())
+        let kept = assemble(schema.clone(), arrays.collect::<Result<_>>()?, output.num_rows())?;
+        Ok((kept, rows.values().to_vec()))
     }
 
     /// For each row of the output, the row of `good` it came from.
@@ -133,12 +172,6 @@ impl Transform {
     fn store(&self, column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
         convert(column, field).map_err(|fault| in_file(&self.file, fault))
     }
-}
-
-fn session(engine: &Engine, batch: &RecordBatch) -> Result<Session> {
-    let session = engine.session();
-    session.register_batches(BATCH, batch.schema(), vec![batch.clone()])?;
-    Ok(session)
 }
 
 fn in_file(file: &Path, fault: Error) -> Error {

@@ -5,7 +5,7 @@
 //! told apart by this, and stays as it was told.
 //! Bounded in time; whatever goes wrong here, the failure itself is what is reported.
 
-use crate::engine::Session;
+use crate::engine::{Session, failed};
 use crate::error::{Error, Kind};
 use crate::flow::Stop;
 use crate::ident::quote;
@@ -60,7 +60,7 @@ async fn failure(session: &Session, sql: &str) -> Option<crate::error::Cause> {
     };
     while let Some(batch) = rows.next().await {
         if let Err(error) = batch {
-            return Some(error.into());
+            return Some(failed(error, "run a query").into());
         }
     }
     None

@@ -308,19 +308,6 @@ async fn sql_changes_and_drops_rows_and_cannot_move_them() {
 }
 
 #[tokio::test]
-async fn a_value_that_the_sql_cannot_take_is_named_with_its_place() {
-    let mut bench = Bench::new().await;
-    let sql = "select 10 / (n - 5) as n, _topic, _partition, _offset from batch";
-    bench.stream.sql = Some(("s.sql".into(), sql.into()));
-    let payloads: Vec<String> = (0..9).map(|n| format!("{{\"n\":{n}}}")).collect();
-    let topic = topic_of(&payloads.iter().map(String::as_str).collect::<Vec<_>>());
-    let error = bench.run(&topic, 1, usize::MAX, 100).await.unwrap_err();
-    assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Input, "books/0 offset 5"));
-    assert!(error.in_one_line().contains("s.sql") && error.hint_text().unwrap().contains("try_cast"), "{error:?}");
-    assert_eq!(bench.table().await.rows(), Some(0));
-}
-
-#[tokio::test]
 async fn sql_that_loses_or_multiplies_rows_is_refused() {
     let table = [
         ("select n, _topic, _partition from batch", "does not select `_offset`"),

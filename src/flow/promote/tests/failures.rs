@@ -10,7 +10,7 @@ async fn one_failure_does_not_stop_the_others() {
     let (report, failure) = shop.fails().await;
     assert_eq!(failure.kind(), Kind::Input);
     assert_eq!(failure.to_string(), "build `silver.broken` from models/silver/broken.sql, in its column `n`");
-    assert!(failure.causes().last().unwrap().contains("'Emma'"), "{:?}", failure.causes());
+    assert!(failure.causes().last().unwrap().contains("\"Emma\""), "{:?}", failure.causes());
     assert_eq!(report.models.iter().filter(|model| model.status == ModelStatus::Built).count(), 3);
     assert_eq!(report.run, None);
 }
@@ -78,6 +78,6 @@ async fn the_failing_column_is_named_when_it_is_one() {
         let expected = format!("build `silver.books` from models/silver/books.sql{column}");
         let (_, failure) = shop.fails().await;
         assert_eq!((failure.kind(), failure.to_string()), (Kind::Input, expected), "{sql}");
-        assert!(failure.causes().last().unwrap().contains('\''), "no value in {:?}", failure.causes());
+        assert!(failure.causes().last().unwrap().contains('"'), "no value in {:?}", failure.causes());
     }
 }
