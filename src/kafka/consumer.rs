@@ -153,6 +153,7 @@ impl Consumer {
     /// A lost connection is waited out for [`CONNECT_TIMEOUT`] before it becomes `Unavailable`.
     pub fn fill(&mut self, messages: &mut Messages, full: impl Fn(&Messages) -> bool, timeout: Duration) -> Result<()> {
         self.take_delivered(messages, full, timeout)?;
+        self.check_topics()?;
         match messages.is_empty() {
             true => self.check_connection()?,
             false => self.lost_since = None,
@@ -251,6 +252,15 @@ impl Consumer {
         tracing::info!(attempt = self.reading(), "connection to kafka lost, trying again: {failure}");
         self.lost_since.get_or_insert_with(Instant::now);
         Ok(())
+    }
+
+    /// Fails when a topic is not any more the one that was assigned, before a message of the new one is handed out.
+    fn check_topics(&self) -> Result<()> {
+        let Some(topic) = self.client.context().replaced() else { return Ok(()) };
+        Err(Error::input(format!("topic `{topic}` was deleted and made again while it was read")).hint(
+            "every record that was committed is in the table; move the table away to read the new topic from its \
+             beginning, or give the new topic another name",
+        ))
     }
 
     /// librdkafka reports a loss once and a recovery never, so after a long silence the broker is asked.

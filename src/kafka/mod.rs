@@ -34,7 +34,7 @@ pub use tip::Tip;
 
 use crate::error::{Error, Result};
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl KafkaConfig {
         // The queue is looked at before a fetch, so it may grow by one more; and a fetch of compressed batches
         // unfolds to several times its size.
         let fetch = (buffer / 16).clamp(1 << 20, 16 << 20);
-        self.client(
+        let mut client = self.client(
             &[
                 // assign() wants one although no group is joined.
                 ("group.id", "lake"),
@@ -104,7 +104,11 @@ impl KafkaConfig {
                 ("fetch.max.bytes", &fetch.to_string()),
             ],
             &READING,
-        )
+        )?;
+        // Tells of a topic that another one took the place of, see `watch`; a few lines a topic.
+        let debug = client.get("debug").map_or_else(|| "topic".into(), |wanted| format!("{wanted},topic"));
+        client.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+        Ok(client)
     }
 
     fn sending(&self) -> Result<ClientConfig> {

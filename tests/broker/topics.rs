@@ -7,7 +7,7 @@ use crate::support::running::Running;
 use crate::support::services::real_kafka;
 use crate::support::workload::Workload;
 use lake::kafka::{KafkaConfig, admin};
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::time::Duration;
@@ -134,6 +134,47 @@ fn a_topic_made_again_under_a_reader_is_named_before_anything_of_it_is_read() {
     says(&log, &[&workload.topic, "was deleted while it was read"]);
     let refused = project.lake(ONCE).fails_with(1);
     says(&refused.stderr, &["bronze.events", &workload.topic, "was deleted and made again"]);
+}
+
+/// As soon as the broker lets it be made, which is well within the second in which a reader looks for its topics.
+fn make_again_at_once(workload: &Workload) {
+    let topic = NewTopic::new(&workload.topic, workload.partitions as i32, TopicReplication::Fixed(1));
+    let admin = admin_of(workload);
+    for _ in 0..300 {
+        let made = wait(admin.create_topics([&topic], &options())).unwrap();
+        if made.iter().all(Result::is_ok) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the topic cannot be made again");
+}
+
+#[test]
+fn a_topic_made_again_at_once_under_a_reader_is_named_before_anything_of_it_is_read() {
+    let Some(kafka) = real_kafka("a topic made again at once under a reader") else { return };
+    for (round, asleep) in [(0, true), (1, false), (2, false)] {
+        let mut workload = Workload::new(&kafka, SEED + round, 2, 500);
+        let project = workload.project(100);
+        let mut running = Running::start(&project, ON, &[]);
+        await_all(&workload, &project, std::slice::from_mut(&mut running));
+        let before = oracle::topic(&workload.brokers, &workload.topic);
+        if asleep {
+            // What it wakes up to holds more than it has read.
+            running.signal("STOP");
+        }
+        delete(&workload);
+        make_again_at_once(&workload);
+        workload.send(3_000);
+        if asleep {
+            running.signal("CONT");
+        }
+        let (code, log) = running.wait();
+        assert_eq!(code, 1, "round {round}: {log}");
+        says(&log, &[&workload.topic, "while it was read"]);
+        let table = table(&project);
+        oracle::assert_exactly_once(&before, &table, "the topic was made again at once");
+    }
 }
 
 #[test]

@@ -15,10 +15,10 @@
 //! | a tip | another record there | error: the topic was deleted and made again |
 //!
 //! A topic made again that has grown past `stored` looks like the old one; Kafka gives no sign of the difference that
-//! the client shows. So each commit keeps the tip of each partition ([`Tip`]), a hash of the last record it read, and
+//! the client shows before it reads. So each commit keeps the tip of each partition ([`Tip`]), a hash of the last record it read, and
 //! [`check_tips`] compares it with what Kafka holds at that offset now, by one fetch per partition. A record that is
 //! gone by retention or compaction proves nothing, and the run goes on; so it does over a topic that was made again
-//! and has already lost what it held there.
+//! and has already lost what it held there. A topic that is made again while it is read is noticed by the consumer itself.
 
 use super::Start;
 use super::intake::Feed;
