@@ -2,35 +2,26 @@
 //!
 //! Owns the SQL of every rule and nothing else: it neither runs queries nor decides what a failure does.
 //! NULL is treated as dbt does: `unique`, `relationships` and `accepted_values` ignore it, `not_null` is
-//! there for it. To add a rule: an arm of [`Rule`], a file with its `failing_rows`, an arm in each match below
+//! there for it. `options` is what all rules take, `proof` what
+//! needs no query. To add a rule: an arm of [`Rule`], a file with its `failing_rows`, an arm in each match below
 //! and in `model::rules`.
 
+mod accepted_range;
 pub(crate) mod accepted_values;
+mod expression_is_true;
+mod freshness;
 mod not_null;
+mod options;
+mod proof;
 mod relationships;
+mod row_count;
 mod unique;
 
+pub use accepted_range::Range;
+pub use options::{OnFailure, Options, Severity, Threshold, Verdict};
+pub use proof::Statistics;
+
 use crate::ident::TableName;
-
-/// What a failing data test does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Reported; the table is published all the same.
-    Warn,
-    /// The table is not published.
-    Error,
-}
-
-impl Severity {
-    /// `warn` or `error`; the message says so otherwise.
-    pub fn parse(text: &str) -> std::result::Result<Severity, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "warn" => Ok(Severity::Warn),
-            "error" => Ok(Severity::Error),
-            _ => Err(format!("unknown severity `{text}`, use warn or error")),
-        }
-    }
-}
 
 /// The rule, with its arguments as written.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +45,24 @@ pub enum Rule {
         values: Vec<String>,
         quote: bool,
     },
+    AcceptedRange {
+        column: String,
+        range: Range,
+    },
+    /// An SQL condition that is false of no row.
+    ExpressionIsTrue {
+        expression: String,
+    },
+    /// Rows of the table, both ends included; at least one is given.
+    RowCount {
+        least: Option<u64>,
+        most: Option<u64>,
+    },
+    /// The newest `field`, an SQL expression, of a source is no older than this; one without rows is too old.
+    Freshness {
+        field: String,
+        seconds: u64,
+    },
     /// `sql/checks/<name>.sql`: the rows it returns are failures. `reads` names its tables.
     Singular {
         sql: String,
@@ -68,9 +77,7 @@ pub struct Check {
     pub name: String,
     pub table: TableName,
     pub rule: Rule,
-    pub severity: Severity,
-    /// SQL condition on the tested table.
-    pub filter: Option<String>,
+    pub options: Options,
 }
 
 impl Check {
@@ -84,6 +91,10 @@ impl Check {
             Rule::AcceptedValues { column, values, quote } => {
                 accepted_values::failing_rows(&subject, column, values, *quote)
             }
+            Rule::AcceptedRange { column, range } => accepted_range::failing_rows(&subject, column, range),
+            Rule::ExpressionIsTrue { expression } => expression_is_true::failing_rows(&subject, expression),
+            Rule::RowCount { least, most } => row_count::failing_rows(&subject, *least, *most),
+            Rule::Freshness { field, seconds } => freshness::failing_rows(&subject, field, *seconds),
             Rule::Singular { sql, .. } => sql.clone(),
         }
     }
@@ -100,15 +111,15 @@ impl Check {
     /// Whether the rule holds for every row of a table that was published: a test that only warns or covers only some
     /// rows proves nothing.
     pub fn holds_for_every_row(&self) -> bool {
-        self.severity == Severity::Error && self.filter.is_none()
+        self.options.lets_no_row_pass()
     }
 
     /// Every table the query reads, the tested one first.
     pub fn tables(&self) -> Vec<TableName> {
         let others: &[TableName] = match &self.rule {
-            Rule::NotNull { .. } | Rule::Unique { .. } | Rule::AcceptedValues { .. } => &[],
             Rule::Relationships { to, .. } => std::slice::from_ref(to),
             Rule::Singular { reads, .. } => reads,
+            _ => &[],
         };
         let mut tables = vec![self.table.clone()];
         tables.extend(others.iter().filter(|other| **other != self.table).cloned());
@@ -117,7 +128,12 @@ impl Check {
 
     /// Changes whenever what the check demands changes.
     pub fn fingerprint(&self) -> String {
-        format!("{} {:?} {}", self.name, self.severity, self.failing_rows_sql())
+        self.fingerprint_of(&self.failing_rows_sql())
+    }
+
+    /// The same with another text for the query.
+    pub fn fingerprint_of(&self, query: &str) -> String {
+        format!("{} {} {query}", self.name, self.options.fingerprint())
     }
 
     /// What is wrong when `failures` rows break the rule, as one sentence.
@@ -136,14 +152,38 @@ impl Check {
             Rule::AcceptedValues { column, .. } => {
                 format!("{rows} of `{table}` whose `{column}` is not an accepted value")
             }
+            Rule::AcceptedRange { column, .. } => format!("{rows} of `{table}` whose `{column}` is out of range"),
+            Rule::ExpressionIsTrue { expression } => {
+                format!("{rows} of `{table}` for which `{expression}` is not true")
+            }
+            Rule::RowCount { least, most } => {
+                format!("the number of rows of `{table}` is not {}", row_count::bounds(*least, *most))
+            }
+            Rule::Freshness { field, seconds } => {
+                format!("the newest `{field}` of `{table}` is older than {}", freshness::age(*seconds))
+            }
             Rule::Singular { .. } => format!("{rows} returned by sql/checks/{}.sql", self.name),
+        }
+    }
+
+    /// The same answer as [`Check::failing_rows_sql`] from less to read, when the rows of `added` are to join those of
+    /// `standing`, of which none fails: a query over these two names.
+    pub fn failing_rows_of_added_sql(&self, standing: &str, added: &str) -> Option<String> {
+        match &self.rule {
+            Rule::Unique { columns } => {
+                Some(unique::failing_rows_of_added(&self.subject_of(standing), &self.subject_of(added), columns))
+            }
+            _ => None,
         }
     }
 
     /// The tested table as a FROM item named `subject`, narrowed by the filter.
     fn subject(&self) -> String {
-        let table = self.table.quoted();
-        match &self.filter {
+        self.subject_of(&self.table.quoted())
+    }
+
+    fn subject_of(&self, table: &str) -> String {
+        match &self.options.filter {
             None => format!("{table} as subject"),
             // The line break ends a comment the filter may close with.
             Some(filter) => format!("(select * from {table} where ({filter}\n)) as subject"),
@@ -160,8 +200,7 @@ mod tests {
             name: "a_check".into(),
             table: TableName::parse("gold.fact_sale").unwrap(),
             rule,
-            severity: Severity::Error,
-            filter: filter.map(str::to_string),
+            options: Options { filter: filter.map(str::to_string), ..Options::default() },
         }
     }
 
@@ -200,6 +239,42 @@ mod tests {
                 check(Rule::AcceptedValues { column: "a".into(), values: vec!["1".into()], quote: false }, None),
                 r#"select * from "gold"."fact_sale" as subject where "a" is not null and "a" not in (1)"#.to_string(),
             ),
+            (
+                check(
+                    Rule::AcceptedRange {
+                        column: "a".into(),
+                        range: Range { least: Some("0".into()), greatest: Some("b".into()), inclusive: true },
+                    },
+                    None,
+                ),
+                "select * from \"gold\".\"fact_sale\" as subject where not (\"a\" >= (0\n)) or not (\"a\" <= (b\n))"
+                    .to_string(),
+            ),
+            (
+                check(
+                    Rule::AcceptedRange {
+                        column: "a".into(),
+                        range: Range { least: Some("0".into()), greatest: None, inclusive: false },
+                    },
+                    None,
+                ),
+                "select * from \"gold\".\"fact_sale\" as subject where not (\"a\" > (0\n))".to_string(),
+            ),
+            (
+                check(Rule::ExpressionIsTrue { expression: "a > b -- c".into() }, None),
+                "select * from \"gold\".\"fact_sale\" as subject where not (a > b -- c\n)".to_string(),
+            ),
+            (
+                check(Rule::RowCount { least: Some(1), most: Some(9) }, None),
+                r#"select count(*) as row_count from "gold"."fact_sale" as subject having count(*) < 1 or count(*) > 9"#
+                    .to_string(),
+            ),
+            (
+                check(Rule::Freshness { field: "at".into(), seconds: 7200 }, None),
+                "select max(at\n) as newest from \"gold\".\"fact_sale\" as subject having max(at\n) is null or max(at\n) < now() - \
+                 interval '7200 seconds'"
+                    .to_string(),
+            ),
         ];
         for (check, expected) in table {
             assert_eq!(check.failing_rows_sql(), expected);
@@ -210,12 +285,8 @@ mod tests {
     fn a_message_names_table_and_column() {
         let check = check(Rule::Unique { columns: vec!["a".into()] }, None);
         assert_eq!(check.message(1), "1 key `a` more than once in `gold.fact_sale`");
+        let stale = Check { rule: Rule::Freshness { field: "at".into(), seconds: 7200 }, ..check.clone() };
+        assert_eq!(stale.message(1), "the newest `at` of `gold.fact_sale` is older than 2 hours");
         assert_eq!(check.message(3), "3 keys `a` more than once in `gold.fact_sale`");
-    }
-
-    #[test]
-    fn severities_are_two() {
-        assert_eq!(Severity::parse("WARN"), Ok(Severity::Warn));
-        assert!(Severity::parse("fatal").unwrap_err().contains("use warn or error"));
     }
 }

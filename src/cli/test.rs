@@ -4,8 +4,9 @@ use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::output::Answer;
 use super::promote::Chosen;
+use super::screen::size;
 use crate::error::{Error, Result};
-use crate::flow::checks::{TestReport, TestStatus};
+use crate::flow::checks::{Evidence, TestReport, TestStatus, Totals};
 use crate::flow::test::{Options, Report};
 
 /// Run the data tests on what stands
@@ -18,7 +19,8 @@ pub struct Args {
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let Chosen { select, exclude } = args.chosen;
     let (report, failure) = test(connections, &Options { select, exclude, only: None }).await?;
-    Ok(Answer::new(text(&report.tests), &report)?.failing(failure))
+    let text = format!("{}{}", text(&report.tests), receipt(&report.evidence).unwrap_or_default());
+    Ok(Answer::new(text, &report)?.failing(failure))
 }
 
 /// The flow with the project's connections, and the failure when a test failed.
@@ -42,8 +44,25 @@ pub fn text(tests: &[TestReport]) -> String {
         };
         let failing = if test.failures > 0 { grouped(test.failures) } else { String::new() };
         let remark = test.kept_at.clone().or_else(|| test.message.clone()).unwrap_or_default();
-        vec![status.to_string(), test.name.clone(), test.table.clone(), failing, remark]
+        let evidence = test.evidence.map(told).unwrap_or_default();
+        vec![status.to_string(), test.name.clone(), test.table.clone(), failing, evidence, remark]
     };
     let rows: Vec<Vec<String>> = sorted.iter().map(row).collect();
-    if rows.is_empty() { String::new() } else { columns(&["", "test", "table", "failing", ""], &rows) }
+    if rows.is_empty() { String::new() } else { columns(&["", "test", "table", "failing", "evidence", ""], &rows) }
+}
+
+fn told(evidence: Evidence) -> String {
+    match evidence {
+        Evidence::Statistics => "proved by statistics".to_string(),
+        Evidence::ScannedBytes(bytes) => format!("scanned {}", size(bytes)),
+    }
+}
+
+/// What the tests cost, as one line; none when none was run.
+pub fn receipt(totals: &Totals) -> Option<String> {
+    let Totals { proved_by_statistics, scanned, scanned_bytes } = *totals;
+    let proved = (proved_by_statistics > 0).then(|| format!("{proved_by_statistics} proved by statistics"));
+    let scanned = (scanned > 0).then(|| format!("{scanned} scanned {}", size(scanned_bytes)));
+    let parts: Vec<String> = proved.into_iter().chain(scanned).collect();
+    (!parts.is_empty()).then(|| format!("tests: {}\n", parts.join(", ")))
 }

@@ -48,6 +48,8 @@ use std::sync::Arc;
 const CATALOG: &str = "lake";
 const UNQUALIFIED: &str = "public";
 const BATCH_ROWS: usize = 8192;
+/// What DataFusion calls it in the metrics of a scan.
+const BYTES_READ: &str = "bytes_scanned";
 
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -206,7 +208,14 @@ impl Session {
 
     /// The result as it comes. What it yields as an error, [`failed`] turns into ours.
     pub async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream> {
-        results(self.physical(sql).await?, self.context.task_ctx())
+        self.measured(sql).await.map(|(rows, _)| rows)
+    }
+
+    /// As [`Session::stream`], with the means to see what was read of files for it.
+    pub async fn measured(&self, sql: &str) -> Result<(SendableRecordBatchStream, Reading)> {
+        let plan = self.physical(sql).await?;
+        let reading = Reading(plan.clone());
+        Ok((results(plan, self.context.task_ctx())?, reading))
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
@@ -236,6 +245,21 @@ fn results(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>) -> Result<Se
         schema::conform(&batch?, &target).map_err(|error| DataFusionError::External(Box::new(error)))
     });
     Ok(Box::pin(RecordBatchStreamAdapter::new(columns, batches)))
+}
+
+/// What a query reads of files.
+pub struct Reading(Arc<dyn ExecutionPlan>);
+
+impl Reading {
+    /// Bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        bytes_read(self.0.as_ref())
+    }
+}
+
+fn bytes_read(plan: &dyn ExecutionPlan) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.sum_by_name(BYTES_READ)).map_or(0, |bytes| bytes.as_usize());
+    own as u64 + plan.children().into_iter().map(|child| bytes_read(child.as_ref())).sum::<u64>()
 }
 
 fn replace(schema: &MemorySchemaProvider, name: &str, provider: Arc<dyn TableProvider>) -> Result<()> {

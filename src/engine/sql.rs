@@ -46,6 +46,23 @@ pub fn references(sql: &str) -> Result<Vec<Reference>, Fault> {
     on_deep_stack(|| parse(sql).map(|query| query.references()))
 }
 
+/// Refuses a text that is not one expression and nothing else: in brackets it would mean something different.
+pub fn check_expression(text: &str) -> Result<(), Fault> {
+    on_deep_stack(|| {
+        if text.len() > MAX_BYTES {
+            return Err(Fault::new(format!("the expression is longer than {MAX_BYTES} bytes")));
+        }
+        let dialect = GenericDialect {};
+        let parser = Parser::new(&dialect).with_recursion_limit(MAX_NESTING).try_with_sql(text);
+        let mut parser = parser.map_err(|error| of_parser(&error))?;
+        parser.parse_expr().map_err(|error| of_parser(&error))?;
+        match parser.peek_token().token {
+            Token::EOF => Ok(()),
+            more => Err(Fault::new(format!("`{more}` follows a whole expression"))),
+        }
+    })
+}
+
 /// The same for two texts that differ in comments and white space only. Not for security.
 pub fn fingerprint(sql: &str) -> String {
     let canonical = on_deep_stack(|| parse(sql).map(|query| query.0.to_string()));

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::ident::{Layer, TableName, quote};
 use crate::model::QUARANTINE_SUFFIX;
 use crate::table::manifest::Manifest;
-use crate::table::{Lake, Table};
+use crate::table::{FileFacts, Lake, Table};
 use arrow::datatypes::{FieldRef, Schema};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,16 @@ pub fn describe(session: &Session, table: &Table) -> Result<()> {
     let half = |wanted: fn(&str) -> bool| Arc::new(Schema::new(half(&schema, wanted).cloned().collect::<Vec<_>>()));
     session.register_columns(&quarantine_of(name)?, half(is_of_quarantined))?;
     session.register_columns(name, half(is_of_good))
+}
+
+/// What the log says of the files that hold the rows of a table as [`register`] shows it under its own name.
+pub fn facts(table: &Table) -> Result<Vec<FileFacts>> {
+    let mut facts = table.facts()?;
+    if table.name().layer() == Layer::Bronze && table.schema().column_with_name(QUARANTINED).is_some() {
+        let good = |file: &FileFacts| file.partition.get(QUARANTINED).cloned().flatten().as_deref() == Some("false");
+        facts.retain(good);
+    }
+    Ok(facts)
 }
 
 fn quarantine_of(bronze: &TableName) -> Result<TableName> {

@@ -2,13 +2,14 @@
 //! kept below `target/failures` and the results in `target/run_results.json`, as in a promote.
 
 use crate::check::Check;
-use crate::engine::{Engine, Session};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::flow::catalog::{self, Pins};
-use crate::flow::checks::{self, TestReport};
+use crate::flow::checks::{self, Bench, Known, TestReport, Totals};
 use crate::flow::promote::plan::selected;
 use crate::flow::select::{self, Selection};
 use crate::flow::{Progress, Stop};
+use crate::ident::TableName;
 use crate::model::Project;
 use crate::table::{Lake, manifest};
 use serde::Serialize;
@@ -31,6 +32,7 @@ pub struct Report {
     /// The run whose tables were tested; none when nothing was published yet.
     pub run: Option<u64>,
     pub tests: Vec<TestReport>,
+    pub evidence: Totals,
 }
 
 /// Runs the tests of sources, models and `sql/checks` on the newest run's versions, Bronze as it is now.
@@ -57,18 +59,22 @@ pub async fn test(
         pins = catalog::pin_to(there, newest).await?;
         pins.extend(empty);
     }
-    let session = engine.session();
+    let mut bench = Bench { project, root, session: engine.session(), known: Known::default() };
     for table in pins.values().filter(|table| catalog::published(table)) {
-        catalog::register(&session, table).await?;
+        catalog::register(&bench.session, table).await?;
     }
-    let mut report = Report { run: newest.map(|manifest| manifest.run), tests: Vec::new() };
+    for table in tested(&checks).filter_map(|table| pins.get(table)) {
+        bench.known.insert(table.name(), table.schema(), &catalog::facts(table)?);
+    }
+    let mut report = Report { run: newest.map(|manifest| manifest.run), ..Report::default() };
     progress.started("test", Some(checks.len() as u64));
     for check in checks {
         stop.check()?;
-        report.tests.push(stop.before(run_or_skip(&session, &pins, project, check, root)).await?);
+        report.tests.push(stop.before(run_or_skip(&bench, &pins, check)).await?);
         progress.advanced("test", 1, 0);
     }
     progress.finished("test", checks::summary(&report.tests));
+    report.evidence = Totals::of(&report.tests);
     let args = checks::results::Args { which: "test".into(), full_refresh: false };
     checks::results::write(root, args, Vec::new(), &report.tests, started.elapsed()).await?;
     let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);
@@ -84,15 +90,16 @@ async fn selected_checks<'a>(project: &'a Project, lake: &Lake, selection: &Sele
     Ok(project.checks().filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect())
 }
 
-async fn run_or_skip(
-    session: &Session,
-    pins: &Pins,
-    project: &Project,
-    check: &Check,
-    root: &Path,
-) -> Result<TestReport> {
+/// The tables of which statistics may prove something.
+fn tested<'a>(checks: &[&'a Check]) -> impl Iterator<Item = &'a TableName> {
+    let tables: BTreeSet<&TableName> =
+        checks.iter().filter(|check| check.is_provable()).map(|check| &check.table).collect();
+    tables.into_iter()
+}
+
+async fn run_or_skip(bench: &Bench<'_>, pins: &Pins, check: &Check) -> Result<TestReport> {
     match checks::missing(&check.tables(), pins) {
         Some(why) => Ok(TestReport::skipped(check, why)),
-        None => checks::run(session, project, check, root).await,
+        None => checks::run(bench, check, false).await,
     }
 }

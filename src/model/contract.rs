@@ -8,8 +8,9 @@ use crate::decode::{self, Format};
 use crate::engine::types;
 use crate::ident::{Layer, TableName};
 use crate::model::fault::{Faults, Place};
-use crate::model::fields::{Fields, text};
+use crate::model::fields::{Fields, text, truth};
 use crate::model::files::SourceFile;
+use crate::model::freshness::{self, Freshness};
 use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
@@ -78,23 +79,34 @@ pub fn read(file: &SourceFile, declared: &mut Declared, faults: &mut Faults) {
 }
 
 fn read_source(node: &Node, declared: &mut Declared, faults: &mut Faults) {
-    let fields = Fields::of(node, "a source", &["name", "description", "meta", "tables"], faults);
+    let known = [&["name", "description", "meta", "config", "tables"], freshness::KEYS.as_slice()].concat();
+    let fields = Fields::of(node, "a source", &known, faults);
+    let config = fields.map("config", "the config of a source", &freshness::KEYS, faults);
+    let freshness = Freshness::of(&[&config, &fields]);
     let Some(source) = fields.required("name", faults) else { return };
     for node in fields.list("tables", faults) {
-        declared.sources.extend(read_source_table(node, &source.0, faults));
+        declared.sources.extend(read_source_table(node, &source.0, &freshness, faults));
     }
 }
 
-fn read_source_table(node: &Node, source: &str, faults: &mut Faults) -> Option<DeclaredSource> {
+fn read_source_table<'a>(
+    node: &'a Node,
+    source: &str,
+    outer: &Freshness<'a>,
+    faults: &mut Faults,
+) -> Option<DeclaredSource> {
     let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
+    let known = [known.as_slice(), freshness::KEYS.as_slice()].concat();
     let fields = Fields::of(node, "a source table", &known, faults);
     let (name, place) = fields.required("name", faults)?;
     let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.refuse(&error)))?;
-    let config = fields.map("config", "the config of a source table", &["meta"], faults);
+    let config =
+        fields.map("config", "the config of a source table", &["meta", freshness::KEYS[0], freshness::KEYS[1]], faults);
     let stream = stream::read(&name, &fields, &config, faults);
     let (mut columns, mut tests) = read_columns(&fields, faults);
     complete(&mut columns, &stream.format, &place, faults);
     tests.extend(read_tests(&fields, None, faults));
+    tests.extend(Freshness::of(&[&config, &fields]).or(outer).tests(&name, faults));
     // For people who read the file; still it has to be text.
     fields.text("description", faults);
     Some(DeclaredSource { source: source.to_string(), table, place, stream, columns, tests })
@@ -139,15 +151,7 @@ fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
 /// dbt's `contract: {enforced: true}`.
 fn enforced(config: &Fields<'_>, faults: &mut Faults) -> bool {
     let contract = config.map("contract", "a contract's config", &["enforced"], faults);
-    let Some(node) = contract.get("enforced") else { return false };
-    match text(node, "enforced", faults).as_deref() {
-        Some("true") => true,
-        Some("false") | None => false,
-        Some(other) => {
-            faults.push(node.place.fault(format!("`enforced` is true or false, not `{other}`")));
-            false
-        }
-    }
+    contract.get("enforced").and_then(|node| truth(node, "enforced", faults)).unwrap_or(false)
 }
 
 fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Vec<DeclaredTest>) {

@@ -18,6 +18,17 @@ pub(super) fn text(node: &Node, what: &str, faults: &mut Faults) -> Option<Strin
     }
 }
 
+pub(super) fn truth(node: &Node, what: &str, faults: &mut Faults) -> Option<bool> {
+    match text(node, what, faults)?.as_str() {
+        "true" => Some(true),
+        "false" => Some(false),
+        other => {
+            faults.push(node.place.fault(format!("`{what}` is true or false, not `{other}`")));
+            None
+        }
+    }
+}
+
 /// A list of texts, or one text alone.
 pub(super) fn texts(node: &Node, what: &str, faults: &mut Faults) -> Vec<String> {
     match &node.value {

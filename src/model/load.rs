@@ -1,6 +1,6 @@
 //! Joins files, contracts and statements into a [`Project`], collecting every fault on the way.
 
-use crate::check::{Check, Rule, Severity};
+use crate::check::{Check, Rule};
 use crate::error::{Error, Result};
 use crate::ident::{self, Layer, TableName, suggestion};
 use crate::model::contract::{self, Declared, DeclaredModel};
@@ -276,8 +276,7 @@ impl Loader {
                 name: file.stem().to_string(),
                 table,
                 rule: Rule::Singular { sql: statement.sql, reads },
-                severity: rendered.settings.severity.unwrap_or(Severity::Error),
-                filter: None,
+                options: rendered.settings.test,
             });
         }
     }

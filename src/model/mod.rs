@@ -4,7 +4,7 @@
 //! with their places. Never touches the lake: the same files and variables always give the same project.
 //!
 //! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
-//!   understand dbt's spelling, `stream` what it says of Kafka;
+//!   understand dbt's spelling, `freshness` what it says of age, `stream` what it says of Kafka;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
@@ -12,6 +12,7 @@ mod contract;
 pub mod fault;
 mod fields;
 pub mod files;
+mod freshness;
 mod graph;
 mod load;
 mod names;

@@ -94,15 +94,15 @@ models:
             "unique_fact_sale_sale_book"
         ]
     );
-    assert_eq!(fact.checks[5].severity, Severity::Warn);
-    assert_eq!(fact.checks[5].filter.as_deref(), Some("book > 0"));
+    assert_eq!(fact.checks[5].options.severity, Severity::Warn);
+    assert_eq!(fact.checks[5].options.filter.as_deref(), Some("book > 0"));
 
     assert_eq!(project.sources[0].stream.topics, Topics::one("shop.books"));
     assert_eq!(project.sources[0].checks[0].name, "source_not_null_bronze_books_id");
     assert_eq!(project.sources[1].stream.topics, Topics::one("sales"));
     assert_eq!(project.sources[1].stream_sql.as_ref().unwrap().1, "select * from batch");
     let singular = &project.singular[0];
-    assert_eq!((singular.table.to_string(), singular.severity), ("gold.fact_sale".to_string(), Severity::Warn));
+    assert_eq!((singular.table.to_string(), singular.options.severity), ("gold.fact_sale".to_string(), Severity::Warn));
     assert_eq!(tables(&singular.tables()), ["gold.fact_sale", "bronze.sales"]);
     assert_eq!(project.warehouse_sql[0].0, Path::new("sql/warehouse/01_roles.sql"));
 }
@@ -189,7 +189,9 @@ fn faults_show_place_line_and_caret() {
                 ("models/s.yml", "models:\n  - name: a\n    columns:\n      - {name: x, tests: [not_nul]}\n"),
             ],
             "models/s.yml:4:27: unknown test `not_nul`, did you mean `not_null`? (known are not_null, unique, \
-             accepted_values, relationships, dbt_utils.unique_combination_of_columns)\n  \
+             accepted_values, accepted_range, relationships, expression_is_true, row_count, \
+             dbt_utils.unique_combination_of_columns, dbt_utils.expression_is_true, dbt_utils.accepted_range, \
+             dbt_utils.not_empty_string, dbt_expectations.expect_table_row_count_to_be_between)\n  \
              4 |       - {name: x, tests: [not_nul]}\n    |                           ^",
         ),
         (
@@ -238,7 +240,7 @@ fn test_arguments_are_checked() {
         ("relationships: {to: ref('a')}", "`relationships` needs `field`"),
         ("relationships: {to: 'join(a)', field: x}", "`join(a)` is no table"),
         ("not_null: {severity: fatal}", "unknown severity `fatal`"),
-        ("not_null: {config: {store_failures: true}}", "unknown key `store_failures`"),
+        ("not_null: {config: {fail_calc: sum}}", "unknown key `fail_calc`"),
         ("unique: {}\n            not_null: {}", "a test is a name"),
     ] {
         assert!(below(test).contains(part), "{test}: {}", below(test));

@@ -1,12 +1,16 @@
 //! Runs data tests: counts the rows that break a rule and keeps the first of them for people to see.
 //!
-//! Kept rows lie as CSV below `target/failures`, one file per test, replaced at each run and removed when the
+//! What the statistics of files prove is not read (`evidence`). Kept rows lie as CSV below `target/failures`, one file per test, replaced at each run and removed when the
 //! test passes. What a failure means for a table is decided by the flow that asked. `results` notes how the tests
 //! ended.
 
+mod evidence;
 pub mod results;
 
-use crate::check::{Check, Severity};
+pub(in crate::flow) use evidence::Known;
+pub use evidence::{Evidence, Totals};
+
+use crate::check::{Check, Verdict};
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::flow::catalog::{self, Pins};
@@ -16,7 +20,7 @@ use crate::model::Project;
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -49,6 +53,8 @@ pub struct TestReport {
     pub message: Option<String>,
     /// Where the first failing rows were kept, relative to the project.
     pub kept_at: Option<String>,
+    /// None when it was skipped.
+    pub evidence: Option<Evidence>,
     pub seconds: f64,
 }
 
@@ -61,6 +67,7 @@ impl TestReport {
             failures: 0,
             message: Some(why.into()),
             kept_at: None,
+            evidence: None,
             seconds: 0.0,
         }
     }
@@ -75,14 +82,39 @@ pub(super) fn missing<'a>(tables: impl IntoIterator<Item = &'a TableName>, pins:
     })
 }
 
-/// Runs one check over the tables registered in the session.
-pub(super) async fn run(session: &Session, project: &Project, check: &Check, root: &Path) -> Result<TestReport> {
+/// Where tests are run.
+pub(super) struct Bench<'a> {
+    pub project: &'a Project,
+    pub root: &'a Path,
+    /// Has the tables.
+    pub session: Session,
+    pub known: Known,
+}
+
+/// Rows that are to join those that stand, each under a name of the session.
+pub(super) const STANDING_ROWS: &str = "standing_rows";
+pub(super) const ADDED_ROWS: &str = "added_rows";
+
+/// Runs one check. `stands`: it holds for [`STANDING_ROWS`], which only get more.
+pub(super) async fn run(bench: &Bench<'_>, check: &Check, stands: bool) -> Result<TestReport> {
+    let Bench { project, root, session, known } = bench;
     let started = Instant::now();
-    let (failures, kept) = failing_rows(session, check).await.map_err(|error| explain(error, project, check))?;
-    let status = match check.severity {
-        _ if failures == 0 => TestStatus::Pass,
-        Severity::Warn => TestStatus::Warn,
-        Severity::Error => TestStatus::Fail,
+    let (failures, kept, evidence) = match known.proves(check) {
+        true => (0, Vec::new(), Evidence::Statistics),
+        false => {
+            let of_added = check.failing_rows_of_added_sql(STANDING_ROWS, ADDED_ROWS).filter(|_| stands);
+            let found = match of_added {
+                Some(sql) => failing_rows(session, check, None, &sql).await,
+                None => failing_rows(session, check, check.count_sql(), &check.failing_rows_sql()).await,
+            };
+            let (failures, kept, bytes) = found.map_err(|error| explain(error, project, check))?;
+            (failures, kept, Evidence::ScannedBytes(bytes))
+        }
+    };
+    let status = match check.options.judge(failures) {
+        Verdict::Pass => TestStatus::Pass,
+        Verdict::Warn => TestStatus::Warn,
+        Verdict::Fail => TestStatus::Fail,
     };
     let kept_at = keep(root, &check.name, &kept).await?;
     Ok(TestReport {
@@ -90,32 +122,47 @@ pub(super) async fn run(session: &Session, project: &Project, check: &Check, roo
         table: check.table.to_string(),
         status,
         failures,
-        message: (failures > 0).then(|| check.message(failures)),
+        evidence: Some(evidence),
+        message: (failures > 0 || status != TestStatus::Pass).then(|| check.message(failures)),
         kept_at,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
 
-/// The number of failing rows and the first of them.
-async fn failing_rows(session: &Session, check: &Check) -> Result<(u64, Vec<RecordBatch>)> {
+/// The number of failing rows, the first of them, and bytes read to know.
+async fn failing_rows(
+    session: &Session,
+    check: &Check,
+    count: Option<String>,
+    rows: &str,
+) -> Result<(u64, Vec<RecordBatch>, u64)> {
     let doing = || format!("run the test `{}` on `{}`", check.name, check.table);
-    if let Some(count) = check.count_sql()
-        && is_zero(&session.query(&count).await?)
-    {
-        return Ok((0, Vec::new()));
+    let mut bytes = 0;
+    if let Some(count) = count {
+        let (counted, reading) = session.measured(&count).await?;
+        let counted: Vec<RecordBatch> = counted.try_collect().await.map_err(|error| engine::failed(error, doing()))?;
+        bytes = reading.bytes();
+        if is_zero(&counted) {
+            return Ok((0, Vec::new(), bytes));
+        }
     }
-    let mut rows = session.stream(&check.failing_rows_sql()).await?;
+    let (mut rows, reading) = session.measured(rows).await?;
     let (mut count, mut kept, mut room) = (0, Vec::new(), KEPT_ROWS);
-    while let Some(batch) = rows.next().await {
+    let limit = check.options.limit.unwrap_or(u64::MAX);
+    while count < limit
+        && let Some(batch) = rows.next().await
+    {
         let batch = batch.map_err(|error| engine::failed(error, doing()))?;
-        count += batch.num_rows() as u64;
+        let counted = (batch.num_rows() as u64).min(limit - count);
+        let batch = batch.slice(0, counted as usize);
+        count += counted;
         let taken = room.min(batch.num_rows());
         if taken > 0 {
             kept.push(batch.slice(0, taken));
             room -= taken;
         }
     }
-    Ok((count, kept))
+    Ok((count, kept, bytes + reading.bytes()))
 }
 
 /// Whether the one number of a counting query is zero.

@@ -131,7 +131,7 @@ pub fn in_reference_order(targets: &BTreeMap<TableName, Target>) -> Vec<TableNam
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::{Check, Severity};
+    use crate::check::{Check, Options, Severity};
     use arrow::datatypes::Field;
 
     fn table(name: &str) -> TableName {
@@ -143,8 +143,7 @@ mod tests {
             name: "c".into(),
             table: table(name),
             rule,
-            severity: Severity::Error,
-            filter: None,
+            options: Options::default(),
         });
         Model {
             table: table(name),
@@ -184,7 +183,7 @@ mod tests {
                 Rule::NotNull { column: "other".into() },
             ],
         );
-        fact.checks[4].severity = Severity::Warn;
+        fact.checks[4].options.severity = Severity::Warn;
         let dim = model("dim", vec![Rule::Unique { columns: vec!["code".into()] }]);
         let project = Project { models: vec![dim, fact], ..Project::default() };
         let targets = targets(&project, &schemas(&[("fact", &["book", "other", "gone"]), ("dim", &["code", "loose"])]));

@@ -2,7 +2,7 @@
 
 use super::commit::{settle, unknown};
 use super::*;
-use crate::check::{Check, Rule, Severity};
+use crate::check::{self, Check, Rule};
 use crate::engine::EngineConfig;
 use crate::error::{Error, Kind};
 use crate::flow::verify::star;
@@ -28,7 +28,7 @@ fn gold(name: &str) -> TableName {
 }
 
 fn model(name: &str, rules: Vec<Rule>) -> Model {
-    let check = |rule| Check { name: "c".into(), table: gold(name), rule, severity: Severity::Error, filter: None };
+    let check = |rule| Check { name: "c".into(), table: gold(name), rule, options: check::Options::default() };
     Model {
         table: gold(name),
         file: "m.sql".into(),

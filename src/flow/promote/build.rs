@@ -1,6 +1,7 @@
 //! One model becomes one commit: plan, stage, test, commit.
 
 use super::Run;
+use super::candidate::Candidate;
 use super::contract::{self, Layout};
 use super::culprit;
 use super::plan::{Build, Step, app};
@@ -8,7 +9,7 @@ use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::catalog;
-use crate::flow::checks::{self, TestReport, TestStatus};
+use crate::flow::checks::{self, Bench, TestReport, TestStatus};
 use crate::ident::TableName;
 use crate::model::Model;
 use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
@@ -28,7 +29,7 @@ pub(super) enum Outcome {
     Rejected(Vec<String>),
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     pub(super) async fn build(&mut self, step: &Step<'_>) -> Result<Outcome> {
         let model = step.model;
         let name = model.table.to_string();
@@ -45,7 +46,7 @@ impl Run<'_> {
         self.progress.started(&name, None);
         let staged = self.stage(&session, model, adds, &layout, &table).await?;
         let rows = staged.rows;
-        let candidate = Candidate { staged: &staged, standing: adds.then_some(&table) };
+        let candidate = Candidate { staged: &staged, table: &table, mode: mode(adds) };
         let (tests, failed) = match self.test(step, Some(candidate)).await {
             Ok(tested) => tested,
             Err(error) => {
@@ -140,16 +141,12 @@ impl Run<'_> {
         step: &Step<'_>,
         candidate: Option<Candidate<'_>>,
     ) -> Result<(Map<String, Value>, Vec<String>)> {
-        let session = self.engine.session();
         let replaced = candidate.as_ref().map(|_| &step.model.table);
-        let tables: BTreeSet<TableName> = step.guards.iter().flat_map(|check| check.tables()).collect();
-        let others = tables.iter().filter(|table| Some(*table) != replaced);
-        for table in others.filter_map(|table| self.pins.get(table)) {
-            catalog::register(&session, table).await?;
-        }
-        if let Some(candidate) = &candidate {
-            candidate.register(&session, &step.model.table).await?;
-        }
+        let bench = self.bench_for(step, candidate.as_ref()).await?;
+        let standing = match &candidate {
+            Some(candidate) => candidate.tests_that_stand(step).await?,
+            None => BTreeSet::new(),
+        };
         let mut statuses = Map::new();
         for check in &step.guards {
             self.stop.check()?;
@@ -157,16 +154,31 @@ impl Run<'_> {
             let others = tables.iter().filter(|table| Some(*table) != replaced);
             let report = match checks::missing(others, &self.pins) {
                 Some(why) => TestReport::skipped(check, why),
-                None => self.stop.before(checks::run(&session, self.project, check, self.root)).await?,
+                None => self.stop.before(checks::run(&bench, check, standing.contains(&check.name))).await?,
             };
-            if let (TestStatus::Warn, Some(message)) = (report.status, &report.message) {
-                self.progress.note(format!("test `{}` warns: {message}", report.name));
-            }
+            self.note_warning(&report);
             statuses.insert(report.name.clone(), serde_json::to_value(report.status).unwrap_or_default());
             self.report.tests.push(report);
         }
         let names: Vec<String> = step.guards.iter().map(|check| check.name.clone()).collect();
         Ok((statuses, self.tests_of_status(TestStatus::Fail, &names)))
+    }
+
+    /// The tables that the model's tests read, the candidate in place of its own.
+    async fn bench_for(&self, step: &Step<'_>, candidate: Option<&Candidate<'_>>) -> Result<Bench<'a>> {
+        let mut bench = self.bench();
+        let own = &step.model.table;
+        let replaced = candidate.map(|_| own);
+        let tables: BTreeSet<TableName> = step.guards.iter().flat_map(|check| check.tables()).collect();
+        for table in tables.iter().filter(|table| Some(*table) != replaced).filter_map(|table| self.pins.get(table)) {
+            catalog::register(&bench.session, table).await?;
+            bench.known.insert(table.name(), table.schema(), &catalog::facts(table)?);
+        }
+        if let Some(candidate) = candidate {
+            candidate.register(&bench.session, own).await?;
+            bench.known.insert(own, candidate.staged.schema(), &candidate.facts()?);
+        }
+        Ok(bench)
     }
 
     async fn commit(
@@ -187,7 +199,7 @@ impl Run<'_> {
             txns.push(Txn { app, expected, next: pinned.version() });
         }
         let info = build.into_info(staged.rows, tests);
-        let mode = if adds { Mode::Append } else { Mode::Replace };
+        let mode = mode(adds);
         failpoint::hit("promote.before_commit");
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
@@ -201,35 +213,8 @@ impl Run<'_> {
     }
 }
 
-/// Rows about to be committed; for an append beside those that stand.
-struct Candidate<'a> {
-    staged: &'a Staged,
-    standing: Option<&'a Table>,
-}
-
-impl Candidate<'_> {
-    /// Makes the table visible as the commit would leave it.
-    async fn register(&self, session: &Session, model: &TableName) -> Result<()> {
-        let Some(standing) = self.standing else {
-            return session.register(model, self.staged.provider().await?);
-        };
-        session.register_unqualified("standing_rows", standing.provider().await?)?;
-        session.register_unqualified("added_rows", self.staged.provider().await?)?;
-        let columns = |schema: &arrow::datatypes::Schema, all: &arrow::datatypes::Schema| {
-            let column = |name: &String| match schema.column_with_name(name) {
-                Some(_) => crate::ident::quote(name),
-                None => format!("null as {}", crate::ident::quote(name)),
-            };
-            all.fields().iter().map(|field| column(field.name())).collect::<Vec<_>>().join(", ")
-        };
-        let (old, new) = (standing.schema(), self.staged.schema());
-        let both = format!(
-            "select {} from standing_rows union all select {} from added_rows",
-            columns(&old, &new),
-            columns(&new, &new)
-        );
-        session.register_view(model, &both).await
-    }
+fn mode(adds: bool) -> Mode {
+    if adds { Mode::Append } else { Mode::Replace }
 }
 
 /// Plans the statement; what is wrong with it is shown in the model's file.

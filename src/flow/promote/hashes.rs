@@ -63,7 +63,7 @@ impl<'a> Hasher<'a> {
         }
         for check in model.checks.iter().chain(singular.copied()) {
             let text = match &check.rule {
-                Rule::Singular { sql, .. } => format!("{} {:?} {}", check.name, check.severity, sql::fingerprint(sql)),
+                Rule::Singular { sql, .. } => check.fingerprint_of(&sql::fingerprint(sql)),
                 _ => check.fingerprint(),
             };
             contract.update(format!("|{text}"));

@@ -9,13 +9,16 @@
 //!
 //! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
 //!   as it was built; `flow::plan` shows it;
-//! - `contract` compares a model's columns with its declaration, `build` makes one table, `culprit` says which
+//! - `freshness` judges the sources before anything is built;
+//! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests, `culprit` says which
 //!   column a failed query failed in;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
 pub(in crate::flow) mod build;
+mod candidate;
 mod contract;
 mod culprit;
+mod freshness;
 mod hashes;
 pub(in crate::flow) mod plan;
 mod publish;
@@ -27,7 +30,7 @@ pub(in crate::flow) mod tests;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::flow::catalog::Pins;
-use crate::flow::checks::{self, TestReport, TestStatus};
+use crate::flow::checks::{self, Bench, Known, TestReport, TestStatus, Totals};
 use crate::flow::{Progress, Stop};
 use crate::ident::{Layer, TableName};
 use crate::model::Project;
@@ -57,6 +60,7 @@ pub struct Options {
 pub struct Report {
     pub models: Vec<ModelReport>,
     pub tests: Vec<TestReport>,
+    pub evidence: Totals,
     /// Number of the manifest that names this run's tables; none when something failed.
     pub run: Option<u64>,
 }
@@ -117,6 +121,7 @@ pub async fn promote(
     };
     let finished = run.work(&plan).await;
     run.skip_remaining_tests(&plan);
+    run.report.evidence = Totals::of(&run.report.tests);
     let noted = results::write(root, options, &run.report, started.elapsed()).await;
     let failure = finished.map_or_else(Some, |()| run.failure()).or(noted.err());
     Ok((run.report, failure))
@@ -135,12 +140,13 @@ struct Run<'a> {
     report: Report,
     /// Failures other than of tests.
     errors: Vec<(TableName, Error)>,
-    /// Failed and blocked tables.
+    /// Failed and blocked tables, and sources too old.
     broken: BTreeSet<TableName>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     async fn work(&mut self, plan: &Plan<'_>) -> Result<()> {
+        self.judge_sources(plan).await?;
         for step in &plan.steps {
             self.stop.check()?;
             let table = step.model.table.to_string();
@@ -172,7 +178,8 @@ impl Run<'_> {
             seconds: 0.0,
         };
         if let Some(upstream) = model.upstream.iter().find(|upstream| self.broken.contains(upstream)) {
-            return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` was not built")));
+            let why = if upstream.layer() == Layer::Bronze { "is too old" } else { "was not built" };
+            return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` {why}")));
         }
         if let Some(warning) = &step.warning {
             self.progress.note(warning);
@@ -256,6 +263,17 @@ impl Run<'_> {
                 "{text}; held back with them, though built: {} (the tables of a run are published together)",
                 built.join(", ")
             ),
+        }
+    }
+
+    /// Where this run's tests are run; no table is there yet.
+    fn bench(&self) -> Bench<'a> {
+        Bench { project: self.project, root: self.root, session: self.engine.session(), known: Known::default() }
+    }
+
+    fn note_warning(&self, test: &TestReport) {
+        if let (TestStatus::Warn, Some(message)) = (test.status, &test.message) {
+            self.progress.note(format!("test `{}` warns: {message}", test.name));
         }
     }
 

@@ -10,7 +10,7 @@
 use super::Options;
 use super::hashes::{Hasher, Hashes};
 use super::reason::Reason;
-use crate::check::Check;
+use crate::check::{Check, Rule};
 use crate::error::{Error, Result};
 use crate::flow::account;
 use crate::flow::catalog::{self, Pins};
@@ -37,6 +37,8 @@ pub(in crate::flow) struct Plan<'a> {
     pub standing: BTreeMap<TableName, Build>,
     /// Every check of a Silver or Gold table that reads a selected model.
     pub checks: Vec<&'a Check>,
+    /// How old the sources may be that the selected models read.
+    pub freshness: Vec<&'a Check>,
     /// The manifest the run starts from.
     pub newest: Option<Manifest>,
 }
@@ -67,6 +69,10 @@ pub(in crate::flow) struct Build {
     pub inputs: BTreeMap<String, i64>,
     /// [`Table::id`] of each upstream; older commits do not hold it.
     pub input_ids: BTreeMap<String, String>,
+    /// Names of the tests that passed.
+    pub passed: BTreeSet<String>,
+    /// The version it made; of one not committed 0.
+    pub version: i64,
 }
 
 impl Build {
@@ -92,7 +98,11 @@ impl Build {
         let inputs = inputs.iter().filter_map(|(name, version)| Some((name.clone(), version.as_i64()?)));
         let ids = info.get("input_ids").and_then(Value::as_object).into_iter().flatten();
         let ids = ids.filter_map(|(name, id)| Some((name.clone(), id.as_str()?.to_string())));
+        let tests = info.get("tests").and_then(Value::as_object).into_iter().flatten();
+        let passed = tests.filter(|(_, status)| status.as_str() == Some("pass")).map(|(name, _)| name.clone());
         Some(Build {
+            passed: passed.collect(),
+            version: 0,
             hashes: Hashes {
                 sql: text("sql_hash")?,
                 contract: text("contract_hash")?,
@@ -120,8 +130,9 @@ pub(in crate::flow) fn app(upstream: &TableName) -> String {
 pub(in crate::flow) async fn build_of(table: &Table) -> Result<Build> {
     for limit in [1, HISTORY] {
         let history = table.history(limit).await?;
-        if let Some(build) = history.iter().find_map(|commit| Build::from_info(&commit.info)) {
-            return Ok(build);
+        let found = history.iter().find_map(|commit| Some((commit.version, Build::from_info(&commit.info)?)));
+        if let Some((version, build)) = found {
+            return Ok(Build { version, ..build });
         }
     }
     Ok(Build::default())
@@ -139,6 +150,7 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     let gating = project.checks().filter(|check| check.table.layer() != Layer::Bronze);
     let checks: Vec<&Check> =
         gating.filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect();
+    let freshness = freshness(project, &models);
     let newest = manifest::latest(lake).await?;
     let mut pins = catalog::pin(lake, tables_of_interest(project, &models, &checks)).await?;
     if let Some(newest) = &newest {
@@ -165,7 +177,13 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     }
     let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
-    Ok(Plan { steps, pins, standing, checks, newest })
+    Ok(Plan { steps, pins, standing, checks, freshness, newest })
+}
+
+fn freshness<'a>(project: &'a Project, models: &[&Model]) -> Vec<&'a Check> {
+    let read: BTreeSet<&TableName> = models.iter().flat_map(|model| &model.upstream).collect();
+    let checks = project.sources.iter().filter(|source| read.contains(&source.table)).flat_map(|source| &source.checks);
+    checks.filter(|check| matches!(check.rule, Rule::Freshness { .. })).collect()
 }
 
 /// The build each published model stems from.

@@ -1,6 +1,7 @@
 //! Promotes small projects in a lake in a temporary folder.
 
 mod failures;
+mod gate;
 pub(in crate::flow) mod shop;
 
 use super::*;
@@ -95,7 +96,7 @@ async fn each_test_kind_keeps_the_old_version_when_it_fails() {
             "models:\n  - name: sales\n    columns:\n      - name: {column}\n        data_tests:\n          - {test}\n"
         )
     };
-    let table: [(&str, &str, &str, u64, &str); 5] = [
+    let table: [(&str, &str, &str, u64, &str); 8] = [
         ("book", "not_null", "not_null_sales_book", 2, "id,book,amount\n3,,9\n13,,1\n"),
         ("id", "unique", "unique_sales_id", 1, "id,_rows\n1,2\n"),
         (
@@ -118,6 +119,27 @@ async fn each_test_kind_keeps_the_old_version_when_it_fails() {
             "amounts",
             1,
             "id,book,amount\n1,1,4\n",
+        ),
+        (
+            "amount",
+            "accepted_range: {min_value: 2}",
+            "accepted_range_sales_amount",
+            2,
+            "id,book,amount\n12,99,1\n13,,1\n",
+        ),
+        (
+            "amount",
+            "dbt_utils.accepted_range: {arguments: {min_value: 1, max_value: 9, inclusive: false}}",
+            "accepted_range_sales_amount",
+            3,
+            "id,book,amount\n3,,9\n12,99,1\n13,,1\n",
+        ),
+        (
+            "amount",
+            "expression_is_true: {name: above, expression: '> 3'}",
+            "above",
+            2,
+            "id,book,amount\n12,99,1\n13,,1\n",
         ),
     ];
     for (column, test, name, failures, kept) in table {
@@ -146,7 +168,7 @@ async fn each_test_kind_keeps_the_old_version_when_it_fails() {
 
         // With the test only warning the same rows are published.
         let warned = match test.contains('{') {
-            true => test.replace('{', "{severity: warn, "),
+            true => test.replacen('{', "{severity: warn, ", 1),
             false => format!("{test}: {{config: {{severity: warn}}}}"),
         };
         shop.write("models/silver/schema.yml", &contract(column, &warned));

@@ -6,6 +6,7 @@
 
 mod follow;
 
+use crate::check::{self, Severity, Threshold};
 use crate::engine::sql::MAX_BYTES;
 use crate::ident::TableName;
 use crate::model::Materialization;
@@ -28,6 +29,9 @@ const MARKED: usize = 8;
 
 const OFFERED: &str = "ref, source, config, var, this, is_incremental";
 
+/// What `config(...)` may set; the last four in `sql/checks`.
+const SETTINGS: [&str; 6] = ["materialized", "tags", "severity", "warn_if", "error_if", "limit"];
+
 /// What a template may ask for.
 #[derive(Clone, Default)]
 pub struct Context {
@@ -39,11 +43,12 @@ pub struct Context {
 }
 
 /// What `config(...)` in a file sets.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
     pub materialization: Option<Materialization>,
     pub tags: Option<Vec<String>>,
-    pub severity: Option<crate::check::Severity>,
+    /// Of a file in `sql/checks`.
+    pub test: check::Options,
 }
 
 /// A file after expansion.
@@ -168,10 +173,17 @@ fn settings(options: &Kwargs) -> Result<Settings, Error> {
                 settings.tags = Some(tags(&value)?);
             }
             "severity" => {
-                let text: String = options.peek(name)?;
-                settings.severity = Some(crate::check::Severity::parse(&text).map_err(refused)?);
+                settings.test.severity = Severity::parse(options.peek(name)?).map_err(refused)?;
             }
-            _ => return Err(refused(format!("unknown setting `{name}`, known are materialized, tags, severity"))),
+            "warn_if" => settings.test.warn_if = Some(Threshold::parse(options.peek(name)?).map_err(refused)?),
+            "error_if" => settings.test.error_if = Some(Threshold::parse(options.peek(name)?).map_err(refused)?),
+            "limit" => {
+                settings.test.limit = match options.peek(name)? {
+                    0 => return Err(refused("`limit` is a number of rows from 1, not `0`".to_string())),
+                    rows => Some(rows),
+                };
+            }
+            _ => return Err(refused(format!("unknown setting `{name}`, known are {}", SETTINGS.join(", ")))),
         }
     }
     Ok(settings)

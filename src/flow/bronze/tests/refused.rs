@@ -70,7 +70,8 @@ async fn after_the_sql_is_mended_its_rejects_are_redriven() {
 
 #[tokio::test]
 async fn sql_that_is_at_fault_itself_ends_the_stream() {
-    let together = "select n / case when count(*) over () > 1 then 0 else 1 end as n, _topic, _partition, _offset from batch";
+    let together =
+        "select n / case when count(*) over () > 1 then 0 else 1 end as n, _topic, _partition, _offset from batch";
     let table = [
         ("select n + 1 / 0 as n, _topic, _partition, _offset from batch", 0..3, "apply `sql/bronze/books.sql`"),
         (together, 0..9, "apply `sql/bronze/books.sql`"),

@@ -1,0 +1,72 @@
+//! From a test as written to a check of a table: its name, and the other table it speaks of.
+
+use super::{DeclaredRule, DeclaredTest};
+use crate::check::{Check, Rule};
+use crate::ident::{Layer, TableName};
+use crate::model::fault::Fault;
+use crate::model::names::Names;
+
+impl DeclaredTest {
+    /// The check on `table`, its `to` looked up.
+    pub fn resolve(&self, table: &TableName, names: &Names) -> Result<Check, Fault> {
+        let rule = match self.rule.clone() {
+            DeclaredRule::Known(rule) => rule,
+            DeclaredRule::Relationships { column, to, to_place, field } => {
+                let to = target(&to, table, names).map_err(|message| to_place.fault(message))?;
+                Rule::Relationships { column, to, field }
+            }
+        };
+        let name = self.name.clone().unwrap_or_else(|| default_name(table, &rule));
+        if self.name.is_some() && !name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
+            let message = format!("the test name `{name}` may hold letters, digits, `_`, `.` and `-` only");
+            return Err(self.place.fault(message));
+        }
+        Ok(Check { name, table: table.clone(), rule, options: self.options.clone() })
+    }
+}
+
+/// dbt's names: `not_null_<table>_<column>`, with `source_` and the layer in front for a Bronze table.
+fn default_name(table: &TableName, rule: &Rule) -> String {
+    let (kind, rest) = match rule {
+        Rule::NotNull { column } => ("not_null", column.clone()),
+        Rule::Unique { columns } => ("unique", columns.join("_")),
+        Rule::AcceptedValues { column, .. } => ("accepted_values", column.clone()),
+        Rule::Relationships { column, to, field } => ("relationships", format!("{column}__{field}__{}", to.name())),
+        Rule::AcceptedRange { column, .. } => ("accepted_range", column.clone()),
+        Rule::ExpressionIsTrue { expression } => ("expression_is_true", short(expression)),
+        Rule::RowCount { .. } => ("row_count", String::new()),
+        Rule::Freshness { .. } => ("freshness", String::new()),
+        Rule::Singular { .. } => ("singular", String::new()),
+    };
+    let rest = if rest.is_empty() { rest } else { format!("_{rest}") };
+    match table.layer() {
+        Layer::Bronze => format!("source_{kind}_bronze_{}{rest}", table.name()),
+        _ => format!("{kind}_{}{rest}", table.name()),
+    }
+}
+
+/// The letters and digits of an expression, as many as a name of a file takes well.
+fn short(expression: &str) -> String {
+    const MOST: usize = 60;
+    let words = expression.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").chars().take(MOST).collect()
+}
+
+/// `ref('x')`, `source('s', 'x')`, `layer.x` or `x`.
+fn target(written: &str, by: &TableName, names: &Names) -> Result<TableName, String> {
+    let written = written.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
+    let Some((function, rest)) = written.split_once('(') else {
+        return match written.split_once('.') {
+            Some((layer, name)) => names.qualified(layer, name),
+            None => names.unqualified(written, Some(by)),
+        };
+    };
+    let inside = rest.strip_suffix(')').ok_or_else(|| format!("`{written}` has no `)`"))?;
+    let arguments: Vec<&str> = inside.split(',').map(|part| part.trim().trim_matches(['\'', '"'])).collect();
+    match (function.trim(), arguments.as_slice()) {
+        ("ref", [name]) => names.reference(name, Some(by)),
+        ("ref", [layer, name]) => names.qualified(layer, name),
+        ("source", [source, table]) => names.source(source, table),
+        _ => Err(format!("`{written}` is no table, write ref('name'), source('name', 'table') or layer.table")),
+    }
+}
