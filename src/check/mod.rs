@@ -6,6 +6,7 @@
 //! and in `model::rules`.
 
 pub(crate) mod accepted_values;
+mod no_overlap;
 mod not_null;
 mod relationships;
 mod unique;
@@ -54,6 +55,12 @@ pub enum Rule {
         values: Vec<String>,
         quote: bool,
     },
+    /// Of rows with the same `key` no two are valid at the same time: from `from` up to `to`, NULL for ever.
+    NoOverlap {
+        key: Vec<String>,
+        from: String,
+        to: String,
+    },
     /// `sql/checks/<name>.sql`: the rows it returns are failures. `reads` names its tables.
     Singular {
         sql: String,
@@ -84,6 +91,7 @@ impl Check {
             Rule::AcceptedValues { column, values, quote } => {
                 accepted_values::failing_rows(&subject, column, values, *quote)
             }
+            Rule::NoOverlap { key, from, to } => no_overlap::failing_rows(&subject, key, from, to),
             Rule::Singular { sql, .. } => sql.clone(),
         }
     }
@@ -106,7 +114,7 @@ impl Check {
     /// Every table the query reads, the tested one first.
     pub fn tables(&self) -> Vec<TableName> {
         let others: &[TableName] = match &self.rule {
-            Rule::NotNull { .. } | Rule::Unique { .. } | Rule::AcceptedValues { .. } => &[],
+            Rule::NotNull { .. } | Rule::Unique { .. } | Rule::AcceptedValues { .. } | Rule::NoOverlap { .. } => &[],
             Rule::Relationships { to, .. } => std::slice::from_ref(to),
             Rule::Singular { reads, .. } => reads,
         };
@@ -135,6 +143,9 @@ impl Check {
             }
             Rule::AcceptedValues { column, .. } => {
                 format!("{rows} of `{table}` whose `{column}` is not an accepted value")
+            }
+            Rule::NoOverlap { key, .. } => {
+                format!("{rows} of `{table}` valid while another of the same `{}` is", key.join(", "))
             }
             Rule::Singular { .. } => format!("{rows} returned by sql/checks/{}.sql", self.name),
         }

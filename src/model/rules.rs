@@ -202,6 +202,7 @@ fn default_name(table: &TableName, rule: &Rule) -> String {
         Rule::Unique { columns } => ("unique", columns.join("_")),
         Rule::AcceptedValues { column, .. } => ("accepted_values", column.clone()),
         Rule::Relationships { column, to, field } => ("relationships", format!("{column}__{field}__{}", to.name())),
+        Rule::NoOverlap { key, .. } => ("no_overlap", key.join("_")),
         Rule::Singular { .. } => ("singular", String::new()),
     };
     match table.layer() {
