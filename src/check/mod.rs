@@ -10,6 +10,7 @@ mod accepted_range;
 pub(crate) mod accepted_values;
 mod expression_is_true;
 mod freshness;
+mod no_overlap;
 mod not_null;
 mod options;
 mod proof;
@@ -63,6 +64,12 @@ pub enum Rule {
         field: String,
         seconds: u64,
     },
+    /// Of rows with the same `key` no two are valid at the same time: from `from` up to `to`, NULL for ever.
+    NoOverlap {
+        key: Vec<String>,
+        from: String,
+        to: String,
+    },
     /// `sql/checks/<name>.sql`: the rows it returns are failures. `reads` names its tables.
     Singular {
         sql: String,
@@ -95,6 +102,7 @@ impl Check {
             Rule::ExpressionIsTrue { expression } => expression_is_true::failing_rows(&subject, expression),
             Rule::RowCount { least, most } => row_count::failing_rows(&subject, *least, *most),
             Rule::Freshness { field, seconds } => freshness::failing_rows(&subject, field, *seconds),
+            Rule::NoOverlap { key, from, to } => no_overlap::failing_rows(&subject, key, from, to),
             Rule::Singular { sql, .. } => sql.clone(),
         }
     }
@@ -161,6 +169,9 @@ impl Check {
             }
             Rule::Freshness { field, seconds } => {
                 format!("the newest `{field}` of `{table}` is older than {}", freshness::age(*seconds))
+            }
+            Rule::NoOverlap { key, .. } => {
+                format!("{rows} of `{table}` valid while another of the same `{}` is", key.join(", "))
             }
             Rule::Singular { .. } => format!("{rows} returned by sql/checks/{}.sql", self.name),
         }

@@ -1,13 +1,14 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take, the names of types, where
-//! the columns of a result come from (`lineage`), and the functions of our own that read text (`parse`). Results leave
+//! the columns of a result come from (`lineage`), which part of a table's rows a query may be run on (`narrow`), and the functions of our own that read text (`parse`). Results leave
 //! it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
 
 pub mod lineage;
+pub mod narrow;
 pub mod sql;
 pub mod types;
 
@@ -42,6 +43,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::{StreamExt, TryStreamExt};
 use lineage::Lineage;
+use narrow::Narrow;
 use std::sync::Arc;
 
 /// The one catalog, and in it the schema of names without a layer.
@@ -197,6 +199,17 @@ impl Session {
         deep::run(move || async move {
             let plan = plan(&context, &tables, &sql).await?;
             lineage::of(&plan).map_err(|error| failed(error, "trace the columns of a query"))
+        })
+        .await?
+    }
+
+    /// Whether the query may be run on a part of `table`'s rows, see [`Narrow`]; else why not.
+    pub async fn narrow(&self, sql: &str, table: &TableName) -> Result<std::result::Result<Narrow, String>> {
+        let (context, tables, sql, table) =
+            (self.context.clone(), self.tables.clone(), sql.to_string(), table.to_string());
+        deep::run(move || async move {
+            let plan = plan(&context, &tables, &sql).await?;
+            Ok(narrow::of(&plan, &table))
         })
         .await?
     }

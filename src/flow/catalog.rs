@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::ident::{Layer, TableName, quote};
 use crate::model::QUARANTINE_SUFFIX;
 use crate::table::manifest::Manifest;
-use crate::table::{FileFacts, Lake, Table};
+use crate::table::{FileFacts, Lake, Provider, Table};
 use arrow::datatypes::{FieldRef, Schema};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,21 +26,31 @@ pub type Pins = BTreeMap<TableName, Table>;
 
 /// Makes a table visible under its name; a Bronze table as its two halves.
 pub async fn register(session: &Session, table: &Table) -> Result<()> {
+    register_rows(session, table, table.provider().await?).await
+}
+
+/// As [`register`], with these rows in the place of all.
+pub async fn register_rows(session: &Session, table: &Table, rows: Provider) -> Result<()> {
     match table.name().layer() {
-        Layer::Bronze => register_bronze(session, table).await,
-        Layer::Silver | Layer::Gold => session.register(table.name(), table.provider().await?),
+        Layer::Bronze => register_bronze(session, table, rows).await,
+        Layer::Silver | Layer::Gold => session.register(table.name(), rows),
     }
+}
+
+/// The partition value of the files whose rows are no good rows of the table: `(column, value)`.
+pub fn aside(table: &Table) -> Option<(&'static str, &'static str)> {
+    table.schema().column_with_name(QUARANTINED).map(|_| (QUARANTINED, "true"))
 }
 
 /// Registers `bronze.x` (good rows) and `bronze.x__quarantine` (the others). A Delta table that some other
 /// program put into the Bronze layer has no quarantine and is visible as it is.
-async fn register_bronze(session: &Session, table: &Table) -> Result<()> {
+async fn register_bronze(session: &Session, table: &Table, rows: Provider) -> Result<()> {
     let (name, schema) = (table.name(), table.schema());
     if schema.column_with_name(QUARANTINED).is_none() {
-        return session.register(name, table.provider().await?);
+        return session.register(name, rows);
     }
     let quarantine = quarantine_of(name)?;
-    session.register(name, table.provider().await?)?;
+    session.register(name, rows)?;
     let (good, bad) = (columns(&schema, is_of_good), columns(&schema, is_of_quarantined));
     let (all, flag) = (name.quoted(), quote(QUARANTINED));
     session.register_view(&quarantine, &format!("select {bad} from {all} where {flag}")).await?;

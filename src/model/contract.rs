@@ -7,14 +7,15 @@
 use crate::decode::{self, Format};
 use crate::engine::types;
 use crate::ident::{Layer, TableName};
+use crate::model::Column;
 use crate::model::fault::{Faults, Place};
-use crate::model::fields::{Fields, text, truth};
+use crate::model::fields::{Fields, text, texts, truth};
 use crate::model::files::SourceFile;
 use crate::model::freshness::{self, Freshness};
+use crate::model::materialization::{WORDS, Written};
 use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
-use crate::model::{Column, Materialization};
 use arrow::datatypes::DataType;
 
 /// One table below `sources:`.
@@ -35,7 +36,7 @@ pub struct DeclaredModel {
     pub name: String,
     pub place: Place,
     pub description: String,
-    pub materialization: Option<Materialization>,
+    pub stored: Written,
     pub tags: Vec<String>,
     /// `config: {contract: {enforced: true}}`
     pub enforced: bool,
@@ -129,23 +130,32 @@ fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
     let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
     let fields = Fields::of(node, "a model", &known, faults);
     let (name, place) = fields.required("name", faults)?;
-    let config = fields.map("config", "the config of a model", &["materialized", "tags", "meta", "contract"], faults);
-    let materialization = config.get("materialized").and_then(|node| {
-        let text = text(node, "materialized", faults)?;
-        faults.keep(Materialization::parse(&text).map_err(|message| node.place.fault(message)))
-    });
+    let known: Vec<&str> = ["tags", "meta", "contract"].into_iter().chain(WORDS).collect();
+    let config = fields.map("config", "the config of a model", &known, faults);
+    let stored = stored(&config, faults);
     let (columns, mut tests) = read_columns(&fields, faults);
     tests.extend(read_tests(&fields, None, faults));
     Some(DeclaredModel {
         name,
         place,
         description: fields.text("description", faults).unwrap_or_default(),
-        materialization,
+        stored,
         tags: config.texts("tags", faults),
         enforced: enforced(&config, faults),
         columns,
         tests,
     })
+}
+
+/// How the model is stored, as far as it is written here.
+fn stored(config: &Fields<'_>, faults: &mut Faults) -> Written {
+    let mut stored = Written::default();
+    for word in WORDS {
+        let Some(node) = config.get(word) else { continue };
+        let values = texts(node, word, faults);
+        faults.keep(stored.set(word, values).map_err(|message| node.place.fault(message)));
+    }
+    stored
 }
 
 /// dbt's `contract: {enforced: true}`.

@@ -156,7 +156,9 @@ impl Loader {
             table: table.clone(),
             file: PathBuf::from(file.path()),
             sql: statement.sql,
-            materialization: rendered.settings.materialization.unwrap_or(Materialization::Table),
+            materialization: Materialization::Table,
+            partition_by: Vec::new(),
+            cluster_by: Vec::new(),
             description: String::new(),
             columns: Vec::new(),
             checks: Vec::new(),
@@ -165,9 +167,16 @@ impl Loader {
             contract_enforced: false,
             origin,
         };
+        let mut stored = rendered.settings.stored.clone();
         if let Some(contract) = contract {
+            stored = stored.or(&contract.stored);
             self.apply(contract, &rendered, &mut model);
         }
+        (model.partition_by, model.cluster_by) = (stored.partition_by(), stored.cluster_by());
+        let resolved = stored.resolve(&model.upstream, rendered.asks_incremental);
+        let resolved = resolved.map_err(|message| start_of(file).fault(format!("`{table}`: {message}")));
+        model.materialization = self.faults.keep(resolved).unwrap_or(Materialization::Table);
+        model.checks.extend(model.materialization.own_check(table));
         Some(Draft { model, reads })
     }
 
@@ -181,9 +190,6 @@ impl Loader {
     /// What the contract says; `config(...)` in the model itself has precedence.
     fn apply(&mut self, contract: &DeclaredModel, rendered: &Rendered, model: &mut Model) {
         model.description = contract.description.clone();
-        if let (None, Some(materialization)) = (rendered.settings.materialization, contract.materialization) {
-            model.materialization = materialization;
-        }
         if rendered.settings.tags.is_none() {
             model.tags = contract.tags.clone();
         }

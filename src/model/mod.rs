@@ -6,6 +6,7 @@
 //! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
 //!   understand dbt's spelling, `freshness` what it says of age, `stream` what it says of Kafka;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
+//! - `materialization` is how a model's rows become its table;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
 mod contract;
@@ -15,6 +16,7 @@ pub mod files;
 mod freshness;
 mod graph;
 mod load;
+mod materialization;
 mod names;
 mod node;
 pub mod origin;
@@ -34,6 +36,7 @@ use arrow::datatypes::DataType;
 use fault::{Fault, Place};
 use files::SourceFile;
 pub use load::table_of;
+pub use materialization::{ChangeBy, Incremental, Materialization, Snapshot, Strategy};
 pub use names::QUARANTINE_SUFFIX;
 use origin::SourceMap;
 use std::collections::BTreeMap;
@@ -74,25 +77,6 @@ pub struct Column {
     pub description: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Materialization {
-    /// Replaced as a whole in one commit.
-    Table,
-    /// The result is added to what stands.
-    Append,
-}
-
-impl Materialization {
-    /// `table` or `append`; the message says so otherwise.
-    pub fn parse(text: &str) -> std::result::Result<Materialization, String> {
-        match text {
-            "table" => Ok(Materialization::Table),
-            "append" => Ok(Materialization::Append),
-            _ => Err(format!("the materialization `{text}` is not offered, use table or append")),
-        }
-    }
-}
-
 /// One SELECT.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -102,6 +86,10 @@ pub struct Model {
     /// After template expansion with `is_incremental()` false, every table written with its layer.
     pub sql: String,
     pub materialization: Materialization,
+    /// Columns whose values name the folders its files lie in.
+    pub partition_by: Vec<String>,
+    /// Columns its new rows are sorted by.
+    pub cluster_by: Vec<String>,
     pub description: String,
     pub columns: Vec<Column>,
     pub checks: Vec<Check>,
@@ -138,7 +126,7 @@ impl Model {
         })
     }
 
-    /// The statement to run. `incremental`: the table stands already and rows are added to it.
+    /// The statement to run. `incremental`: the table stands already and is built onto.
     pub fn statement(&self, incremental: bool) -> &str {
         match &self.origin.incremental {
             Some((sql, _)) if incremental => sql,

@@ -40,7 +40,7 @@ fn a_whole_project_is_read() {
 models:
   - name: fact_sale
     description: one line of a receipt
-    config: {materialized: append, tags: nightly}
+    config: {materialized: append, driven_by: sales, tags: nightly}
     data_tests:
       - unique: {columns: [sale, line]}
       - dbt_utils.unique_combination_of_columns:
@@ -79,7 +79,12 @@ models:
     assert_eq!(tables(&books.upstream), ["bronze.books"]);
     assert_eq!(dim_book.sql, r#"with x as (select * from "silver"."books") select * from x"#);
     assert_eq!(tables(&fact.upstream), ["bronze.sales", "silver.books"]);
-    assert_eq!((fact.materialization, fact.tags.as_slice()), (Materialization::Append, ["nightly".into()].as_slice()));
+    let Materialization::Incremental(incremental) = &fact.materialization else { panic!("{fact:?}") };
+    assert_eq!(
+        (&incremental.strategy, tables(incremental.driven_by.as_slice())),
+        (&Strategy::Append, vec!["bronze.sales".to_string()])
+    );
+    assert_eq!(fact.tags, ["nightly"]);
     assert_eq!(fact.primary_key(), Some(vec!["sale".into(), "line".into()]));
     assert_eq!(dim_book.primary_key(), None);
     let names: Vec<&str> = fact.checks.iter().map(|check| check.name.as_str()).collect();

@@ -118,7 +118,7 @@ impl Table {
     }
 
     async fn copy(&self, bin: &Bin, stage: &mut Stage) -> Result<()> {
-        let mut rows = self.rows_of(&bin.adds, bin.rows, BATCH_ROWS).await?;
+        let mut rows = self.rows_of(&bin.adds, bin.rows, BATCH_ROWS, None).await?;
         while let Some(batch) = rows.try_next().await? {
             stage.write(align(&batch, &stage.schema())?).await?;
         }

@@ -8,13 +8,15 @@ use super::Table;
 use super::failure::failed;
 use super::schema::align;
 use super::staged::{FileTable, Staged};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Kind, Result};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use deltalake::datafusion::datasource::TableProvider;
 use deltalake::datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake::kernel::{Add, LogicalFileView};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use std::sync::Arc;
 
 /// Compressed bytes of the rows read at once, as far as the log knows them.
 const BATCH_BYTES: u64 = 2 << 20;
@@ -34,6 +36,19 @@ impl Picked {
     pub fn rows(&self) -> Option<u64> {
         self.rows
     }
+
+    pub fn is_empty(&self) -> bool {
+        self.adds.is_empty()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.adds.iter().map(|add| add.size.unsigned_abs()).sum()
+    }
+
+    /// All files of these.
+    pub fn together(picks: impl IntoIterator<Item = Picked>) -> Picked {
+        Picked { adds: picks.into_iter().flat_map(|picked| picked.adds).collect(), rows: None }
+    }
 }
 
 impl Table {
@@ -47,45 +62,67 @@ impl Table {
     pub(super) fn picked(&self, wanted: impl Fn(&LogicalFileView) -> bool) -> Result<Picked> {
         let mut picked = Picked { adds: Vec::new(), rows: Some(0) };
         for file in self.standing()?.filter(wanted) {
-            if file.deletion_vector_descriptor().is_some() {
-                let (name, path) = (self.name(), file.path());
-                return Err(Error::config(format!("file `{path}` of `{name}` has rows marked as deleted")).hint(
-                    "let the program that marked them write the file anew (in Spark: REORG TABLE .. APPLY (PURGE))",
-                ));
-            }
-            picked.rows = picked.rows.zip(file.num_records()).map(|(sum, rows)| sum + rows as u64);
-            picked.adds.push(add(&file));
+            let one = self.whole(&file)?;
+            picked.rows = picked.rows.zip(one.rows).map(|(sum, rows)| sum + rows);
+            picked.adds.extend(one.adds);
         }
         picked.adds.sort_by(|a, b| (a.modification_time, &a.path).cmp(&(b.modification_time, &b.path)));
         Ok(picked)
     }
 
-    /// The rows of these files in the table's columns.
-    pub async fn read(&self, picked: &Picked) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-        self.rows_of(&picked.adds, picked.rows, BATCH_ROWS).await
+    /// One file, all of whose rows are there.
+    pub(super) fn whole(&self, file: &LogicalFileView) -> Result<Picked> {
+        if file.deletion_vector_descriptor().is_some() {
+            let (name, path) = (self.name(), file.path());
+            return Err(Error::config(format!("file `{path}` of `{name}` has rows marked as deleted")).hint(
+                "let the program that marked them write the file anew (in Spark: REORG TABLE .. APPLY (PURGE))",
+            ));
+        }
+        Ok(Picked { adds: vec![add(file)], rows: file.num_records().map(|rows| rows as u64) })
     }
 
-    /// The rows of files in their order, at most `most` at once.
+    /// The rows of these files in the table's columns.
+    pub async fn read(&self, picked: &Picked) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        self.rows_of(&picked.adds, picked.rows, BATCH_ROWS, None).await
+    }
+
+    /// The rows of files in their order, at most `most` at once, in all columns or these.
     pub(super) async fn rows_of(
         &self,
         adds: &[Add],
         rows: Option<u64>,
         most: u64,
+        columns: Option<&[String]>,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let attempt = format!("read files of `{}`", self.name());
         let bytes: u64 = adds.iter().map(|add| add.size.unsigned_abs()).sum();
         let bytes_per_row = bytes / rows.unwrap_or(1).max(1);
         let batch_rows = (BATCH_BYTES / bytes_per_row.max(1)).clamp(1, most) as usize;
-        let config = SessionConfig::new().with_target_partitions(1).with_batch_size(batch_rows);
-        let context = SessionContext::new_with_config(config);
         let files = FileTable::new(&self.schema(), self.partition_by(), adds, &self.log)?;
-        let scan =
-            files.scan(&context.state(), None, &[], None).await.map_err(|error| failed(error, attempt.clone()))?;
-        let rows = scan.execute(0, context.task_ctx()).map_err(|error| failed(error, attempt.clone()))?;
-        let schema = self.schema();
-        let rows = rows.map_err(move |error| failed(error, attempt.clone()));
-        Ok(rows.map(move |batch| align(&batch?, &schema)).boxed())
+        rows_of(files, self.schema(), batch_rows, columns, attempt).await
     }
+}
+
+/// The rows of files in their order, at most `most` at once; of their columns, `schema`, all or these.
+pub(super) async fn rows_of(
+    files: FileTable,
+    schema: SchemaRef,
+    most: usize,
+    columns: Option<&[String]>,
+    attempt: String,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(most);
+    let context = SessionContext::new_with_config(config);
+    let positions = columns.map(|names| names.iter().filter_map(|name| schema.index_of(name).ok()).collect::<Vec<_>>());
+    let scan = files.scan(&context.state(), positions.as_ref(), &[], None).await;
+    let scan = scan.map_err(|error| failed(error, attempt.clone()))?;
+    let rows = scan.execute(0, context.task_ctx()).map_err(|error| failed(error, attempt.clone()))?;
+    let schema = match &positions {
+        Some(positions) => Arc::new(schema.project(positions).context(Kind::Internal, || attempt.clone())?),
+        None => schema,
+    };
+    let rows = rows.map_err(move |error| failed(error, attempt.clone()));
+    Ok(rows.map(move |batch| align(&batch?, &schema)).boxed())
 }
 
 impl Staged {

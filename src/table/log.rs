@@ -3,6 +3,7 @@
 use super::CommitInfo;
 use super::failure::failed;
 use crate::error::{Context, Kind, Result};
+use deltalake::kernel::{Add, Remove};
 use deltalake::logstore::LogStore;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -66,6 +67,40 @@ pub(super) async fn entry(log: &dyn LogStore, table: &str, version: u64) -> Resu
         .await
         .map_err(|error| failed(error, format!("read version {version} of `{table}`")))?;
     bytes.map(|bytes| parse(&bytes, table, version)).transpose()
+}
+
+/// The files of one commit whose rows came or left.
+#[derive(Debug, Default)]
+pub(super) struct FileChanges {
+    pub added: Vec<Add>,
+    pub removed: Vec<Remove>,
+    pub changes_columns: bool,
+}
+
+#[derive(Deserialize)]
+struct ActionLine {
+    add: Option<Add>,
+    remove: Option<Remove>,
+    #[serde(rename = "metaData")]
+    metadata: Option<IgnoredAny>,
+}
+
+/// What the commit that made `version` did to files; `None` when the log no longer holds it.
+pub(super) async fn files(log: &dyn LogStore, table: &str, version: u64) -> Result<Option<FileChanges>> {
+    let bytes = log
+        .read_commit_entry(version)
+        .await
+        .map_err(|error| failed(error, format!("read version {version} of `{table}`")))?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let mut changes = FileChanges::default();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        let line: ActionLine = serde_json::from_slice(line)
+            .context(Kind::Internal, || format!("version {version} of `{table}` holds a broken line"))?;
+        changes.changes_columns |= line.metadata.is_some();
+        changes.added.extend(line.add.filter(|add| add.data_change));
+        changes.removed.extend(line.remove.filter(|remove| remove.data_change));
+    }
+    Ok(Some(changes))
 }
 
 fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {

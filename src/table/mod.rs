@@ -11,6 +11,7 @@
 //! To add a kind of commit, add a [`Mode`] and its actions in `commit.rs`; to add a store, add its builder
 //! in `store.rs`.
 
+mod changes;
 mod commit;
 mod compact;
 mod crash;
@@ -18,6 +19,7 @@ mod exchange;
 mod facts;
 mod failure;
 mod foreign;
+mod holding;
 mod lake;
 mod local;
 mod log;
@@ -33,10 +35,12 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub use changes::Since;
 pub use commit::{Commit, Committed, Mode, Txn};
 pub use compact::{Bin, Extent};
 pub use exchange::Picked;
 pub use facts::FileFacts;
+pub use holding::Bounds;
 pub use lake::Lake;
 pub use retain::LogFiles;
 pub use staged::Staged;
@@ -62,6 +66,9 @@ use std::sync::Arc;
 const READ_WHOLE_AFTER: u64 = 100;
 /// Commits of the log read at the same time.
 const READ_AT_ONCE: usize = 16;
+
+/// Rows for queries.
+pub type Provider = Arc<dyn TableProvider>;
 
 /// One table pinned to one version.
 #[derive(Clone)]

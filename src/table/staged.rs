@@ -85,6 +85,15 @@ impl Staged {
         Staged { rows: self.rows, files: Arc::new(files) }
     }
 
+    /// Both as one commit: what `other` takes the place of is taken here.
+    pub fn beside(self, other: Staged) -> Staged {
+        let (one, more) = (self.files.as_ref(), other.files.as_ref());
+        let adds = one.adds.iter().chain(&more.adds).cloned().collect();
+        let (base, rewrite) = (one.base.min(more.base), more.rewrite.clone().or(one.rewrite.clone()));
+        let files = Files { adds, base, rewrite, ..one.clone() };
+        Staged { rows: self.rows + other.rows, files: Arc::new(files) }
+    }
+
     pub(super) fn files(&self) -> &Files {
         &self.files
     }
@@ -177,12 +186,12 @@ fn partitioned_file(add: &Add, partition: &[FieldRef]) -> Result<PartitionedFile
 }
 
 /// Where the file lies, its name as the writer encoded it: partition values may hold anything.
-fn location(add: &Add) -> Result<Path> {
+pub(super) fn location(add: &Add) -> Result<Path> {
     Path::parse(&add.path).context(Kind::Internal, || format!("find staged file `{}`", add.path))
 }
 
 /// Delta keeps partition values as text.
-fn partition_value(text: Option<&str>, data_type: &DataType) -> Result<ScalarValue> {
+pub(super) fn partition_value(text: Option<&str>, data_type: &DataType) -> Result<ScalarValue> {
     let message = || format!("read partition value `{}` as {data_type}", text.unwrap_or("null"));
     let column = cast(&StringArray::from(vec![text]), data_type).context(Kind::Internal, message)?;
     ScalarValue::try_from_array(&column, 0).context(Kind::Internal, message)

@@ -150,6 +150,8 @@ mod tests {
             file: "m.sql".into(),
             sql: String::new(),
             materialization: crate::model::Materialization::Table,
+            partition_by: Vec::new(),
+            cluster_by: Vec::new(),
             description: format!("about {name}"),
             columns: vec![],
             checks: checks.collect(),

@@ -34,6 +34,8 @@ fn model(name: &str, rules: Vec<Rule>) -> Model {
         file: "m.sql".into(),
         sql: String::new(),
         materialization: Materialization::Table,
+        partition_by: Vec::new(),
+        cluster_by: Vec::new(),
         description: String::new(),
         columns: vec![],
         checks: rules.into_iter().map(check).collect(),

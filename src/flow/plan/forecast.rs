@@ -81,12 +81,14 @@ impl<'a> Forecast<'a> {
             self.unknown.insert(model.table.clone());
             return Ok(());
         }
-        let mut planned = build::plan_query(&self.session, model, step.adds).await;
-        if let (Ok(layout), true, Some(table)) = (&planned, step.adds, self.decided.pins.get(&model.table)) {
-            planned = build::fits(layout, table, model).and(planned);
+        let standing = self.decided.pins.get(&model.table).filter(|_| step.adds);
+        let mut planned = build::plan_query(&self.session, model, standing).await;
+        // One that is driven by a table is built whole when its rows no longer fit.
+        if let (Ok((query, None)), Some(table)) = (&planned, standing) {
+            planned = build::fits(&query.layout, table, model).and(planned);
         }
         match planned {
-            Ok(layout) => {
+            Ok((build::Query { layout, .. }, _)) => {
                 self.session.register_columns(&model.table, layout.schema.clone())?;
                 if outlook.before.is_some()
                     && !Changes::between(outlook.before.as_deref(), Some(&layout.schema)).are_none()
@@ -115,7 +117,7 @@ impl<'a> Forecast<'a> {
         if !reads(&self.changed) || reads(&self.unknown) {
             return Ok(());
         }
-        if let Err(error) = build::plan_query(&self.session, model, false).await {
+        if let Err(error) = build::plan_query(&self.session, model, None).await {
             self.blame(model, &fault(error)?);
         }
         Ok(())

@@ -1,17 +1,21 @@
-//! One model becomes one commit: plan, stage, test, commit.
+//! One model becomes one commit: plan, stage, merge, test, commit.
 
 use super::Run;
 use super::candidate::Candidate;
 use super::contract::{self, Layout};
 use super::culprit;
+use super::increment::{self, Reach, Work};
+use super::keys::Keys;
+use super::merge::{Effort, Merged, merge};
 use super::plan::{Build, Step, app};
+use super::{snapshot, unique};
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::catalog;
 use crate::flow::checks::{self, Bench, TestReport, TestStatus};
 use crate::ident::TableName;
-use crate::model::Model;
+use crate::model::{Materialization, Model};
 use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
 use futures::StreamExt;
 use serde_json::{Map, Value};
@@ -24,57 +28,116 @@ pub(super) enum Outcome {
     Published {
         version: i64,
         rows: u64,
+        /// Why all rows were built where only new ones were to be.
+        whole: Option<String>,
+        effort: Option<Effort>,
     },
     /// Names of the tests that kept it from being published.
     Rejected(Vec<String>),
 }
 
+/// What is run, and the columns it returns.
+pub(in crate::flow) struct Query {
+    pub sql: String,
+    pub layout: Layout,
+}
+
+/// What is about to be committed.
+struct Made {
+    staged: Staged,
+    mode: Mode,
+    /// Rows that came.
+    rows: u64,
+    /// Of the files that stood, when rows were merged into them.
+    effort: Option<Effort>,
+}
+
 impl<'a> Run<'a> {
     pub(super) async fn build(&mut self, step: &Step<'_>) -> Result<Outcome> {
-        let model = step.model;
-        let name = model.table.to_string();
-        let adds = step.adds;
-        let session = self.session_for(model, adds).await?;
-        let layout = self.stop.before(plan_query(&session, model, adds)).await?;
-        let mut table = match self.pins.get(&model.table) {
-            Some(table) => table.clone(),
-            None => self.lake.create(&model.table, layout.schema.clone(), &[]).await?,
-        };
-        if adds {
-            fits(&layout, &table, model)?;
-        }
+        let name = step.model.table.to_string();
+        let (query, mut table, work) = self.stop.before(self.prepare(step)).await?;
         self.progress.started(&name, None);
-        let staged = self.stage(&session, model, adds, &layout, &table).await?;
-        let rows = staged.rows;
-        let candidate = Candidate { staged: &staged, table: &table, mode: mode(adds) };
+        let made = self.make(step, &query, &table, &work).await?;
+        let (rows, effort, whole) = (made.rows, made.effort, work.why_whole());
+        let candidate = Candidate { staged: &made.staged, table: &table, mode: made.mode };
         let (tests, failed) = match self.test(step, Some(candidate)).await {
             Ok(tested) => tested,
             Err(error) => {
-                staged.discard().await;
+                made.staged.discard().await;
                 return Err(error);
             }
         };
         if !failed.is_empty() {
-            staged.discard().await;
+            made.staged.discard().await;
             self.progress.finished(&name, format!("{rows} rows, not published"));
             return Ok(Outcome::Rejected(failed));
         }
-        let version = self.commit(step, &mut table, staged, adds, tests).await?;
-        self.pins.insert(model.table.clone(), table);
-        self.progress.finished(&name, format!("{rows} rows"));
-        Ok(Outcome::Published { version, rows })
+        let version = self.commit(step, &mut table, made, whole.clone(), tests).await?;
+        self.pins.insert(step.model.table.clone(), table);
+        let files =
+            effort.map(|Effort { rewritten, kept }| format!(", {rewritten} of {} files rewritten", rewritten + kept));
+        self.progress.finished(&name, format!("{rows} rows{}", files.unwrap_or_default()));
+        Ok(Outcome::Published { version, rows, whole, effort })
     }
 
-    /// A session with what the model reads, itself included when rows are added to it.
-    async fn session_for(&self, model: &Model, adds: bool) -> Result<Session> {
-        let session = self.engine.session();
-        let itself = adds.then_some(&model.table);
-        for name in model.upstream.iter().chain(itself) {
+    /// What is run, for which table, and on what; all found out before a row is read.
+    async fn prepare(&self, step: &Step<'_>) -> Result<(Query, Table, Work)> {
+        let model = step.model;
+        let planning = self.engine.session();
+        for name in model.upstream.iter().chain(step.adds.then_some(&model.table)) {
             if let Some(table) = self.pins.get(name) {
-                catalog::register(&session, table).await?;
+                catalog::describe(&planning, table)?;
             }
         }
-        Ok(session)
+        let standing = self.pins.get(&model.table);
+        let (query, reach) = plan_query(&planning, model, standing.filter(|_| step.adds)).await?;
+        let mut work = self.decide(step, reach).await?;
+        let table = match standing {
+            Some(table) => table.clone(),
+            None => self.lake.create(&model.table, query.layout.schema.clone(), &[]).await?,
+        };
+        if let (false, Err(misfit)) = (matches!(work, Work::Whole(_)), fits(&query.layout, &table, model)) {
+            work = match work {
+                Work::AsWritten => return Err(misfit),
+                _ => Work::Whole(Some(misfit.to_string())),
+            };
+        }
+        if let Work::Whole(Some(why)) = &work {
+            self.progress.note(format!("`{}` is built whole: {why}", model.table));
+        }
+        Ok((query, table, work))
+    }
+
+    /// Stages the rows, merged into those that stand where the model says so.
+    async fn make(&self, step: &Step<'_>, query: &Query, table: &Table, work: &Work) -> Result<Made> {
+        let model = step.model;
+        let session = self.stop.before(self.session_for(model, work)).await?;
+        self.refuse_nameless(&session, model).await?;
+        let mut keys = keys(model, query, work)?;
+        let staged = self.stage(&session, model, query, table, keys.as_mut()).await?;
+        if let Err(error) = unique::prove(self.engine, model, work, &staged, keys.as_ref(), self.stop).await {
+            staged.discard().await;
+            return Err(error);
+        }
+        if let Some(mut keys) = keys {
+            failpoint::hit("promote.before_merge");
+            let Merged { staged, mode, rows, effort } = merge(table, staged, &mut keys, self.stop).await?;
+            return Ok(Made { staged, mode, rows, effort: Some(effort) });
+        }
+        let mode = if matches!(work, Work::Whole(_)) { Mode::Replace } else { Mode::Append };
+        Ok(Made { rows: staged.rows, staged, mode, effort: None })
+    }
+
+    /// A history has no place for a row without its key or time.
+    async fn refuse_nameless(&self, session: &Session, model: &Model) -> Result<()> {
+        let Materialization::Snapshot(snapshot) = &model.materialization else { return Ok(()) };
+        let nameless = snapshot::nameless_row(snapshot, &model.sql);
+        let found = self.stop.before(session.query(&nameless)).await?;
+        match found.iter().any(|batch| batch.num_rows() > 0) {
+            false => Ok(()),
+            true => Err(Error::input(format!("`{}` has a row without its key or without its time", model.table))
+                .hint("a snapshot tells rows by `unique_key` and versions by `updated_at`: neither may be NULL")),
+        }
     }
 
     /// Writes the query's rows into files nobody sees yet.
@@ -82,12 +145,12 @@ impl<'a> Run<'a> {
         &self,
         session: &Session,
         model: &Model,
-        adds: bool,
-        layout: &Layout,
+        query: &Query,
         table: &Table,
+        mut keys: Option<&mut Keys>,
     ) -> Result<Staged> {
         let attempt = || format!("build `{}` from {}", model.table, model.file.display());
-        let statement = model.statement(adds);
+        let Query { sql: statement, layout } = query;
         let explained = |failed| {
             let columns = layout.schema.fields().iter().map(|field| field.name().as_str());
             culprit::named(failed, session, statement, columns, self.stop)
@@ -120,6 +183,9 @@ impl<'a> Run<'a> {
                 Err(error) => break error,
             };
             let count = arranged.num_rows() as u64;
+            if let Some(Err(error)) = keys.as_mut().map(|keys| keys.came(&arranged)) {
+                break error;
+            }
             if let Err(error) = stage.write(arranged).await {
                 break error;
             }
@@ -185,12 +251,12 @@ impl<'a> Run<'a> {
         &mut self,
         step: &Step<'_>,
         table: &mut Table,
-        staged: Staged,
-        adds: bool,
+        made: Made,
+        whole: Option<String>,
         tests: Map<String, Value>,
     ) -> Result<i64> {
         let mut txns = Vec::new();
-        let mut build = Build { hashes: step.hashes.clone(), ..Build::default() };
+        let mut build = Build { hashes: step.hashes.clone(), whole, ..Build::default() };
         for upstream in &step.model.upstream {
             let Some(pinned) = self.pins.get(upstream) else { continue };
             build.reads(pinned);
@@ -198,8 +264,8 @@ impl<'a> Run<'a> {
             let expected = table.txn(&app).await?;
             txns.push(Txn { app, expected, next: pinned.version() });
         }
-        let info = build.into_info(staged.rows, tests);
-        let mode = mode(adds);
+        let Made { staged, mode, rows, .. } = made;
+        let info = build.into_info(rows, tests);
         failpoint::hit("promote.before_commit");
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
@@ -213,19 +279,47 @@ impl<'a> Run<'a> {
     }
 }
 
-fn mode(adds: bool) -> Mode {
-    if adds { Mode::Append } else { Mode::Replace }
+/// The keys of a build that merges its rows into those that stand.
+fn keys(model: &Model, query: &Query, work: &Work) -> Result<Option<Keys>> {
+    let key = match &model.materialization {
+        Materialization::Snapshot(_) => vec![snapshot::ID.to_string()],
+        Materialization::Incremental(incremental) => incremental.strategy.key().to_vec(),
+        Materialization::Table => Vec::new(),
+    };
+    if key.is_empty() || matches!(work, Work::Whole(_) | Work::New { .. }) {
+        return Ok(None);
+    }
+    let mut keys = Keys::of(&key, &query.layout.schema, matches!(work, Work::Keys { .. }))
+        .map_err(|error| Error::config(format!("{}: no merge by its key", model.file.display())).caused_by(error))?;
+    if let Work::Keys { keys: touched, .. } = work {
+        touched.iter().try_for_each(|touched| keys.touch(touched))?;
+    }
+    Ok(Some(keys))
 }
 
-/// Plans the statement; what is wrong with it is shown in the model's file.
-pub(in crate::flow) async fn plan_query(session: &Session, model: &Model, adds: bool) -> Result<Layout> {
-    match session.schema_of(model.statement(adds)).await {
-        Ok(planned) => contract::layout(model, &planned),
+/// Plans what is run: onto `standing`, or as a whole; and how far an increment of it may reach. The session knows the
+/// columns of what the model reads. What is wrong with the statement is shown in the model's file.
+pub(in crate::flow) async fn plan_query(
+    session: &Session,
+    model: &Model,
+    standing: Option<&Table>,
+) -> Result<(Query, Option<Reach>)> {
+    let sql = model.statement(standing.is_some());
+    let layout = match session.schema_of(sql).await {
+        Ok(planned) => contract::layout(model, &planned)?,
         Err(error) => match engine::fault_of(&error) {
-            Some(fault) => Err(Error::config(model.fault(fault, adds).to_string())),
-            None => Err(error),
+            Some(fault) => return Err(Error::config(model.fault(fault, standing.is_some()).to_string())),
+            None => return Err(error),
         },
-    }
+    };
+    let reach = increment::reach(session, model, &layout).await?;
+    let query = match &model.materialization {
+        Materialization::Snapshot(snapshot) => {
+            snapshot::query(session, model, snapshot, &layout, standing, chrono::Utc::now()).await?
+        }
+        _ => Query { sql: sql.to_string(), layout },
+    };
+    Ok((query, reach))
 }
 
 /// Rows can only be added in the table's own columns.

@@ -22,7 +22,7 @@ impl Candidate<'_> {
         if self.mode == Mode::Replace {
             return session.register(model, self.staged.provider().await?);
         }
-        session.register_unqualified(STANDING_ROWS, self.table.provider().await?)?;
+        session.register_unqualified(STANDING_ROWS, self.table.provider_beside(self.staged).await?)?;
         session.register_unqualified(ADDED_ROWS, self.staged.provider().await?)?;
         let columns = |schema: &Schema, all: &Schema| {
             let column = |name: &String| match schema.column_with_name(name) {

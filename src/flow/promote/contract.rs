@@ -82,6 +82,8 @@ mod tests {
             file: "models/gold/x.sql".into(),
             sql: String::new(),
             materialization: Materialization::Table,
+            partition_by: Vec::new(),
+            cluster_by: Vec::new(),
             description: String::new(),
             columns: columns.iter().map(column).collect(),
             checks: Vec::new(),

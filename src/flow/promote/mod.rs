@@ -12,6 +12,8 @@
 //! - `freshness` judges the sources before anything is built;
 //! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests, `culprit` says which
 //!   column a failed query failed in;
+//! - `increment` says what a build is run on, `keys` and `merge` bring its rows into those that stand, `unique` proves
+//!   that a key came once; `snapshot` writes the statement of a history;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
 pub(in crate::flow) mod build;
@@ -20,12 +22,17 @@ mod contract;
 mod culprit;
 mod freshness;
 mod hashes;
+mod increment;
+mod keys;
+mod merge;
 pub(in crate::flow) mod plan;
 mod publish;
 pub mod reason;
 mod results;
+mod snapshot;
 #[cfg(test)]
 pub(in crate::flow) mod tests;
+mod unique;
 
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -35,6 +42,7 @@ use crate::flow::{Progress, Stop};
 use crate::ident::{Layer, TableName};
 use crate::model::Project;
 use crate::table::Lake;
+pub use merge::Effort;
 use plan::{Action, Plan};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -85,8 +93,11 @@ pub struct ModelReport {
     pub status: ModelStatus,
     /// Why it was built, skipped or blocked, or what failed.
     pub reason: String,
-    /// Rows written by this run; of a skipped model none.
+    /// Rows that came with this run, merged ones only if they are others than before; of a skipped model none.
     pub rows: u64,
+    /// Of the files that stood, when rows were merged into them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Effort>,
     /// Its newest version, which readers see once a manifest names it; none when it was never built.
     pub version: Option<i64>,
     pub seconds: f64,
@@ -174,6 +185,7 @@ impl<'a> Run<'a> {
             status,
             reason,
             rows: 0,
+            files: None,
             version,
             seconds: 0.0,
         };
@@ -195,8 +207,9 @@ impl<'a> Run<'a> {
         let reason = reason.to_string();
         match outcome {
             Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason)),
-            Ok(build::Outcome::Published { version, rows }) => {
-                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason) })
+            Ok(build::Outcome::Published { version, rows, whole, effort }) => {
+                let reason = whole.map_or(reason.clone(), |why| format!("{reason}; built whole: {why}"));
+                Ok(ModelReport { rows, files: effort, version: Some(version), ..report(ModelStatus::Built, reason) })
             }
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))

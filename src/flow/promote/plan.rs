@@ -49,7 +49,7 @@ pub(in crate::flow) struct Step<'a> {
     pub hashes: Hashes,
     /// Checks that must pass before this model's commit; of a skipped model, before a manifest names it.
     pub guards: Vec<&'a Check>,
-    /// The rows are added to those that stand.
+    /// It is built onto the rows that stand, unless it turns out that this is not enough.
     pub adds: bool,
     /// What the model may pass over although it is built.
     pub warning: Option<String>,
@@ -73,12 +73,15 @@ pub(in crate::flow) struct Build {
     pub passed: BTreeSet<String>,
     /// The version it made; of one not committed 0.
     pub version: i64,
+    /// Why all rows were built where only new ones were to be.
+    pub whole: Option<String>,
 }
 
 impl Build {
     pub fn into_info(self, rows: u64, tests: Map<String, Value>) -> Map<String, Value> {
         let inputs: Map<String, Value> = self.inputs.into_iter().map(|(name, at)| (name, at.into())).collect();
         let ids: Map<String, Value> = self.input_ids.into_iter().map(|(name, id)| (name, id.into())).collect();
+        let whole = self.whole.map(|why| ("whole", why.into()));
         let entries = [
             ("verb", "promote".into()),
             ("sql_hash", self.hashes.sql.into()),
@@ -89,7 +92,7 @@ impl Build {
             ("rows", rows.into()),
             ("tests", tests.into()),
         ];
-        entries.into_iter().map(|(key, value): (&str, Value)| (key.to_string(), value)).collect()
+        entries.into_iter().chain(whole).map(|(key, value): (&str, Value)| (key.to_string(), value)).collect()
     }
 
     fn from_info(info: &Map<String, Value>) -> Option<Build> {
@@ -110,6 +113,7 @@ impl Build {
             },
             inputs: inputs.collect(),
             input_ids: ids.collect(),
+            whole: text("whole"),
         })
     }
 
@@ -166,10 +170,9 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
         if matches!(action, Action::Build(_)) {
             stale.insert(model.table.clone());
         }
-        let adds = model.materialization == Materialization::Append
-            && standing.contains_key(&model.table)
-            && !options.full_refresh;
-        let warning = match pins.get(&model.table).filter(|_| adds && matches!(action, Action::Build(_))) {
+        let adds = standing.get(&model.table).is_some_and(|last| builds_onto(model, last, &hashes, options));
+        let asks = adds && matches!(action, Action::Build(_)) && driver(model).is_none();
+        let warning = match pins.get(&model.table).filter(|_| asks && model.origin.incremental.is_some()) {
             Some(table) => late_rows(model, table, &pins).await?,
             None => None,
         };
@@ -307,31 +310,70 @@ async fn action(
     if options.full_refresh {
         return build(Reason::FullRefresh);
     }
-    if let Some(upstream) = model.upstream.iter().find(|upstream| stale.contains(upstream)) {
-        return build(Reason::UpstreamIsBuilt(upstream.clone()));
+    let changed = last.hashes.changed_to(hashes);
+    if let (Some(changed), Some(_)) = (&changed, driver(model)) {
+        return build(changed.clone());
     }
+    // What does not drive an increment cannot bring one.
+    let mut passive = None;
     for upstream in &model.upstream {
+        let drives = driver(model).is_none_or(|driver| driver == upstream);
+        if stale.contains(upstream) {
+            if drives {
+                return build(Reason::UpstreamIsBuilt(upstream.clone()));
+            }
+            passive = passive.or(Some(upstream));
+            continue;
+        }
         let Some(pinned) = pins.get(upstream) else { continue };
         let read = table.txn(&app(upstream)).await?;
         let unchanged = match read {
             Some(read) => pinned.same_rows_since(read).await?,
             None => false,
         };
+        if !unchanged && !drives {
+            passive = passive.or(Some(upstream));
+            continue;
+        }
         if !unchanged {
             return build(Reason::NewVersion { upstream: upstream.clone(), read, now: pinned.version() });
         }
-        if last.input_ids.get(&upstream.to_string()).is_some_and(|id| id != pinned.id()) {
+        if drives && last.input_ids.get(&upstream.to_string()).is_some_and(|id| id != pinned.id()) {
             return build(Reason::MadeAnew(upstream.clone()));
         }
     }
-    let changed = match last.hashes.changed_to(hashes) {
+    if let Some(passive) = passive {
+        return Ok(Action::Skip(Reason::OnlyLookedUp(passive.clone())));
+    }
+    let changed = match changed {
         None if last.hashes.only_layout_changed_to(hashes) => return Ok(Action::Skip(Reason::OnlyLayoutChanged)),
         None => return Ok(Action::Skip(Reason::NothingChanged)),
         Some(changed) => changed,
     };
     match model.materialization {
-        Materialization::Table => build(changed),
-        Materialization::Append => Ok(Action::Skip(Reason::NothingToAppend(Box::new(changed)))),
+        Materialization::Table | Materialization::Snapshot(_) => build(changed),
+        Materialization::Incremental(_) => Ok(Action::Skip(Reason::NothingToAppend(Box::new(changed)))),
+    }
+}
+
+/// The table whose new rows make the model's increments.
+fn driver(model: &Model) -> Option<&TableName> {
+    match &model.materialization {
+        Materialization::Incremental(incremental) => incremental.driven_by.as_ref(),
+        Materialization::Table | Materialization::Snapshot(_) => None,
+    }
+}
+
+/// Whether a model whose last build was `last` goes on from the rows that stand. A history is never thrown away; other
+/// rows are when they were made by another statement, unless that statement itself says what is new.
+fn builds_onto(model: &Model, last: &Build, now: &Hashes, options: &Options) -> bool {
+    match &model.materialization {
+        Materialization::Table => false,
+        Materialization::Snapshot(_) => true,
+        Materialization::Incremental(_) if options.full_refresh => false,
+        Materialization::Incremental(incremental) => {
+            incremental.driven_by.is_none() || last.hashes.changed_to(now).is_none()
+        }
     }
 }
 

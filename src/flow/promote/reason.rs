@@ -26,6 +26,8 @@ pub enum Reason {
     OnlyLayoutChanged,
     /// Running it again on the same input would add the same rows once more.
     NothingToAppend(Box<Reason>),
+    /// A table changed that it reads, but whose new rows are not what it is built from.
+    OnlyLookedUp(TableName),
     /// A retry is about other models.
     NotRetried,
 }
@@ -44,6 +46,7 @@ impl Reason {
             Reason::NothingChanged => "nothing_changed",
             Reason::OnlyLayoutChanged => "only_layout_changed",
             Reason::NothingToAppend(_) => "nothing_to_append",
+            Reason::OnlyLookedUp(_) => "only_looked_up",
             Reason::NotRetried => "not_retried",
         }
     }
@@ -68,6 +71,9 @@ impl fmt::Display for Reason {
             Reason::OnlyLayoutChanged => f.write_str("only comments or layout changed"),
             Reason::NothingToAppend(changed) => {
                 write!(f, "{changed}, but nothing is new to append; a full refresh rebuilds it")
+            }
+            Reason::OnlyLookedUp(upstream) => {
+                write!(f, "only `{upstream}` changed, which does not drive it; a full refresh looks it up anew")
             }
             Reason::NotRetried => f.write_str("not failed in the last run"),
         }

@@ -10,6 +10,8 @@ fn model(table: &str, file: &str, upstream: &[&str], tags: &[&str]) -> Model {
         file: file.into(),
         sql: String::new(),
         materialization: Materialization::Table,
+        partition_by: Vec::new(),
+        cluster_by: Vec::new(),
         description: String::new(),
         columns: Vec::new(),
         checks: Vec::new(),

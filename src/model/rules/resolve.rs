@@ -36,6 +36,7 @@ fn default_name(table: &TableName, rule: &Rule) -> String {
         Rule::ExpressionIsTrue { expression } => ("expression_is_true", short(expression)),
         Rule::RowCount { .. } => ("row_count", String::new()),
         Rule::Freshness { .. } => ("freshness", String::new()),
+        Rule::NoOverlap { key, .. } => ("no_overlap", key.join("_")),
         Rule::Singular { .. } => ("singular", String::new()),
     };
     let rest = if rest.is_empty() { rest } else { format!("_{rest}") };

@@ -9,13 +9,13 @@ mod follow;
 use crate::check::{self, Severity, Threshold};
 use crate::engine::sql::MAX_BYTES;
 use crate::ident::TableName;
-use crate::model::Materialization;
 use crate::model::fault::{Fault, Place};
 use crate::model::files::SourceFile;
+use crate::model::materialization::{WORDS, Written};
 use crate::model::names::Names;
 use crate::model::origin::{SourceMap, position_of};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -30,7 +30,7 @@ const MARKED: usize = 8;
 const OFFERED: &str = "ref, source, config, var, this, is_incremental";
 
 /// What `config(...)` may set; the last four in `sql/checks`.
-const SETTINGS: [&str; 6] = ["materialized", "tags", "severity", "warn_if", "error_if", "limit"];
+const SETTINGS: [&str; 5] = ["tags", "severity", "warn_if", "error_if", "limit"];
 
 /// What a template may ask for.
 #[derive(Clone, Default)]
@@ -45,7 +45,7 @@ pub struct Context {
 /// What `config(...)` in a file sets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    pub materialization: Option<Materialization>,
+    pub stored: Written,
     pub tags: Option<Vec<String>>,
     /// Of a file in `sql/checks`.
     pub test: check::Options,
@@ -164,13 +164,9 @@ fn settings(options: &Kwargs) -> Result<Settings, Error> {
     let mut settings = Settings::default();
     for name in options.args() {
         match name {
-            "materialized" => {
-                let text: String = options.peek(name)?;
-                settings.materialization = Some(Materialization::parse(&text).map_err(refused)?);
-            }
             "tags" => {
                 let value: Value = options.peek(name)?;
-                settings.tags = Some(tags(&value)?);
+                settings.tags = Some(texts("tag", &value)?);
             }
             "severity" => {
                 settings.test.severity = Severity::parse(options.peek(name)?).map_err(refused)?;
@@ -183,19 +179,30 @@ fn settings(options: &Kwargs) -> Result<Settings, Error> {
                     rows => Some(rows),
                 };
             }
-            _ => return Err(refused(format!("unknown setting `{name}`, known are {}", SETTINGS.join(", ")))),
+            word if WORDS.contains(&word) => {
+                let value: Value = options.peek(word)?;
+                settings.stored.set(word, texts(word, &value)?).map_err(refused)?;
+            }
+            _ => {
+                let known = WORDS.into_iter().chain(SETTINGS).collect::<Vec<_>>().join(", ");
+                return Err(refused(format!("unknown setting `{name}`, known are {known}")));
+            }
         }
     }
     Ok(settings)
 }
 
-fn tags(value: &Value) -> Result<Vec<String>, Error> {
-    if let Some(tag) = value.as_str() {
-        return Ok(vec![tag.to_string()]);
+/// A text, a truth value, or a list of texts.
+fn texts(what: &str, value: &Value) -> Result<Vec<String>, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(vec![text.to_string()]);
+    }
+    if value.kind() == ValueKind::Bool {
+        return Ok(vec![value.to_string()]);
     }
     let items = value.try_iter()?;
     items
-        .map(|item| item.as_str().map(str::to_string).ok_or_else(|| refused(format!("the tag {item} is no text"))))
+        .map(|item| item.as_str().map(str::to_string).ok_or_else(|| refused(format!("the {what} {item} is no text"))))
         .collect()
 }
 
@@ -268,7 +275,9 @@ mod tests {
     #[test]
     fn config_is_read() {
         let settings = rendered("{{ config(materialized='append', tags=['a', 'b']) }}select 1", false).settings;
-        assert_eq!(settings.materialization, Some(Materialization::Append));
+        let mut stored = Written::default();
+        stored.set("materialized", vec!["append".into()]).unwrap();
+        assert_eq!(settings.stored, stored);
         assert_eq!(settings.tags, Some(vec!["a".to_string(), "b".to_string()]));
     }
 
@@ -282,7 +291,7 @@ mod tests {
             ),
             (
                 "{{ config(materialized='view') }}",
-                "models/gold/recent.sql:1:4: the materialization `view` is not offered, use table or append\n  \
+                "models/gold/recent.sql:1:4: the materialization `view` is not offered, use table, incremental, append or snapshot\n  \
                  1 | {{ config(materialized='view') }}\n    |    ^",
             ),
         ];

@@ -30,11 +30,7 @@ pub struct Shop {
 impl Shop {
     /// Two Bronze tables with three rows each, and a Silver model on each.
     pub async fn open(files: &[(&str, &str)]) -> Shop {
-        let root = tempfile::tempdir().unwrap();
-        let address = root.path().join("lake").to_string_lossy().into_owned();
-        let lake = Lake::open(&LakeConfig { root: address, ..LakeConfig::default() }).await.unwrap();
-        let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 2 }).unwrap();
-        let shop = Shop { root, lake, engine };
+        let shop = Shop::bare(&[]).await;
         shop.write("models/sources.yml", SOURCES);
         shop.write("models/silver/books.sql", BOOKS);
         shop.write("models/silver/sales.sql", SALES);
@@ -43,6 +39,19 @@ impl Shop {
         }
         shop.add_books(&[(Some(1), "Emma"), (Some(2), "Ulysses"), (Some(3), "Буря")]).await;
         shop.add_sales(&[(1, Some(1), 5), (2, Some(1), 7), (3, None, 9)]).await;
+        shop
+    }
+
+    /// These files alone, and an empty lake.
+    pub async fn bare(files: &[(&str, &str)]) -> Shop {
+        let root = tempfile::tempdir().unwrap();
+        let address = root.path().join("lake").to_string_lossy().into_owned();
+        let lake = Lake::open(&LakeConfig { root: address, ..LakeConfig::default() }).await.unwrap();
+        let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 2 }).unwrap();
+        let shop = Shop { root, lake, engine };
+        for (path, text) in files {
+            shop.write(path, text);
+        }
         shop
     }
 
