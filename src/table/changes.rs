@@ -14,9 +14,6 @@ use object_store::ObjectStoreExt;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// Set by programs whose files name columns in another way than the table does.
-const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
-
 /// What happened to a table since a version.
 pub enum Since {
     /// Files whose rows came in, and files whose rows left; a row that changed is in both.
@@ -31,7 +28,7 @@ impl Table {
     pub async fn since(&self, version: i64, aside: Option<(&str, &str)>) -> Result<Since> {
         let unknown = |why: String| Ok(Since::Unknown(why));
         let name = self.name();
-        if self.state.metadata().configuration().get(COLUMN_MAPPING).is_some_and(|mode| mode != "none") {
+        if !self.tells_of_columns() {
             return unknown(format!("`{name}` maps its columns to other names"));
         }
         let (mut added, mut removed) = (BTreeMap::new(), BTreeMap::new());

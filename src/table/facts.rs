@@ -47,7 +47,8 @@ impl Table {
         Ok(facts)
     }
 
-    fn tells_of_columns(&self) -> bool {
+    /// Whether the log and the files name columns as the table does.
+    pub(super) fn tells_of_columns(&self) -> bool {
         self.state.metadata().configuration().get(COLUMN_MAPPING).is_none_or(|mode| mode == "none")
     }
 }

@@ -19,6 +19,10 @@ use std::sync::Arc;
 
 /// Rows read at once.
 const BATCH_ROWS: u64 = 8192;
+/// Bytes of text from which on writers cut it.
+const CUT_AT: usize = 32;
+/// Digits of a decimal that goes through a floating number, as statistics do, and comes back.
+const MOST_DIGITS: u8 = 15;
 
 /// Between which values those of a column lie in a file: one row each, of the column's type.
 pub struct Bounds {
@@ -54,8 +58,13 @@ impl Table {
             let value = cast(&of_column(all?)?, field.data_type()).ok()?;
             (!value.is_null(0)).then_some(value)
         };
+        // A bound that may be cut short is none.
+        let is_cut = |bound: &ArrayRef| bound.as_string_opt::<i32>().is_some_and(|text| text.value(0).len() >= CUT_AT);
         let least = bound(file.min_values().and_then(|all| all.to_array(1).ok()))?;
         let greatest = bound(file.max_values().and_then(|all| all.to_array(1).ok()))?;
+        if is_cut(&least) || is_cut(&greatest) {
+            return None;
+        }
         let nulls = file.null_counts().and_then(|all| of_column(all.to_array(1).ok()?));
         let nulls = nulls.and_then(|counts| counts.as_primitive_opt::<Int64Type>().map(|counts| counts.value(0)));
         Some(Bounds { least, greatest, may_hold_null: nulls != Some(0) })
@@ -101,8 +110,9 @@ impl Table {
 /// Types whose order in statistics is the order of their values, all of them.
 fn is_bounded(data_type: &DataType) -> bool {
     use DataType::*;
-    matches!(
-        schema::storable_type(data_type),
-        Int8 | Int16 | Int32 | Int64 | Date32 | Utf8 | Timestamp(..) | Decimal128(..)
-    )
+    match schema::storable_type(data_type) {
+        Int8 | Int16 | Int32 | Int64 | Date32 | Utf8 | Timestamp(..) => true,
+        Decimal128(digits, _) => digits <= MOST_DIGITS,
+        _ => false,
+    }
 }

@@ -29,8 +29,8 @@ const MARKED: usize = 8;
 
 const OFFERED: &str = "ref, source, config, var, this, is_incremental";
 
-/// What `config(...)` may set beside [`WORDS`]; the last four in `sql/checks`.
-const OTHER_WORDS: [&str; 5] = ["tags", "severity", "warn_if", "error_if", "limit"];
+/// What `config(...)` may set; the last four in `sql/checks`.
+const SETTINGS: [&str; 5] = ["tags", "severity", "warn_if", "error_if", "limit"];
 
 /// What a template may ask for.
 #[derive(Clone, Default)]
@@ -184,7 +184,7 @@ fn settings(options: &Kwargs) -> Result<Settings, Error> {
                 settings.stored.set(word, texts(word, &value)?).map_err(refused)?;
             }
             _ => {
-                let known = WORDS.into_iter().chain(OTHER_WORDS).collect::<Vec<_>>().join(", ");
+                let known = WORDS.into_iter().chain(SETTINGS).collect::<Vec<_>>().join(", ");
                 return Err(refused(format!("unknown setting `{name}`, known are {known}")));
             }
         }
