@@ -33,7 +33,7 @@ mod write;
 mod tests;
 
 pub use commit::{Commit, Committed, Mode, Txn};
-pub use compact::{Bin, Extent};
+pub use compact::{Bin, Extent, KeepOn};
 pub use exchange::Picked;
 pub use lake::Lake;
 pub use retain::LogFiles;

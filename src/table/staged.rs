@@ -85,6 +85,17 @@ impl Staged {
         Staged { rows: self.rows, files: Arc::new(files) }
     }
 
+    /// These files and others that were begun later, as the ones that take the place of what both do.
+    pub(super) fn and(self, later: Staged) -> Staged {
+        let mut files = later.files.as_ref().clone();
+        files.adds.splice(0..0, self.files.adds.iter().cloned());
+        let replaced = self.files.rewrite.iter().flat_map(|rewrite| rewrite.paths.iter().cloned());
+        if let Some(rewrite) = &mut files.rewrite {
+            rewrite.paths.extend(replaced);
+        }
+        Staged { rows: self.rows + later.rows, files: Arc::new(files) }
+    }
+
     pub(super) fn files(&self) -> &Files {
         &self.files
     }
