@@ -66,6 +66,9 @@ pub enum Committed {
     Fenced { app: String, stored: Option<i64> },
     /// Somebody else gave the table columns that these files do not fit; nothing of ours is visible, as above.
     Reshaped,
+    /// Rows came in while all files were written anew in wider types: nothing of ours is visible, and the staged files are
+    /// kept, for [`Table::rewrite_all`] to go on from.
+    Outgrown,
 }
 
 /// Lost races for the next version before giving up; each waits a little longer.
@@ -123,6 +126,9 @@ impl Table {
                 commit.staged.discard().await;
                 return Err(overtaken);
             }
+            if commit.mode == Mode::Widen && landed.changes_rows {
+                return Ok(Committed::Outgrown);
+            }
             if self.reshaped(&commit) {
                 commit.staged.discard().await;
                 return Ok(Committed::Reshaped);
@@ -178,8 +184,8 @@ impl Table {
             }
             (mode, Some(rewrite)) => {
                 let rewritten = self.still_standing(&rewrite.paths)?.len() < rewrite.paths.len();
-                let others = mode == Mode::Widen && (landed.changes_rows || landed.changes_columns);
-                (rewritten || others, "its files were rewritten")
+                let reshaped = mode == Mode::Widen && landed.changes_columns;
+                (rewritten || reshaped, "its files were rewritten")
             }
         };
         let error =
@@ -198,6 +204,12 @@ impl Table {
     fn still_standing(&self, paths: &HashSet<String>) -> Result<Vec<LogicalFileView>> {
         let whole = |file: &LogicalFileView| file.deletion_vector_descriptor().is_none();
         Ok(self.standing()?.filter(|file| paths.contains(file.path().as_ref()) && whole(file)).collect())
+    }
+
+    /// Whether all files are still in the table in whose place these are to come.
+    pub fn has_files_of(&self, staged: &Staged) -> bool {
+        let Some(rewrite) = &staged.files().rewrite else { return true };
+        self.still_standing(&rewrite.paths).is_ok_and(|standing| standing.len() == rewrite.paths.len())
     }
 
     /// The first position that is not where the writer believes it to be.

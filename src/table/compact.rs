@@ -5,7 +5,8 @@
 //! stand, go on beside it, and it goes on beside them; of two that merge the same file one gives up.
 //!
 //! [`Table::rewrite_all`] writes all files anew in wider types, for [`super::Mode::Widen`]: not every reader knows
-//! Delta's own type widening.
+//! Delta's own type widening. Rows that others add meanwhile are written anew after the rest, so that it comes to an end
+//! beside them.
 
 use super::Table;
 use super::exchange::{Picked, add};
@@ -24,6 +25,9 @@ use std::num::NonZeroU64;
 const GROWTH: u64 = 2;
 /// Rows read at once.
 const BATCH_ROWS: u64 = 8192;
+
+/// Whether long work is to go on; an error ends it.
+pub type KeepOn<'a> = &'a (dyn Fn() -> Result<()> + Sync);
 
 /// Files of one partition value that are to become one.
 pub struct Bin {
@@ -82,23 +86,52 @@ impl Table {
     /// Writes the rows of a bin into files nobody sees yet, to be committed with [`super::Mode::Rewrite`].
     pub async fn rewrite(&self, bin: &Bin, target: u64) -> Result<Staged> {
         let target = NonZeroU64::new(target).ok_or_else(|| Error::config("files cannot be 0 bytes big"))?;
-        self.rewrite_as(bin, target, self.schema()).await
+        let stage = self.stage_files_of(target, self.schema())?;
+        self.rewrite_into(stage, bin, target, &|| Ok(())).await
     }
 
     /// Writes all rows into files nobody sees yet, in the types of `schema`, whose columns are the table's; to be
-    /// committed with [`super::Mode::Widen`].
-    pub async fn rewrite_all(&self, schema: SchemaRef) -> Result<Staged> {
+    /// committed with [`super::Mode::Widen`]. What is `done` already, of files that all stand, is not done again.
+    /// `keep_on` is asked often and its error ends it; then nothing is left, as after any other.
+    pub async fn rewrite_all(
+        &self,
+        schema: SchemaRef,
+        row_group_bytes: usize,
+        done: Option<Staged>,
+        keep_on: KeepOn<'_>,
+    ) -> Result<Staged> {
         if !schema.fields().iter().map(|field| field.name()).eq(self.schema().fields().iter().map(|field| field.name()))
         {
             return Err(Error::internal(format!("the columns of `{}` were to be rewritten as others", self.name())));
         }
-        let Picked { adds, rows } = self.picked(|_| true)?;
-        self.rewrite_as(&Bin { adds, rows }, FILE_BYTES, schema).await
+        let paths =
+            done.as_ref().and_then(|done| Some(done.files().rewrite.as_ref()?.paths.clone())).unwrap_or_default();
+        let rest = self.picked(|file| !paths.contains(file.path().as_ref()));
+        let rest = match rest {
+            Ok(Picked { adds, rows }) => {
+                let stage = self.stage_files_of(FILE_BYTES, schema)?.tuned(row_group_bytes, &[]);
+                self.rewrite_into(stage, &Bin { adds, rows }, FILE_BYTES, keep_on).await
+            }
+            Err(error) => Err(error),
+        };
+        match (done, rest) {
+            (None, rest) => rest,
+            (Some(done), Ok(rest)) => Ok(done.and(rest)),
+            (Some(done), Err(error)) => {
+                done.discard().await;
+                Err(error)
+            }
+        }
     }
 
-    async fn rewrite_as(&self, bin: &Bin, target: NonZeroU64, schema: SchemaRef) -> Result<Staged> {
-        let mut stage = self.stage_files_of(target, schema)?;
-        if let Err(error) = self.copy(bin, &mut stage).await {
+    async fn rewrite_into(
+        &self,
+        mut stage: Stage,
+        bin: &Bin,
+        target: NonZeroU64,
+        keep_on: KeepOn<'_>,
+    ) -> Result<Staged> {
+        if let Err(error) = self.copy(bin, &mut stage, keep_on).await {
             stage.abort().await;
             return Err(error);
         }
@@ -117,9 +150,10 @@ impl Table {
         }
     }
 
-    async fn copy(&self, bin: &Bin, stage: &mut Stage) -> Result<()> {
+    async fn copy(&self, bin: &Bin, stage: &mut Stage, keep_on: KeepOn<'_>) -> Result<()> {
         let mut rows = self.rows_of(&bin.adds, bin.rows, BATCH_ROWS, None).await?;
         while let Some(batch) = rows.try_next().await? {
+            keep_on()?;
             stage.write(align(&batch, &stage.schema())?).await?;
         }
         Ok(())

@@ -37,7 +37,7 @@ mod tests;
 
 pub use changes::Since;
 pub use commit::{Commit, Committed, Mode, Txn};
-pub use compact::{Bin, Extent};
+pub use compact::{Bin, Extent, KeepOn};
 pub use exchange::Picked;
 pub use facts::FileFacts;
 pub use holding::Bounds;

@@ -85,13 +85,17 @@ impl Staged {
         Staged { rows: self.rows, files: Arc::new(files) }
     }
 
-    /// Both as one commit: what `other` takes the place of is taken here.
-    pub fn beside(self, other: Staged) -> Staged {
-        let (one, more) = (self.files.as_ref(), other.files.as_ref());
-        let adds = one.adds.iter().chain(&more.adds).cloned().collect();
-        let (base, rewrite) = (one.base.min(more.base), more.rewrite.clone().or(one.rewrite.clone()));
-        let files = Files { adds, base, rewrite, ..one.clone() };
-        Staged { rows: self.rows + other.rows, files: Arc::new(files) }
+    /// These files and others, begun from the same version or a later one, as one commit: it takes the place of what
+    /// both do.
+    pub fn and(self, later: Staged) -> Staged {
+        let mut files = later.files.as_ref().clone();
+        files.adds.splice(0..0, self.files.adds.iter().cloned());
+        let replaced = self.files.rewrite.clone();
+        match &mut files.rewrite {
+            Some(rewrite) => rewrite.paths.extend(replaced.into_iter().flat_map(|replaced| replaced.paths)),
+            None => files.rewrite = replaced,
+        }
+        Staged { rows: self.rows + later.rows, files: Arc::new(files) }
     }
 
     pub(super) fn files(&self) -> &Files {

@@ -34,7 +34,7 @@ impl Again {
     /// Fails as `lake bronze` would when the stream does not fit its table. `memory`: [`super::Options::memory`].
     pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream, memory: usize, table: Table) -> Result<Again> {
         let drift = if stream.drift == Drift::Add { Drift::Rescue } else { stream.drift };
-        Desk::open(lake, engine, stream, drift, Shares::of(memory, 1), Some(table)).await.map(Again)
+        Desk::open(lake, engine, stream, drift, Shares::of(memory, 1), Some(table), &|| Ok(())).await.map(Again)
     }
 
     /// As it was opened.

@@ -29,7 +29,7 @@ use crate::model::{Drift, Only};
 use crate::partition::Partition;
 use crate::record::HEADER_ERROR;
 use crate::table::schema::align;
-use crate::table::{Lake, Stage, Table};
+use crate::table::{KeepOn, Lake, Stage, Table};
 use arrow::datatypes::{Fields, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub(super) struct Worked {
 impl Desk {
     /// Takes the table as it was opened, or creates it by its contract; with Bronze's own columns alone when there is none, so
     /// that positions have their place before there is anything to infer columns from. `drift` is the stream's own, or
-    /// `Rescue` where the table's columns are to stay as they are.
+    /// `Rescue` where the table's columns are to stay as they are. `keep_on`: as of [`widen`].
     pub async fn open(
         lake: &Lake,
         engine: &Engine,
@@ -90,6 +90,7 @@ impl Desk {
         drift: Drift,
         shares: Shares,
         existing: Option<Table>,
+        keep_on: KeepOn<'_>,
     ) -> Result<Desk> {
         let decoded = decoded_columns(stream, existing.as_ref().map(Table::schema))?;
         let name = &stream.table;
@@ -109,7 +110,7 @@ impl Desk {
         };
         folders::check_partition_columns(name, table.partition_by(), &partition_by)?;
         let notes = match drift {
-            Drift::Add => widen(&mut table, &wanted).await?.into_iter().collect(),
+            Drift::Add => widen(&mut table, &wanted, shares.row_group, keep_on).await?.into_iter().collect(),
             Drift::Rescue | Drift::Fail => Vec::new(),
         };
         columns::widened(name, &table.schema(), &wanted)?;

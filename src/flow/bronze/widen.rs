@@ -1,38 +1,76 @@
 //! A contract whose types got wider: the table is written anew in them, in one commit, before its stream goes on.
+//!
+//! Others may go on adding rows in the narrower types meanwhile: each round writes only what came in during the one before
+//! it, which is less and less. Two that widen the same table do it once; files that maintenance merged meanwhile are
+//! begun with again.
 
 use crate::engine::types::type_name;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::table::schema::is_wider;
-use crate::table::{Commit, Committed, Mode, Table};
+use crate::table::{Commit, Committed, KeepOn, Mode, Staged, Table};
 use arrow::datatypes::{Field, FieldRef, Fields, Schema, SchemaRef};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// Commits of others that may come between before giving up.
-const MOST_ATTEMPTS: usize = 5;
+/// Rounds before giving up: the last ones are of a few rows each.
+const MOST_ROUNDS: usize = 100;
+/// Times that others may make all of it void.
+const MOST_RESTARTS: usize = 5;
 
 /// Gives the table the types of `wanted` where all that differ are wider, and says what was done. Otherwise the table
-/// is left as it is.
-pub(super) async fn widen(table: &mut Table, wanted: &Schema) -> Result<Option<String>> {
-    for attempt in 1.. {
-        let Some((schema, changed)) = wider(table, wanted) else { break };
-        let staged = table.rewrite_all(schema).await?;
+/// is left as it is. `keep_on` is asked often and its error ends it.
+pub(super) async fn widen(
+    table: &mut Table,
+    wanted: &Schema,
+    row_group_bytes: usize,
+    keep_on: KeepOn<'_>,
+) -> Result<Option<String>> {
+    let (mut done, mut restarts) = (None, 0);
+    for _ in 0..MOST_ROUNDS {
+        let Some((schema, changed)) = wider(table, wanted) else {
+            discard(done).await;
+            return Ok(None);
+        };
+        let staged = table.rewrite_all(schema, row_group_bytes, done.take(), keep_on).await?;
+        if let Err(stopped) = keep_on() {
+            staged.discard().await;
+            return Err(stopped);
+        }
         let rows = staged.rows;
-        let widened = changed.iter().map(|column| Value::from(column.as_str())).collect();
-        let info = Map::from_iter([("verb".to_string(), "bronze".into()), ("widened".to_string(), widened)]);
-        let commit = Commit { mode: Mode::Widen, staged, txns: Vec::new(), info };
-        match table.commit(commit, "bronze.commit").await {
+        match commit(table, staged.clone(), &changed).await {
             Ok(Committed::Done { .. }) => {
                 let columns = changed.join(", ");
                 return Ok(Some(format!("`{}` was written anew with {columns}: {rows} rows", table.name())));
             }
+            Ok(Committed::Outgrown) => done = Some(staged),
             Ok(Committed::Fenced { .. } | Committed::Reshaped) => {}
-            Err(error) if error.kind() == Kind::Conflict && attempt < MOST_ATTEMPTS => {}
+            Err(error) if error.kind() == Kind::Conflict && restarts < MOST_RESTARTS => restarts += 1,
             Err(error) => return Err(error),
         }
         table.refresh().await?;
+        if !done.as_ref().is_none_or(|done| table.has_files_of(done)) {
+            discard(done.take()).await;
+        }
     }
-    Ok(None)
+    discard(done).await;
+    Err(Error::conflict(format!("others add rows to `{}` faster than they can be written anew", table.name()))
+        .hint("let fewer of them run, or none, until its types have changed"))
+}
+
+async fn commit(table: &mut Table, staged: Staged, changed: &[String]) -> Result<Committed> {
+    let widened = changed.iter().map(|column| Value::from(column.as_str())).collect();
+    let info = Map::from_iter([("verb".to_string(), "bronze".into()), ("widened".to_string(), widened)]);
+    failpoint::hit("bronze.before_widening");
+    let committed = table.commit(Commit { mode: Mode::Widen, staged, txns: Vec::new(), info }, "bronze.commit").await?;
+    failpoint::hit("bronze.after_widening");
+    Ok(committed)
+}
+
+async fn discard(staged: Option<Staged>) {
+    if let Some(staged) = staged {
+        staged.discard().await;
+    }
 }
 
 /// The table's columns with the wider types, and those as text; `None` when there is no wider type or another change.

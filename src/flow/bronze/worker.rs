@@ -142,11 +142,12 @@ impl<'a> Worker<'a> {
     /// Reads from where the table stands until the end, a fence or a change of the partitions. Whatever
     /// ends it, no commit is under way and no file is open afterwards.
     async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
-        let surveyed_after = table.is_some();
+        let before_survey = table.as_ref().map(Table::version);
         let drift = self.stream.drift;
-        let mut desk = Desk::open(self.lake, self.engine, self.stream, drift, self.shares, table).await?;
+        let keep_on = || self.halt.stop.check();
+        let mut desk = Desk::open(self.lake, self.engine, self.stream, drift, self.shares, table, &keep_on).await?;
         desk.notes.drain(..).for_each(|note| self.progress.note(note));
-        if !surveyed_after {
+        if before_survey != Some(desk.table.version()) {
             return Ok(Ended::Reassign);
         }
         self.report.version = Some(desk.table.version());

@@ -81,7 +81,7 @@ async fn begin_log_at(table: &mut Table, begin: i64, log: &LogFiles) -> Result<u
         let commit = Commit { mode: Mode::Append, staged, txns: Vec::new(), info };
         match table.commit(commit, "maintain.commit").await? {
             Committed::Done { .. } => {}
-            Committed::Reshaped => {
+            Committed::Reshaped | Committed::Outgrown => {
                 let message = format!("`{}` was given other columns meanwhile", table.name());
                 return Err(Error::conflict(message).hint("run again"));
             }

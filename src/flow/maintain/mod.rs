@@ -180,7 +180,7 @@ impl Turn<'_> {
             let commit = Commit { mode: Mode::Rewrite, staged, txns: Vec::new(), info };
             match table.commit(commit, "maintain.commit").await {
                 Ok(Committed::Done { .. }) => merged += bin.files(),
-                Ok(Committed::Fenced { .. } | Committed::Reshaped) => {
+                Ok(Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown) => {
                     return Err(Error::internal("a commit without positions was fenced"));
                 }
                 Err(error) if error.kind() == Kind::Conflict => {

@@ -271,7 +271,7 @@ impl<'a> Run<'a> {
         failpoint::hit("promote.after_commit");
         match committed {
             Committed::Done { version } => Ok(version),
-            Committed::Fenced { .. } | Committed::Reshaped => {
+            Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
                 Err(Error::conflict(format!("another promote published `{}` first", step.model.table))
                     .hint("run again: what it published counts"))
             }

@@ -104,7 +104,7 @@ impl Pieces {
         };
         let rows = fresh.rows;
         let effort = Effort { rewritten: doomed.len(), kept: table.files()? - doomed.len() };
-        let all = self.stages.drain(..).fold(fresh, Staged::beside);
+        let all = self.stages.drain(..).fold(fresh, Staged::and);
         let (staged, mode) = match doomed.is_empty() {
             true => (all, Mode::Append),
             false => (all.in_place_of(&Picked::together(doomed)), Mode::Exchange),

@@ -43,7 +43,9 @@ pub(super) async fn commit(
     failpoint::hit(&format!("{verb}.after_commit"));
     match committed {
         Committed::Done { version } => Ok(version),
-        Committed::Fenced { .. } | Committed::Reshaped => Err(Error::internal("a commit without positions was fenced")),
+        Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
+            Err(Error::internal("a commit without positions was fenced"))
+        }
     }
 }
 

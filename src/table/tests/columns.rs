@@ -77,6 +77,10 @@ fn wide_types() -> SchemaRef {
     Arc::new(Schema::new(columns.map(|(name, data_type)| field(name, data_type)).to_vec()))
 }
 
+async fn written_anew(table: &Table, types: SchemaRef, done: Option<Staged>) -> Result<Staged> {
+    table.rewrite_all(types, 1 << 20, done, &|| Ok(())).await
+}
+
 fn widening(staged: Staged) -> Commit {
     Commit { mode: Mode::Widen, staged, txns: vec![], info: Map::new() }
 }
@@ -91,7 +95,7 @@ async fn types_get_wider_with_every_value_as_it_was() {
         table.commit(Commit { txns: vec![txn(&first.to_string(), None, 1)], ..commit }, "table.commit").await.unwrap();
     }
     let before = table.clone();
-    let staged = table.rewrite_all(wide_types()).await.unwrap();
+    let staged = written_anew(&table, wide_types(), None).await.unwrap();
     assert_eq!(staged.rows, 6);
     let done = table.commit(widening(staged), "table.commit").await.unwrap();
     assert_eq!(done, Committed::Done { version: 3 });
@@ -116,21 +120,32 @@ async fn types_do_not_get_wider_over_what_another_writer_did_meanwhile() {
     let append = |staged| Commit { mode: Mode::Append, staged, txns: vec![], info: Map::new() };
     table.commit(append(staged(&table, dated(1)).await), "table.commit").await.unwrap();
     let late = RecordBatch::try_from_iter([("late", Arc::new(StringArray::from(vec!["a"])) as ArrayRef)]).unwrap();
-    for other in [dated(2), late] {
-        let wide = table.rewrite_all(wide_types()).await.unwrap();
-        let mut faster = table.clone();
-        faster.commit(append(staged(&faster, other).await), "table.commit").await.unwrap();
-        let expected = faster.schema();
-        let error = table.commit(widening(wide), "table.commit").await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Conflict, "{error}");
-        table.refresh().await.unwrap();
-        assert_eq!((table.schema(), table.version()), (expected, faster.version()));
-    }
-    assert_eq!(table.rewrite_all(wide_types()).await.err().unwrap().kind(), Kind::Internal, "a column would be lost");
+    let wide = written_anew(&table, wide_types(), None).await.unwrap();
+    let mut faster = table.clone();
+    faster.commit(append(staged(&faster, dated(2)).await), "table.commit").await.unwrap();
+    let outgrown = table.commit(widening(wide.clone()), "table.commit").await.unwrap();
+    assert_eq!((outgrown, table.has_files_of(&wide)), (Committed::Outgrown, true));
+    // Only what came in is written.
+    let both = written_anew(&table, wide_types(), Some(wide.clone())).await.unwrap();
+    assert_eq!((wide.rows, both.rows), (3, 6));
+    assert_eq!(wide.files().adds[..], both.files().adds[..wide.files().adds.len()]);
+    let stopped = table.rewrite_all(wide_types(), 1 << 20, None, &|| Err(Error::interrupted(15))).await;
+    assert_eq!(stopped.err().map(|error| error.kind()), Some(Kind::Interrupted(15)));
+    faster.commit(append(staged(&faster, late).await), "table.commit").await.unwrap();
+    let expected = faster.schema();
+    let error = table.commit(widening(both), "table.commit").await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict, "{error}");
+    table.refresh().await.unwrap();
+    assert_eq!((table.schema(), table.version()), (expected, faster.version()));
+    assert_eq!(
+        written_anew(&table, wide_types(), None).await.err().unwrap().kind(),
+        Kind::Internal,
+        "a column would be lost"
+    );
     let narrow = staged(&table, dated(3)).await;
     let mut fields = wide_types().fields().to_vec();
     fields.insert(0, Field::new("late", DataType::Utf8, true).into());
-    let wide = table.rewrite_all(Arc::new(Schema::new(fields))).await.unwrap();
+    let wide = written_anew(&table, Arc::new(Schema::new(fields)), None).await.unwrap();
     let mut slower = table.clone();
     assert!(matches!(table.commit(widening(wide), "table.commit").await.unwrap(), Committed::Done { .. }));
     assert_eq!(slower.commit(append(narrow), "table.commit").await.unwrap(), Committed::Reshaped);

@@ -183,7 +183,8 @@ async fn a_writer_takes_over_the_columns_that_another_one_added() {
         let shares = Shares::of(64 << 20, 1);
         bench.stream.drift = drift;
         let standing = Some(bench.table().await);
-        let mut desk = Desk::open(&bench.lake, &bench.engine, &bench.stream, drift, shares, standing).await.unwrap();
+        let mut desk =
+            Desk::open(&bench.lake, &bench.engine, &bench.stream, drift, shares, standing, &|| Ok(())).await.unwrap();
         assert!(!desk.is_behind());
         bench.stream.drift = Drift::Add;
         let grown = topic_of(&[r#"{"n":1}"#, r#"{"n":2,"x":1}"#]);
