@@ -34,7 +34,7 @@ use arrow::datatypes::DataType;
 use fault::{Fault, Place};
 use files::SourceFile;
 pub use load::table_of;
-pub use names::QUARANTINE_SUFFIX;
+pub use names::{QUARANTINE_SUFFIX, rejected_of};
 use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -4,18 +4,19 @@ use super::Run;
 use super::candidate::Candidate;
 use super::contract::{self, Layout};
 use super::culprit;
-use super::plan::{Build, Step, app};
+use super::plan::{Build, Step, app, build_of};
+use super::sieve::{self, Rejects, Sieve};
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::catalog;
 use crate::flow::checks::{self, Bench, TestReport, TestStatus};
 use crate::ident::TableName;
-use crate::model::Model;
-use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
+use crate::model::{Model, rejected_of};
+use crate::table::{Commit, Committed, Mode, Stage, Staged, Table, Txn};
 use futures::StreamExt;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a build ended when nothing broke.
 pub(super) enum Outcome {
@@ -24,6 +25,8 @@ pub(super) enum Outcome {
     Published {
         version: i64,
         rows: u64,
+        /// Rows that its tests took out.
+        rejected: u64,
     },
     /// Names of the tests that kept it from being published.
     Rejected(Vec<String>),
@@ -44,32 +47,38 @@ impl<'a> Run<'a> {
             fits(&layout, &table, model)?;
         }
         self.progress.started(&name, None);
-        let staged = self.stage(&session, model, adds, &layout, &table).await?;
+        let Made { staged, rejects } = self.stage(&session, step, &layout, &table).await?;
         let rows = staged.rows;
         let candidate = Candidate { staged: &staged, table: &table, mode: mode(adds) };
-        let (tests, failed) = match self.test(step, Some(candidate)).await {
-            Ok(tested) => tested,
-            Err(error) => {
+        let tested = self.test(step, Some(candidate), rejects.as_ref().map(|rejects| &rejects.by_test)).await;
+        let tests = match tested {
+            Ok((tests, failed)) if failed.is_empty() => tests,
+            not_published => {
                 staged.discard().await;
-                return Err(error);
+                if let Some(rejects) = rejects {
+                    rejects.discard().await;
+                }
+                let (_, failed) = not_published?;
+                self.progress.finished(&name, format!("{rows} rows, not published"));
+                return Ok(Outcome::Rejected(failed));
             }
         };
-        if !failed.is_empty() {
-            staged.discard().await;
-            self.progress.finished(&name, format!("{rows} rows, not published"));
-            return Ok(Outcome::Rejected(failed));
-        }
-        let version = self.commit(step, &mut table, staged, adds, tests).await?;
+        let rejected = rejects.as_ref().map_or(0, |rejects| rejects.rows);
+        let version = self.commit(step, &mut table, Made { staged, rejects }, tests).await?;
         self.pins.insert(model.table.clone(), table);
-        self.progress.finished(&name, format!("{rows} rows"));
-        Ok(Outcome::Published { version, rows })
+        let aside = if rejected > 0 { format!(", {rejected} set aside") } else { String::new() };
+        self.progress.finished(&name, format!("{rows} rows{aside}"));
+        Ok(Outcome::Published { version, rows, rejected })
     }
 
     /// A session with what the model reads, itself included when rows are added to it.
     async fn session_for(&self, model: &Model, adds: bool) -> Result<Session> {
         let session = self.engine.session();
         let itself = adds.then_some(&model.table);
-        for name in model.upstream.iter().chain(itself) {
+        let compared: BTreeSet<TableName> =
+            sieve::quarantining(model, &self.pins).iter().flat_map(|check| check.tables()).collect();
+        let compared = compared.iter().filter(|table| **table != model.table && !model.upstream.contains(table));
+        for name in model.upstream.iter().chain(itself).chain(compared) {
             if let Some(table) = self.pins.get(name) {
                 catalog::register(&session, table).await?;
             }
@@ -78,60 +87,80 @@ impl<'a> Run<'a> {
     }
 
     /// Writes the query's rows into files nobody sees yet.
-    async fn stage(
+    async fn stage(&self, session: &Session, step: &Step<'_>, layout: &Layout, table: &Table) -> Result<Made> {
+        let (model, adds) = (step.model, step.adds);
+        let mut sieve = Sieve::new(self.lake, &model.table, sieve::quarantining(model, &self.pins), &layout.schema)?;
+        let mut stage = table.stage(layout.schema.clone()).await?;
+        let written = self.write(session, model, adds, layout, &mut stage, &mut sieve).await;
+        let staged = match written {
+            Ok(()) => stage.finish().await?,
+            Err(error) => {
+                stage.abort().await;
+                if let Some(sieve) = sieve {
+                    sieve.abort().await;
+                }
+                return Err(error);
+            }
+        };
+        let Some(sieve) = sieve else { return Ok(Made { staged, rejects: None }) };
+        let noted = if adds { build_of(table).await?.rejected } else { None };
+        match sieve.finish(staged.rows, adds, noted).await {
+            Ok(rejects) => Ok(Made { staged, rejects: Some(rejects) }),
+            Err(error) => {
+                staged.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write(
         &self,
         session: &Session,
         model: &Model,
         adds: bool,
         layout: &Layout,
-        table: &Table,
-    ) -> Result<Staged> {
+        stage: &mut Stage,
+        sieve: &mut Option<Sieve<'_>>,
+    ) -> Result<()> {
         let attempt = || format!("build `{}` from {}", model.table, model.file.display());
         let statement = model.statement(adds);
+        let parted = sieve.as_ref().map(|sieve| sieve.statement(statement));
         let explained = |failed| {
             let columns = layout.schema.fields().iter().map(|field| field.name().as_str());
             culprit::named(failed, session, statement, columns, self.stop)
         };
-        let mut rows = match self.stop.before(session.stream(statement)).await {
+        let mut rows = match self.stop.before(session.stream(parted.as_deref().unwrap_or(statement))).await {
             Err(error) if error.kind() == Kind::Input => {
                 return Err(explained(Error::input(attempt()).caused_by(error)).await);
             }
             rows => rows?,
         };
-        let mut stage = table.stage(layout.schema.clone()).await?;
         let name = model.table.to_string();
-        let failure = loop {
+        loop {
             // A query may run for long before its first row, or for ever.
             let next = tokio::select! {
                 next = rows.next() => next,
-                interrupted = self.stop.asked() => break interrupted,
+                interrupted = self.stop.asked() => return Err(interrupted),
             };
             let batch = match next {
-                None => return stage.finish().await,
-                Some(Err(error)) => break explained(engine::failed(error, attempt())).await,
+                None => return Ok(()),
+                Some(Err(error)) => return Err(explained(engine::failed(error, attempt())).await),
                 Some(Ok(batch)) => batch,
             };
-            let arranged = match layout.is_as_planned() {
-                true => Ok(batch),
-                false => batch.project(&layout.positions).context(Kind::Internal, attempt),
-            };
-            let arranged = match arranged {
-                Ok(batch) => batch,
-                Err(error) => break error,
+            let arranged = match sieve {
+                Some(sieve) => sieve.part(batch, &layout.positions).await?,
+                None if layout.is_as_planned() => batch,
+                None => batch.project(&layout.positions).context(Kind::Internal, attempt)?,
             };
             let count = arranged.num_rows() as u64;
-            if let Err(error) = stage.write(arranged).await {
-                break error;
-            }
+            stage.write(arranged).await?;
             self.progress.advanced(&name, count, 0);
-        };
-        stage.abort().await;
-        Err(failure)
+        }
     }
 
     /// Tests a model that is up to date but in no manifest, as it stands. Returns the names of the failed.
     pub(super) async fn test_again(&mut self, step: &Step<'_>) -> Result<Vec<String>> {
-        self.test(step, None).await.map(|(_, failed)| failed)
+        self.test(step, None, None).await.map(|(_, failed)| failed)
     }
 
     /// Runs every check that guards this model, on the candidate if there is one, all other tables as pinned.
@@ -140,6 +169,7 @@ impl<'a> Run<'a> {
         &mut self,
         step: &Step<'_>,
         candidate: Option<Candidate<'_>>,
+        rejected: Option<&BTreeMap<String, u64>>,
     ) -> Result<(Map<String, Value>, Vec<String>)> {
         let replaced = candidate.as_ref().map(|_| &step.model.table);
         let bench = self.bench_for(step, candidate.as_ref()).await?;
@@ -152,10 +182,13 @@ impl<'a> Run<'a> {
             self.stop.check()?;
             let tables = check.tables();
             let others = tables.iter().filter(|table| Some(*table) != replaced);
-            let report = match checks::missing(others, &self.pins) {
+            let mut report = match checks::missing(others, &self.pins) {
                 Some(why) => TestReport::skipped(check, why),
                 None => self.stop.before(checks::run(&bench, check, standing.contains(&check.name))).await?,
             };
+            if let Some(rows) = rejected.and_then(|rejected| rejected.get(&check.name)) {
+                report.set_aside(check, *rows, &rejected_of(&check.table)?);
+            }
             self.note_warning(&report);
             statuses.insert(report.name.clone(), serde_json::to_value(report.status).unwrap_or_default());
             self.report.tests.push(report);
@@ -185,10 +218,10 @@ impl<'a> Run<'a> {
         &mut self,
         step: &Step<'_>,
         table: &mut Table,
-        staged: Staged,
-        adds: bool,
+        made: Made,
         tests: Map<String, Value>,
     ) -> Result<i64> {
+        let Made { staged, rejects } = made;
         let mut txns = Vec::new();
         let mut build = Build { hashes: step.hashes.clone(), ..Build::default() };
         for upstream in &step.model.upstream {
@@ -198,8 +231,18 @@ impl<'a> Run<'a> {
             let expected = table.txn(&app).await?;
             txns.push(Txn { app, expected, next: pinned.version() });
         }
+        if let Some(rejects) = rejects {
+            match rejects.commit(&txns, &step.model.table).await {
+                Ok(version) => build.rejected = version,
+                Err(error) => {
+                    staged.discard().await;
+                    return Err(error);
+                }
+            }
+            failpoint::hit("promote.after_rejected");
+        }
         let info = build.into_info(staged.rows, tests);
-        let mode = mode(adds);
+        let mode = mode(step.adds);
         failpoint::hit("promote.before_commit");
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
@@ -211,6 +254,13 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// Files that nobody sees yet.
+struct Made {
+    staged: Staged,
+    /// None when no test takes rows out of the model.
+    rejects: Option<Rejects>,
 }
 
 fn mode(adds: bool) -> Mode {

@@ -10,7 +10,8 @@
 //! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
 //!   as it was built; `flow::plan` shows it;
 //! - `freshness` judges the sources before anything is built;
-//! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests, `culprit` says which
+//! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests,
+//!   `sieve` takes rows out of it, `culprit` says which
 //!   column a failed query failed in;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
@@ -24,6 +25,7 @@ pub(in crate::flow) mod plan;
 mod publish;
 pub mod reason;
 mod results;
+mod sieve;
 #[cfg(test)]
 pub(in crate::flow) mod tests;
 
@@ -87,6 +89,8 @@ pub struct ModelReport {
     pub reason: String,
     /// Rows written by this run; of a skipped model none.
     pub rows: u64,
+    /// Rows its tests took out of it, into `<model>__rejected`.
+    pub rejected: u64,
     /// Its newest version, which readers see once a manifest names it; none when it was never built.
     pub version: Option<i64>,
     pub seconds: f64,
@@ -174,6 +178,7 @@ impl<'a> Run<'a> {
             status,
             reason,
             rows: 0,
+            rejected: 0,
             version,
             seconds: 0.0,
         };
@@ -195,8 +200,8 @@ impl<'a> Run<'a> {
         let reason = reason.to_string();
         match outcome {
             Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason)),
-            Ok(build::Outcome::Published { version, rows }) => {
-                Ok(ModelReport { rows, version: Some(version), ..report(ModelStatus::Built, reason) })
+            Ok(build::Outcome::Published { version, rows, rejected }) => {
+                Ok(ModelReport { rows, rejected, version: Some(version), ..report(ModelStatus::Built, reason) })
             }
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))

@@ -3,6 +3,7 @@
 mod failures;
 mod gate;
 pub(in crate::flow) mod shop;
+mod sieve;
 
 use super::*;
 use crate::error::Kind;
