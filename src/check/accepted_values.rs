@@ -3,9 +3,13 @@
 use crate::ident::{literal, quote};
 
 pub(super) fn failing_rows(subject: &str, column: &str, values: &[String], quoted: bool) -> String {
-    let column = quote(column);
+    format!("select * from {subject} where {}", condition(&quote(column), values, quoted))
+}
+
+/// True of a row that breaks the rule.
+pub(super) fn condition(column: &str, values: &[String], quoted: bool) -> String {
     let values: Vec<String> = values.iter().map(|value| if quoted { literal(value) } else { value.clone() }).collect();
-    format!("select * from {subject} where {column} is not null and {column} not in ({})", values.join(", "))
+    format!("{column} is not null and {column} not in ({})", values.join(", "))
 }
 
 /// Whether a value may stand unquoted in SQL: a number, `true` or `false`.

@@ -3,7 +3,7 @@
 //! Owns the SQL of every rule and nothing else: it neither runs queries nor decides what a failure does.
 //! NULL is treated as dbt does: `unique`, `relationships` and `accepted_values` ignore it, `not_null` is
 //! there for it. `options` is what all rules take, `proof` what
-//! needs no query. To add a rule: an arm of [`Rule`], a file with its `failing_rows`, an arm in each match below
+//! needs no query, `reject` which rows would have to go. To add a rule: an arm of [`Rule`], a file with its `failing_rows`, an arm in each match below
 //! and in `model::rules`.
 
 mod accepted_range;
@@ -14,6 +14,7 @@ mod no_overlap;
 mod not_null;
 mod options;
 mod proof;
+pub mod reject;
 mod relationships;
 mod row_count;
 mod unique;

@@ -133,19 +133,25 @@ pub struct Options {
 }
 
 impl Options {
-    /// As dbt judges: with severity warn, `error_if` does not matter. Rows that were set aside fail a test only when
-    /// `error_if` is written out.
+    /// As dbt judges: with severity warn, `error_if` does not matter. Where failing rows are set aside, none may be
+    /// left, whatever the thresholds say.
     pub fn judge(&self, failures: u64) -> Verdict {
-        let error_if = match self.on_failure {
-            OnFailure::Fail => Some(self.error_if.unwrap_or(Threshold::ANY)),
-            OnFailure::Quarantine => self.error_if,
-        };
-        if self.severity == Severity::Error && error_if.is_some_and(|threshold| threshold.is_met(failures)) {
+        let error_if = self.error_if.filter(|_| self.on_failure == OnFailure::Fail).unwrap_or(Threshold::ANY);
+        if self.severity == Severity::Error && error_if.is_met(failures) {
             return Verdict::Fail;
         }
         match self.warn_if.unwrap_or(Threshold::ANY).is_met(failures) {
             true => Verdict::Warn,
             false => Verdict::Pass,
+        }
+    }
+
+    /// Of rows set aside: they fail a test only when its `error_if` is written out.
+    pub fn judge_rejected(&self, rows: u64) -> Verdict {
+        match (self.error_if, self.warn_if.unwrap_or(Threshold::ANY)) {
+            (Some(error_if), _) if error_if.is_met(rows) => Verdict::Fail,
+            (_, warn_if) if warn_if.is_met(rows) => Verdict::Warn,
+            _ => Verdict::Pass,
         }
     }
 
@@ -158,7 +164,8 @@ impl Options {
     pub(super) fn lets_no_row_pass(&self) -> bool {
         let strict = self.error_if.is_none_or(|threshold| threshold.counts_any());
         self.filter.is_none()
-            && (self.on_failure == OnFailure::Quarantine || self.severity == Severity::Error && strict)
+            && self.severity == Severity::Error
+            && (strict || self.on_failure == OnFailure::Quarantine)
     }
 
     /// What of the options a check demands; the same for all that say no more than a severity.
@@ -222,15 +229,29 @@ mod tests {
             (options(Severity::Error, Some("> 5"), Some("> 10")), 5, Verdict::Pass),
             (options(Severity::Warn, Some("> 5"), Some("> 10")), 11, Verdict::Warn),
             (options(Severity::Error, None, Some("= 0")), 0, Verdict::Fail),
-            (Options { on_failure: OnFailure::Quarantine, ..Options::default() }, 3, Verdict::Warn),
+            // What was to be set aside may not be left.
             (
-                Options { on_failure: OnFailure::Quarantine, ..options(Severity::Error, None, Some("> 2")) },
+                Options { on_failure: OnFailure::Quarantine, ..options(Severity::Error, None, Some("> 9")) },
                 3,
                 Verdict::Fail,
             ),
         ];
         for (options, failures, verdict) in table {
             assert_eq!(options.judge(failures), verdict, "{options:?} of {failures}");
+        }
+    }
+
+    #[test]
+    fn rows_set_aside_fail_a_test_only_when_it_says_so() {
+        let error_if = Some(Threshold::parse("> 2").unwrap());
+        for (error_if, rows, verdict) in [
+            (None, 0, Verdict::Pass),
+            (None, 9, Verdict::Warn),
+            (error_if, 2, Verdict::Warn),
+            (error_if, 3, Verdict::Fail),
+        ] {
+            let options = Options { on_failure: OnFailure::Quarantine, error_if, ..Options::default() };
+            assert_eq!(options.judge_rejected(rows), verdict, "{error_if:?} of {rows}");
         }
     }
 

@@ -9,6 +9,7 @@ mod columns;
 mod connections;
 mod demo;
 mod doctor;
+mod evidence;
 mod failure;
 mod graph;
 mod init;

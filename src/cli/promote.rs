@@ -84,7 +84,7 @@ pub async fn promote(connections: &mut Connections, options: &Options) -> Result
     if failure.is_none() && report.models.iter().all(|model| model.status == ModelStatus::Skipped) {
         progress.note(format!("promote: nothing to do, {} models are up to date", report.models.len()));
     }
-    if let Some(receipt) = super::test::receipt(&report.evidence) {
+    if let Some(receipt) = super::evidence::receipt(&report.evidence) {
         progress.note(receipt.trim_end());
     }
     Ok((report, failure))

@@ -2,11 +2,11 @@
 
 use super::columns::{columns, grouped};
 use super::connections::Connections;
+use super::evidence::{receipt, told};
 use super::output::Answer;
 use super::promote::Chosen;
-use super::screen::size;
 use crate::error::{Error, Result};
-use crate::flow::checks::{Evidence, TestReport, TestStatus, Totals};
+use crate::flow::checks::{TestReport, TestStatus};
 use crate::flow::test::{Options, Report};
 
 /// Run the data tests on what stands
@@ -49,20 +49,4 @@ pub fn text(tests: &[TestReport]) -> String {
     };
     let rows: Vec<Vec<String>> = sorted.iter().map(row).collect();
     if rows.is_empty() { String::new() } else { columns(&["", "test", "table", "failing", "evidence", ""], &rows) }
-}
-
-fn told(evidence: Evidence) -> String {
-    match evidence {
-        Evidence::Statistics => "proved by statistics".to_string(),
-        Evidence::ScannedBytes(bytes) => format!("scanned {}", size(bytes)),
-    }
-}
-
-/// What the tests cost, as one line; none when none was run.
-pub fn receipt(totals: &Totals) -> Option<String> {
-    let Totals { proved_by_statistics, scanned, scanned_bytes } = *totals;
-    let proved = (proved_by_statistics > 0).then(|| format!("{proved_by_statistics} proved by statistics"));
-    let scanned = (scanned > 0).then(|| format!("{scanned} scanned {}", size(scanned_bytes)));
-    let parts: Vec<String> = proved.into_iter().chain(scanned).collect();
-    (!parts.is_empty()).then(|| format!("tests: {}\n", parts.join(", ")))
 }

@@ -1,6 +1,6 @@
 //! Joins files, contracts and statements into a [`Project`], collecting every fault on the way.
 
-use crate::check::{Check, Rule};
+use crate::check::{Check, OnFailure, Rule};
 use crate::error::{Error, Result};
 use crate::ident::{self, Layer, TableName, suggestion};
 use crate::model::contract::{self, Declared, DeclaredModel};
@@ -176,6 +176,10 @@ impl Loader {
         let resolved = stored.resolve(&model.upstream, rendered.asks_incremental);
         let resolved = resolved.map_err(|message| start_of(file).fault(format!("`{table}`: {message}")));
         model.materialization = self.faults.keep(resolved).unwrap_or(Materialization::Table);
+        for check in model.checks.iter().filter(|check| check.options.on_failure == OnFailure::Quarantine) {
+            let place = contract.map_or_else(|| start_of(file), |contract| contract.place.clone());
+            self.faults.keep(model.materialization.can_quarantine(check).map_err(|message| place.fault(message)));
+        }
         model.checks.extend(model.materialization.own_check(table));
         Some(Draft { model, reads })
     }

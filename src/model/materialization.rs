@@ -51,6 +51,29 @@ impl Materialization {
     }
 }
 
+impl Materialization {
+    /// Whether the check can take rows out of a table of this kind; the message says why not.
+    pub(super) fn can_quarantine(&self, check: &Check) -> Result<(), String> {
+        let refused =
+            |why: String| Err(format!("`{}` cannot take rows out with `on_failure: quarantine`: {why}", check.name));
+        let Materialization::Incremental(incremental) = self else {
+            return match self {
+                Materialization::Snapshot(_) => refused("a snapshot keeps the history of every row".into()),
+                _ => Ok(()),
+            };
+        };
+        match &incremental.driven_by {
+            _ if !incremental.strategy.key().is_empty() => {
+                refused("the model changes rows that stand, and which rejected rows were theirs is not known".into())
+            }
+            Some(driver) if check.tables().contains(driver) => {
+                refused(format!("it looks into `{driver}`, of which an increment sees only what is new"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incremental {
     pub strategy: Strategy,

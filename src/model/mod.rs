@@ -37,7 +37,7 @@ use fault::{Fault, Place};
 use files::SourceFile;
 pub use load::table_of;
 pub use materialization::{ChangeBy, Incremental, Materialization, Snapshot, Strategy};
-pub use names::QUARANTINE_SUFFIX;
+pub use names::{QUARANTINE_SUFFIX, rejected_of};
 use origin::SourceMap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

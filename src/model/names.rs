@@ -6,6 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Behind the name of a Bronze table: the records that could not be decoded.
 pub const QUARANTINE_SUFFIX: &str = "__quarantine";
 
+/// Behind the name of a model: the rows its tests took out of it.
+const REJECTED_SUFFIX: &str = "__rejected";
+
+/// The table of the rows that the tests of a model take out of it, in its layer.
+pub fn rejected_of(model: &TableName) -> crate::error::Result<TableName> {
+    TableName::new(model.layer(), &format!("{}{REJECTED_SUFFIX}", model.name()))
+}
+
 /// Declared Bronze tables and the tables of all models.
 #[derive(Debug, Clone, Default)]
 pub struct Names {

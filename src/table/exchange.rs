@@ -16,6 +16,7 @@ use deltalake::datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake::kernel::{Add, LogicalFileView};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Compressed bytes of the rows read at once, as far as the log knows them.
@@ -56,6 +57,19 @@ impl Table {
     /// another program has marked rows in one of them as deleted: they are not ours to bring back.
     pub fn pick(&self, column: &str, value: &str) -> Result<Picked> {
         self.picked(|file| file.partition_values_map().get(column).cloned().flatten().as_deref() == Some(value))
+    }
+
+    /// The files added since `earlier`, an older version of this table. `None` when one of its files has left the table,
+    /// so that this cannot be told any more.
+    pub fn added_since(&self, earlier: &Table) -> Result<Option<Picked>> {
+        let paths = |table: &Table| -> Result<HashSet<String>> {
+            Ok(table.standing()?.map(|file| file.path().into_owned()).collect())
+        };
+        let before = paths(earlier)?;
+        if !before.is_subset(&paths(self)?) {
+            return Ok(None);
+        }
+        self.picked(|file| !before.contains(file.path().as_ref())).map(Some)
     }
 
     /// As [`Table::pick`], by any rule.

@@ -4,6 +4,7 @@
 mod bronze;
 mod embedded;
 mod quarantine;
+mod rejected;
 mod widening;
 
 use crate::support::Project;

@@ -40,6 +40,16 @@ pub enum TestStatus {
     Skipped,
 }
 
+impl From<Verdict> for TestStatus {
+    fn from(verdict: Verdict) -> TestStatus {
+        match verdict {
+            Verdict::Pass => TestStatus::Pass,
+            Verdict::Warn => TestStatus::Warn,
+            Verdict::Fail => TestStatus::Fail,
+        }
+    }
+}
+
 /// How one test ended.
 #[derive(Debug, Clone, Serialize)]
 pub struct TestReport {
@@ -59,6 +69,16 @@ pub struct TestReport {
 }
 
 impl TestReport {
+    /// Notes rows that were taken out before the test ran, and judges them.
+    pub(super) fn set_aside(&mut self, check: &Check, rows: u64, to: &TableName) {
+        if self.status != TestStatus::Pass {
+            return;
+        }
+        self.failures = rows;
+        self.status = check.options.judge_rejected(rows).into();
+        self.message = Some(format!("{}, set aside in `{to}`", check.message(rows)));
+    }
+
     pub(super) fn skipped(check: &Check, why: impl Into<String>) -> TestReport {
         TestReport {
             name: check.name.clone(),
@@ -111,11 +131,7 @@ pub(super) async fn run(bench: &Bench<'_>, check: &Check, stands: bool) -> Resul
             (failures, kept, Evidence::ScannedBytes(bytes))
         }
     };
-    let status = match check.options.judge(failures) {
-        Verdict::Pass => TestStatus::Pass,
-        Verdict::Warn => TestStatus::Warn,
-        Verdict::Fail => TestStatus::Fail,
-    };
+    let status = TestStatus::from(check.options.judge(failures));
     let kept_at = keep(root, &check.name, &kept).await?;
     Ok(TestReport {
         name: check.name.clone(),

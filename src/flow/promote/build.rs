@@ -7,7 +7,8 @@ use super::culprit;
 use super::increment::{self, Reach, Work};
 use super::keys::Keys;
 use super::merge::{Effort, Merged, merge};
-use super::plan::{Build, Step, app};
+use super::plan::{Build, Step, app, build_of};
+use super::sieve::{Rejects, Sieve, quarantining};
 use super::{snapshot, unique};
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
@@ -15,11 +16,11 @@ use crate::failpoint;
 use crate::flow::catalog;
 use crate::flow::checks::{self, Bench, TestReport, TestStatus};
 use crate::ident::TableName;
-use crate::model::{Materialization, Model};
-use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
+use crate::model::{Materialization, Model, rejected_of};
+use crate::table::{Commit, Committed, Mode, Stage, Staged, Table, Txn};
 use futures::StreamExt;
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a build ended when nothing broke.
 pub(super) enum Outcome {
@@ -31,6 +32,8 @@ pub(super) enum Outcome {
         /// Why all rows were built where only new ones were to be.
         whole: Option<String>,
         effort: Option<Effort>,
+        /// Rows that its tests took out.
+        rejected: u64,
     },
     /// Names of the tests that kept it from being published.
     Rejected(Vec<String>),
@@ -50,6 +53,21 @@ struct Made {
     rows: u64,
     /// Of the files that stood, when rows were merged into them.
     effort: Option<Effort>,
+    /// None when no test takes rows out of the model.
+    rejects: Option<Rejects>,
+}
+
+impl Made {
+    async fn discard(self) {
+        discard(self.staged, self.rejects).await;
+    }
+}
+
+async fn discard(staged: Staged, rejects: Option<Rejects>) {
+    staged.discard().await;
+    if let Some(rejects) = rejects {
+        rejects.discard().await;
+    }
 }
 
 impl<'a> Run<'a> {
@@ -60,24 +78,24 @@ impl<'a> Run<'a> {
         let made = self.make(step, &query, &table, &work).await?;
         let (rows, effort, whole) = (made.rows, made.effort, work.why_whole());
         let candidate = Candidate { staged: &made.staged, table: &table, mode: made.mode };
-        let (tests, failed) = match self.test(step, Some(candidate)).await {
-            Ok(tested) => tested,
-            Err(error) => {
-                made.staged.discard().await;
-                return Err(error);
+        let by_test = made.rejects.as_ref().map(|rejects| &rejects.by_test);
+        let tests = match self.test(step, Some(candidate), by_test).await {
+            Ok((tests, failed)) if failed.is_empty() => tests,
+            not_published => {
+                made.discard().await;
+                let (_, failed) = not_published?;
+                self.progress.finished(&name, format!("{rows} rows, not published"));
+                return Ok(Outcome::Rejected(failed));
             }
         };
-        if !failed.is_empty() {
-            made.staged.discard().await;
-            self.progress.finished(&name, format!("{rows} rows, not published"));
-            return Ok(Outcome::Rejected(failed));
-        }
+        let rejected = made.rejects.as_ref().map_or(0, |rejects| rejects.rows);
         let version = self.commit(step, &mut table, made, whole.clone(), tests).await?;
         self.pins.insert(step.model.table.clone(), table);
         let files =
             effort.map(|Effort { rewritten, kept }| format!(", {rewritten} of {} files rewritten", rewritten + kept));
-        self.progress.finished(&name, format!("{rows} rows{}", files.unwrap_or_default()));
-        Ok(Outcome::Published { version, rows, whole, effort })
+        let aside = if rejected > 0 { format!(", {rejected} set aside") } else { String::new() };
+        self.progress.finished(&name, format!("{rows} rows{}{aside}", files.unwrap_or_default()));
+        Ok(Outcome::Published { version, rows, whole, effort, rejected })
     }
 
     /// What is run, for which table, and on what; all found out before a row is read.
@@ -114,18 +132,18 @@ impl<'a> Run<'a> {
         let session = self.stop.before(self.session_for(model, work)).await?;
         self.refuse_nameless(&session, model).await?;
         let mut keys = keys(model, query, work)?;
-        let staged = self.stage(&session, model, query, table, keys.as_mut()).await?;
+        let (staged, rejects) = self.stage(&session, step, query, table, work, keys.as_mut()).await?;
         if let Err(error) = unique::prove(self.engine, model, work, &staged, keys.as_ref(), self.stop).await {
-            staged.discard().await;
+            discard(staged, rejects).await;
             return Err(error);
         }
         if let Some(mut keys) = keys {
             failpoint::hit("promote.before_merge");
             let Merged { staged, mode, rows, effort } = merge(table, staged, &mut keys, self.stop).await?;
-            return Ok(Made { staged, mode, rows, effort: Some(effort) });
+            return Ok(Made { staged, mode, rows, effort: Some(effort), rejects });
         }
-        let mode = if matches!(work, Work::Whole(_)) { Mode::Replace } else { Mode::Append };
-        Ok(Made { rows: staged.rows, staged, mode, effort: None })
+        let mode = if work.adds() { Mode::Append } else { Mode::Replace };
+        Ok(Made { rows: staged.rows, staged, mode, effort: None, rejects })
     }
 
     /// A history has no place for a row without its key or time.
@@ -140,64 +158,92 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Writes the query's rows into files nobody sees yet.
+    /// Writes the query's rows into files nobody sees yet; beside them those that its tests take out.
     async fn stage(
+        &self,
+        session: &Session,
+        step: &Step<'_>,
+        query: &Query,
+        table: &Table,
+        work: &Work,
+        keys: Option<&mut Keys>,
+    ) -> Result<(Staged, Option<Rejects>)> {
+        let model = step.model;
+        let schema = &query.layout.schema;
+        let mut sieve = Sieve::new(self.lake, &model.table, quarantining(model, &self.pins), schema)?;
+        let mut stage = table.stage(schema.clone()).await?;
+        let staged = match self.write(session, model, query, &mut stage, &mut sieve, keys).await {
+            Ok(()) => stage.finish().await?,
+            Err(error) => {
+                stage.abort().await;
+                if let Some(sieve) = sieve {
+                    sieve.abort().await;
+                }
+                return Err(error);
+            }
+        };
+        let Some(sieve) = sieve else { return Ok((staged, None)) };
+        let noted = if work.adds() { build_of(table).await?.rejected } else { None };
+        match sieve.finish(staged.rows, work.adds(), noted).await {
+            Ok(rejects) => Ok((staged, Some(rejects))),
+            Err(error) => {
+                staged.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write(
         &self,
         session: &Session,
         model: &Model,
         query: &Query,
-        table: &Table,
+        stage: &mut Stage,
+        sieve: &mut Option<Sieve<'_>>,
         mut keys: Option<&mut Keys>,
-    ) -> Result<Staged> {
+    ) -> Result<()> {
         let attempt = || format!("build `{}` from {}", model.table, model.file.display());
         let Query { sql: statement, layout } = query;
+        let parted = sieve.as_ref().map(|sieve| sieve.statement(statement));
         let explained = |failed| {
             let columns = layout.schema.fields().iter().map(|field| field.name().as_str());
             culprit::named(failed, session, statement, columns, self.stop)
         };
-        let mut rows = match self.stop.before(session.stream(statement)).await {
+        let mut rows = match self.stop.before(session.stream(parted.as_deref().unwrap_or(statement))).await {
             Err(error) if error.kind() == Kind::Input => {
                 return Err(explained(Error::input(attempt()).caused_by(error)).await);
             }
             rows => rows?,
         };
-        let mut stage = table.stage(layout.schema.clone()).await?;
         let name = model.table.to_string();
-        let failure = loop {
+        loop {
             // A query may run for long before its first row, or for ever.
             let next = tokio::select! {
                 next = rows.next() => next,
-                interrupted = self.stop.asked() => break interrupted,
+                interrupted = self.stop.asked() => return Err(interrupted),
             };
             let batch = match next {
-                None => return stage.finish().await,
-                Some(Err(error)) => break explained(engine::failed(error, attempt())).await,
+                None => return Ok(()),
+                Some(Err(error)) => return Err(explained(engine::failed(error, attempt())).await),
                 Some(Ok(batch)) => batch,
             };
-            let arranged = match layout.is_as_planned() {
-                true => Ok(batch),
-                false => batch.project(&layout.positions).context(Kind::Internal, attempt),
-            };
-            let arranged = match arranged {
-                Ok(batch) => batch,
-                Err(error) => break error,
+            let arranged = match sieve {
+                Some(sieve) => sieve.part(batch, &layout.positions).await?,
+                None if layout.is_as_planned() => batch,
+                None => batch.project(&layout.positions).context(Kind::Internal, attempt)?,
             };
             let count = arranged.num_rows() as u64;
-            if let Some(Err(error)) = keys.as_mut().map(|keys| keys.came(&arranged)) {
-                break error;
+            if let Some(keys) = keys.as_mut() {
+                keys.came(&arranged)?;
             }
-            if let Err(error) = stage.write(arranged).await {
-                break error;
-            }
+            stage.write(arranged).await?;
             self.progress.advanced(&name, count, 0);
-        };
-        stage.abort().await;
-        Err(failure)
+        }
     }
 
     /// Tests a model that is up to date but in no manifest, as it stands. Returns the names of the failed.
     pub(super) async fn test_again(&mut self, step: &Step<'_>) -> Result<Vec<String>> {
-        self.test(step, None).await.map(|(_, failed)| failed)
+        self.test(step, None, None).await.map(|(_, failed)| failed)
     }
 
     /// Runs every check that guards this model, on the candidate if there is one, all other tables as pinned.
@@ -206,6 +252,7 @@ impl<'a> Run<'a> {
         &mut self,
         step: &Step<'_>,
         candidate: Option<Candidate<'_>>,
+        rejected: Option<&BTreeMap<String, u64>>,
     ) -> Result<(Map<String, Value>, Vec<String>)> {
         let replaced = candidate.as_ref().map(|_| &step.model.table);
         let bench = self.bench_for(step, candidate.as_ref()).await?;
@@ -218,10 +265,13 @@ impl<'a> Run<'a> {
             self.stop.check()?;
             let tables = check.tables();
             let others = tables.iter().filter(|table| Some(*table) != replaced);
-            let report = match checks::missing(others, &self.pins) {
+            let mut report = match checks::missing(others, &self.pins) {
                 Some(why) => TestReport::skipped(check, why),
                 None => self.stop.before(checks::run(&bench, check, standing.contains(&check.name))).await?,
             };
+            if let Some(rows) = rejected.and_then(|rejected| rejected.get(&check.name)) {
+                report.set_aside(check, *rows, &rejected_of(&check.table)?);
+            }
             self.note_warning(&report);
             statuses.insert(report.name.clone(), serde_json::to_value(report.status).unwrap_or_default());
             self.report.tests.push(report);
@@ -264,7 +314,17 @@ impl<'a> Run<'a> {
             let expected = table.txn(&app).await?;
             txns.push(Txn { app, expected, next: pinned.version() });
         }
-        let Made { staged, mode, rows, .. } = made;
+        let Made { staged, mode, rows, rejects, .. } = made;
+        if let Some(rejects) = rejects {
+            match rejects.commit(&txns, &step.model.table).await {
+                Ok(version) => build.rejected = version,
+                Err(error) => {
+                    staged.discard().await;
+                    return Err(error);
+                }
+            }
+            failpoint::hit("promote.after_rejected");
+        }
         let info = build.into_info(rows, tests);
         failpoint::hit("promote.before_commit");
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;

@@ -9,6 +9,7 @@
 use super::Run;
 use super::contract::Layout;
 use super::plan::{Step, app, build_of};
+use super::sieve::quarantining;
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::flow::catalog;
@@ -16,6 +17,7 @@ use crate::ident::{TableName, quote};
 use crate::model::{Materialization, Model, Strategy};
 use crate::table::{Picked, Since, Table};
 use arrow::record_batch::RecordBatch;
+use std::collections::BTreeSet;
 
 /// The keys that came, as a table beside those of the lake.
 const TOUCHED: &str = "lake_touched_keys";
@@ -80,6 +82,11 @@ pub(in crate::flow) async fn reach(session: &Session, model: &Model, layout: &La
 }
 
 impl Work {
+    /// Whether rows that stand may stay.
+    pub fn adds(&self) -> bool {
+        !matches!(self, Work::Whole(_))
+    }
+
     pub fn why_whole(&self) -> Option<String> {
         match self {
             Work::Whole(why) => why.clone(),
@@ -141,7 +148,10 @@ impl Run<'_> {
     pub(super) async fn session_for(&self, model: &Model, work: &Work) -> Result<Session> {
         let session = self.engine.session();
         let itself = matches!(work, Work::AsWritten).then_some(&model.table);
-        for name in model.upstream.iter().chain(itself) {
+        let compared: BTreeSet<TableName> =
+            quarantining(model, &self.pins).iter().flat_map(|check| check.tables()).collect();
+        let compared = compared.iter().filter(|table| **table != model.table && !model.upstream.contains(table));
+        for name in model.upstream.iter().chain(itself).chain(compared) {
             if let Some(table) = self.pins.get(name) {
                 catalog::register(&session, table).await?;
             }

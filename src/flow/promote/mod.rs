@@ -10,7 +10,8 @@
 //! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
 //!   as it was built; `flow::plan` shows it;
 //! - `freshness` judges the sources before anything is built;
-//! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests, `culprit` says which
+//! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests,
+//!   `sieve` takes rows out of it, `culprit` says which
 //!   column a failed query failed in;
 //! - `increment` says what a build is run on, `keys` and `merge` bring its rows into those that stand, `unique` proves
 //!   that a key came once; `snapshot` writes the statement of a history;
@@ -29,6 +30,7 @@ pub(in crate::flow) mod plan;
 mod publish;
 pub mod reason;
 mod results;
+mod sieve;
 mod snapshot;
 #[cfg(test)]
 pub(in crate::flow) mod tests;
@@ -98,6 +100,8 @@ pub struct ModelReport {
     /// Of the files that stood, when rows were merged into them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Effort>,
+    /// Rows its tests took out of it, into `<model>__rejected`.
+    pub rejected: u64,
     /// Its newest version, which readers see once a manifest names it; none when it was never built.
     pub version: Option<i64>,
     pub seconds: f64,
@@ -186,6 +190,7 @@ impl<'a> Run<'a> {
             reason,
             rows: 0,
             files: None,
+            rejected: 0,
             version,
             seconds: 0.0,
         };
@@ -207,9 +212,15 @@ impl<'a> Run<'a> {
         let reason = reason.to_string();
         match outcome {
             Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason)),
-            Ok(build::Outcome::Published { version, rows, whole, effort }) => {
+            Ok(build::Outcome::Published { version, rows, whole, effort, rejected }) => {
                 let reason = whole.map_or(reason.clone(), |why| format!("{reason}; built whole: {why}"));
-                Ok(ModelReport { rows, files: effort, version: Some(version), ..report(ModelStatus::Built, reason) })
+                Ok(ModelReport {
+                    rows,
+                    files: effort,
+                    rejected,
+                    version: Some(version),
+                    ..report(ModelStatus::Built, reason)
+                })
             }
             Ok(build::Outcome::Rejected(tests)) => {
                 Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))

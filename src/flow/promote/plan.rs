@@ -69,6 +69,8 @@ pub(in crate::flow) struct Build {
     pub inputs: BTreeMap<String, i64>,
     /// [`Table::id`] of each upstream; older commits do not hold it.
     pub input_ids: BTreeMap<String, String>,
+    /// The version of the table of rejected rows that belongs to it; none when there is none.
+    pub rejected: Option<i64>,
     /// Names of the tests that passed.
     pub passed: BTreeSet<String>,
     /// The version it made; of one not committed 0.
@@ -90,6 +92,7 @@ impl Build {
             ("inputs", inputs.into()),
             ("input_ids", ids.into()),
             ("rows", rows.into()),
+            ("rejected_version", self.rejected.into()),
             ("tests", tests.into()),
         ];
         entries.into_iter().chain(whole).map(|(key, value): (&str, Value)| (key.to_string(), value)).collect()
@@ -105,6 +108,7 @@ impl Build {
         let passed = tests.filter(|(_, status)| status.as_str() == Some("pass")).map(|(name, _)| name.clone());
         Some(Build {
             passed: passed.collect(),
+            rejected: info.get("rejected_version").and_then(Value::as_i64),
             version: 0,
             hashes: Hashes {
                 sql: text("sql_hash")?,

@@ -6,6 +6,7 @@ mod history;
 mod increments;
 mod oracle;
 pub(in crate::flow) mod shop;
+mod sieve;
 
 use super::*;
 use crate::error::Kind;

@@ -1,18 +1,19 @@
 //! `severity`, `where` and the others that every test takes, directly below its name or below `config:`.
 
-use crate::check::{Options, Severity, Threshold};
+use crate::check::{OnFailure, Options, Severity, Threshold};
 use crate::engine::sql;
 use crate::model::fault::Faults;
 use crate::model::fields::{Fields, text, truth};
 use crate::model::node::Node;
 
 /// Those that say nothing of what a test means: `store_failures` is here because failing rows are always kept.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "severity",
     "where",
     "warn_if",
     "error_if",
     "limit",
+    "on_failure",
     "enabled",
     "store_failures",
     "store_failures_as",
@@ -30,9 +31,10 @@ pub(super) fn read(fields: &Fields<'_>, faults: &mut Faults) -> (Options, bool) 
     let warn_if = parsed(either("warn_if"), "warn_if", Threshold::parse, faults);
     let error_if = parsed(either("error_if"), "error_if", Threshold::parse, faults);
     let limit = parsed(either("limit"), "limit", limit, faults);
+    let on_failure = parsed(either("on_failure"), "on_failure", OnFailure::parse, faults).unwrap_or_default();
     let enabled = either("enabled").is_none_or(|node| truth(node, "enabled", faults).unwrap_or(true));
     let severity = severity.unwrap_or_default();
-    (Options { severity, filter, warn_if, error_if, limit, ..Options::default() }, enabled)
+    (Options { severity, filter, warn_if, error_if, limit, on_failure }, enabled)
 }
 
 fn limit(text: &str) -> Result<u64, String> {

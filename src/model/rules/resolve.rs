@@ -1,10 +1,10 @@
 //! From a test as written to a check of a table: its name, and the other table it speaks of.
 
 use super::{DeclaredRule, DeclaredTest};
-use crate::check::{Check, Rule};
+use crate::check::{Check, OnFailure, Rule, Severity};
 use crate::ident::{Layer, TableName};
 use crate::model::fault::Fault;
-use crate::model::names::Names;
+use crate::model::names::{Names, rejected_of};
 
 impl DeclaredTest {
     /// The check on `table`, its `to` looked up.
@@ -21,7 +21,35 @@ impl DeclaredTest {
             let message = format!("the test name `{name}` may hold letters, digits, `_`, `.` and `-` only");
             return Err(self.place.fault(message));
         }
+        if self.options.on_failure == OnFailure::Quarantine {
+            self.can_quarantine(&rule, table, names).map_err(|message| self.place.fault(message))?;
+        }
         Ok(Check { name, table: table.clone(), rule, options: self.options.clone() })
+    }
+}
+
+impl DeclaredTest {
+    /// Whether rows that fail can be taken out of the table; the message says why not.
+    fn can_quarantine(&self, rule: &Rule, table: &TableName, names: &Names) -> Result<(), String> {
+        if !rule.is_of_rows() || matches!(rule, Rule::Relationships { to, .. } if to == table) {
+            return Err("`on_failure: quarantine` is for tests of single rows: not_null, accepted_values, \
+                        accepted_range, expression_is_true and relationships with another table"
+                .to_string());
+        }
+        if table.layer() == Layer::Bronze {
+            return Err(format!("`on_failure: quarantine` is for models; the rows of `{table}` stand already"));
+        }
+        if self.options.severity == Severity::Warn {
+            return Err(
+                "`severity: warn` leaves failing rows in and `on_failure: quarantine` takes them out, write one"
+                    .to_string(),
+            );
+        }
+        let rejected = rejected_of(table).map_err(|error| error.to_string())?;
+        match names.qualified(rejected.layer().as_str(), rejected.name()) {
+            Ok(_) => Err(format!("the rejected rows would go to `{rejected}`, which is a model")),
+            Err(_) => Ok(()),
+        }
     }
 }
 
