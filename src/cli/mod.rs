@@ -70,7 +70,7 @@ Exit codes: 0 done; 1 bad data or a failed test; 2 usage; 69 a service is unreac
 
 #[derive(Args)]
 struct Globals {
-    /// The project's folder [default: the nearest one upwards with lake.toml or models/]
+    /// The project's folder [default: the nearest one upwards with lake.toml, dbt_project.yml or models/]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     project: Option<PathBuf>,
     /// What stdout carries

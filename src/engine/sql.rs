@@ -66,7 +66,11 @@ pub fn check_expression(text: &str) -> Result<(), Fault> {
 /// The same for two texts that differ in comments and white space only. Not for security.
 pub fn fingerprint(sql: &str) -> String {
     let canonical = on_deep_stack(|| parse(sql).map(|query| query.0.to_string()));
-    let text = canonical.unwrap_or_else(|_| sql.trim().to_string());
+    digest(&canonical.unwrap_or_else(|_| sql.trim().to_string()))
+}
+
+/// The same for the same text. Not for security.
+pub fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
