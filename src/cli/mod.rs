@@ -9,7 +9,9 @@ mod columns;
 mod connections;
 mod demo;
 mod doctor;
+mod done;
 mod failure;
+mod functions;
 mod graph;
 mod init;
 mod load;
@@ -122,6 +124,7 @@ enum Verb {
     Maintain(maintain::Args),
     Quarantine(quarantine::Args),
     Doctor(doctor::Args),
+    Functions(functions::Args),
 }
 
 impl Verb {
@@ -151,6 +154,7 @@ impl Verb {
             Verb::Maintain(args) => maintain::run(args, connections).await,
             Verb::Quarantine(args) => quarantine::run(args, connections).await,
             Verb::Doctor(args) => doctor::run(args, connections).await,
+            Verb::Functions(args) => functions::run(&args, connections),
         }
     }
 }

@@ -239,6 +239,19 @@ impl Visitor for Limits {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Fault> {
+        let instead = match factor {
+            TableFactor::Pivot { .. } => {
+                "PIVOT is not offered: write `sum(case when column = 'a' then 1 end) as a`, ..."
+            }
+            TableFactor::Unpivot { .. } => {
+                "UNPIVOT is not offered: write one SELECT a column, with UNION ALL between them"
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(Fault::new(instead))
+    }
+
     fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Fault> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {

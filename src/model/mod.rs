@@ -188,6 +188,11 @@ impl Project {
         engine::on_deep_stack(|| load::load(root, vars, topics))?
     }
 
+    /// Whether it is a dbt project.
+    pub fn is_dbt(&self) -> bool {
+        !self.name.is_empty()
+    }
+
     pub fn model(&self, table: &TableName) -> Option<&Model> {
         self.models.iter().find(|model| model.table == *table)
     }

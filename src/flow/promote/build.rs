@@ -15,7 +15,7 @@ use crate::failpoint;
 use crate::flow::catalog;
 use crate::flow::checks::{self, Bench, TestReport, TestStatus};
 use crate::ident::TableName;
-use crate::model::{Materialization, Model, SEED_ROWS};
+use crate::model::{Materialization, Model};
 use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
 use futures::StreamExt;
 use serde_json::{Map, Value};
@@ -297,14 +297,6 @@ fn keys(model: &Model, query: &Query, work: &Work) -> Result<Option<Keys>> {
     Ok(Some(keys))
 }
 
-/// Makes the rows of a seed known to the session its statement is planned or run in.
-fn register_seed(session: &Session, model: &Model) -> Result<()> {
-    match &model.seed {
-        Some(rows) => session.register_batches(SEED_ROWS, rows.schema(), vec![rows.clone()]),
-        None => Ok(()),
-    }
-}
-
 /// Plans what is run: onto `standing`, or as a whole; and how far an increment of it may reach. The session knows the
 /// columns of what the model reads. What is wrong with the statement is shown in the model's file.
 pub(in crate::flow) async fn plan_query(
@@ -312,7 +304,7 @@ pub(in crate::flow) async fn plan_query(
     model: &Model,
     standing: Option<&Table>,
 ) -> Result<(Query, Option<Reach>)> {
-    register_seed(session, model)?;
+    catalog::register_seed(session, model)?;
     let sql = model.statement(standing.is_some());
     let layout = match session.schema_of(sql).await {
         Ok(planned) => contract::layout(model, &planned)?,

@@ -140,6 +140,7 @@ impl Run<'_> {
     /// A session with what the model reads, as far as this build is to see it.
     pub(super) async fn session_for(&self, model: &Model, work: &Work) -> Result<Session> {
         let session = self.engine.session();
+        catalog::register_seed(&session, model)?;
         let itself = matches!(work, Work::AsWritten).then_some(&model.table);
         for name in model.upstream.iter().chain(itself) {
             if let Some(table) = self.pins.get(name) {

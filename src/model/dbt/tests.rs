@@ -195,7 +195,7 @@ fn macros_call_each_other_and_return_values() {
 /// Values by hand; the key's by md5sum of `1-_dbt_utils_surrogate_key_null_`.
 #[tokio::test]
 async fn what_is_offered_of_packages_means_what_it_does_there() {
-    let table: [(&str, &[&str]); 14] = [
+    let table: [(&str, &[&str]); 16] = [
         ("select {{ dbt_utils.generate_surrogate_key(['1', 'null']) }}", &["9902a3dc3ffe71035ef18229afae9987"]),
         (
             "{{ dbt_utils.date_spine('day', \"'2024-02-28'\", \"'2024-03-01'\") }}",
@@ -204,6 +204,14 @@ async fn what_is_offered_of_packages_means_what_it_does_there() {
         (
             "select count(*) from ({{ dbt_utils.date_spine(datepart='month', start_date=\"cast('2024-01-31' as date)\", end_date=\"cast('2024-12-01' as date)\") }}) as x",
             &["11"],
+        ),
+        (
+            "{{ dbt_utils.date_spine('month', \"'2024-01-31'\", \"'2024-04-01'\") }}",
+            &["2024-01-31T00:00:00", "2024-02-29T00:00:00", "2024-03-31T00:00:00"],
+        ),
+        (
+            "select {{ dbt.dateadd('quarter', 'n + 1', 'd') }}, {{ dbt.dateadd('hour', 'n', 'd') }} from (select 1 as n, date '2024-01-31' as d) as x",
+            &["2024-07-31|2024-01-31T01:00:00"],
         ),
         ("select {{ dbt.date_trunc('month', \"date '2024-02-29'\") }}", &["2024-02-01T00:00:00"]),
         (

@@ -4,7 +4,7 @@ use super::calls::add_macros;
 use super::relation::Relation;
 use super::{Context, MAX_STEPS, Seen, refused, settings};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::value::{Kwargs, Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, UndefinedBehavior};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,8 +35,8 @@ pub(super) fn environment(context: &Context, seen: &Arc<Mutex<Seen>>) -> Environ
     add_given(&mut environment, context);
     add_tables(&mut environment, context);
     environment.add_global("execute", true);
-    environment.add_function("log", |_: Rest<Value>| "");
-    environment.add_function("print", |_: Rest<Value>| "");
+    environment.add_function("log", ignore);
+    environment.add_function("print", ignore);
     let noted = seen.clone();
     environment.add_function("config", move |options: Kwargs| -> Result<&'static str, Error> {
         let settings = settings(&options)?;
@@ -80,7 +80,7 @@ fn raise(message: String) -> Result<Value, Error> {
     Err(refused(message))
 }
 
-fn ignore(_: Rest<Value>) -> &'static str {
+fn ignore(_: Rest<ValueOrKwargs>) -> &'static str {
     ""
 }
 

@@ -2,8 +2,9 @@
 
 {% macro date_trunc(datepart, date) -%} date_trunc('{{ datepart }}', {{ date }}) {%- endmacro %}
 
+{#- The interval is any expression; a day has no hours. -#}
 {% macro dateadd(datepart, interval, from_date_or_timestamp) -%}
-({{ from_date_or_timestamp }} + ({{ interval }}) * interval '1 {{ datepart }}')
+({% if datepart in ['hour', 'minute', 'second'] %}cast({{ from_date_or_timestamp }} as timestamp){% else %}{{ from_date_or_timestamp }}{% endif %} + cast(cast(({{ interval }}){% if datepart == 'quarter' %} * 3{% endif %} as varchar) || ' {{ 'month' if datepart == 'quarter' else datepart }}' as interval))
 {%- endmacro %}
 
 {#- Borders between the two, as in dbt: of days and longer by the calendar, of hours and shorter by the clock. -#}

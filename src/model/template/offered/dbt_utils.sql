@@ -5,10 +5,11 @@
 md5({% for field in field_list %}coalesce(cast({{ field }} as varchar), '_dbt_utils_surrogate_key_null_'){% if not loop.last %} || '-' || {% endif %}{% endfor %})
 {%- endmacro %}
 
-{#- The end does not belong to it. -#}
+{#- The end does not belong to it. Each step is counted from the start: a month from the 31st is not the 29th ever after. -#}
 {% macro date_spine(datepart, start_date, end_date) -%}
+{%- set start = 'cast(' ~ start_date ~ ' as timestamp)' -%}
 select moment as date_{{ datepart }} from (
-select unnest(generate_series(cast({{ start_date }} as timestamp), cast({{ end_date }} as timestamp), interval '1 {{ datepart }}')) as moment
+select {{ dbt.dateadd(datepart, 'step', start) }} as moment from (select unnest(generate_series(0, {{ dbt.datediff(start_date, end_date, datepart) }} + 1)) as step) as steps
 ) as spine where moment < cast({{ end_date }} as timestamp)
 {%- endmacro %}
 
