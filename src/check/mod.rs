@@ -78,6 +78,24 @@ pub enum Rule {
     },
 }
 
+impl Rule {
+    /// What contracts call it, and default names begin with.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Rule::NotNull { .. } => "not_null",
+            Rule::Unique { .. } => "unique",
+            Rule::Relationships { .. } => "relationships",
+            Rule::AcceptedValues { .. } => "accepted_values",
+            Rule::AcceptedRange { .. } => "accepted_range",
+            Rule::ExpressionIsTrue { .. } => "expression_is_true",
+            Rule::RowCount { .. } => "row_count",
+            Rule::Freshness { .. } => "freshness",
+            Rule::NoOverlap { .. } => "no_overlap",
+            Rule::Singular { .. } => "singular",
+        }
+    }
+}
+
 /// One data test on one table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {

@@ -9,8 +9,10 @@ mod columns;
 mod connections;
 mod demo;
 mod doctor;
+mod done;
 mod evidence;
 mod failure;
+mod functions;
 mod graph;
 mod init;
 mod load;
@@ -71,7 +73,7 @@ Exit codes: 0 done; 1 bad data or a failed test; 2 usage; 69 a service is unreac
 
 #[derive(Args)]
 struct Globals {
-    /// The project's folder [default: the nearest one upwards with lake.toml or models/]
+    /// The project's folder [default: the nearest one upwards with lake.toml, dbt_project.yml or models/]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere")]
     project: Option<PathBuf>,
     /// What stdout carries
@@ -123,6 +125,7 @@ enum Verb {
     Maintain(maintain::Args),
     Quarantine(quarantine::Args),
     Doctor(doctor::Args),
+    Functions(functions::Args),
 }
 
 impl Verb {
@@ -152,6 +155,7 @@ impl Verb {
             Verb::Maintain(args) => maintain::run(args, connections).await,
             Verb::Quarantine(args) => quarantine::run(args, connections).await,
             Verb::Doctor(args) => doctor::run(args, connections).await,
+            Verb::Functions(args) => functions::run(&args, connections),
         }
     }
 }

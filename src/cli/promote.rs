@@ -1,6 +1,7 @@
 //! `lake promote`
 
 use super::connections::Connections;
+use super::done::Done;
 use super::output::Answer;
 use crate::error::{Error, Result};
 use crate::flow::promote::{ModelStatus, Options, Report};
@@ -69,23 +70,18 @@ pub fn all() -> Options {
 /// The flow with the project's connections, and the failure when a model or a test failed.
 pub async fn promote(connections: &mut Connections, options: &Options) -> Result<(Report, Option<Error>)> {
     let (lake, engine) = (connections.lake().await?, connections.engine()?);
-    let config = &connections.config;
+    let (config, project) = (&connections.config, connections.project()?);
     let (progress, stop) = (&connections.progress, &connections.stop);
-    let (report, failure) = crate::flow::promote::promote(
-        &config.project,
-        &connections.project()?,
-        &lake,
-        &engine,
-        options,
-        progress,
-        stop,
-    )
-    .await?;
+    let (report, failure) =
+        crate::flow::promote::promote(&config.project, &project, &lake, &engine, options, progress, stop).await?;
     if failure.is_none() && report.models.iter().all(|model| model.status == ModelStatus::Skipped) {
         progress.note(format!("promote: nothing to do, {} models are up to date", report.models.len()));
     }
     if let Some(receipt) = super::evidence::receipt(&report.evidence) {
         progress.note(receipt.trim_end());
+    }
+    if project.is_dbt() {
+        progress.note(Done::of(&report.models, &report.tests).to_string());
     }
     Ok((report, failure))
 }

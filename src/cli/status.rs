@@ -6,6 +6,7 @@ use super::output::Answer;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::flow::status::{self, Parts, Report};
+use crate::model::DBT_FILE;
 use crate::table::Extent;
 
 /// Show how far each stream, model and load has come
@@ -14,7 +15,7 @@ pub struct Args {}
 
 pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
     let folder = &connections.config.project;
-    if !folder.join(config::FILE).exists() && !folder.join("models").exists() {
+    if ![config::FILE, DBT_FILE, "models"].iter().any(|sign| folder.join(sign).exists()) {
         return Err(Error::config(format!("there is no project in `{}`, nor in a folder above it", folder.display()))
             .hint("make one with `lake init shop --from any.csv`, or name one with --project"));
     }

@@ -2,6 +2,7 @@
 
 use super::columns::{columns, grouped};
 use super::connections::Connections;
+use super::done::Done;
 use super::evidence::{receipt, told};
 use super::output::Answer;
 use super::promote::Chosen;
@@ -28,7 +29,12 @@ pub async fn test(connections: &mut Connections, options: &Options) -> Result<(R
     let (lake, engine) = (connections.lake().await?, connections.engine()?);
     let config = &connections.config;
     let (progress, stop) = (&connections.progress, &connections.stop);
-    crate::flow::test::test(&config.project, &connections.project()?, &lake, &engine, options, progress, stop).await
+    let project = connections.project()?;
+    let outcome = crate::flow::test::test(&config.project, &project, &lake, &engine, options, progress, stop).await?;
+    if project.is_dbt() {
+        progress.note(Done::of(&[], &outcome.0.tests).to_string());
+    }
+    Ok(outcome)
 }
 
 /// One line per test that did not simply pass first, then the others.

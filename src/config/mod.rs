@@ -34,6 +34,9 @@ use std::time::Duration;
 /// The file a project's settings stand in.
 pub const FILE: &str = "lake.toml";
 
+/// Names of the environment's variables that dbt projects read.
+const DBT_VARIABLES: &str = "DBT_";
+
 /// The folder of everything that runs or is kept inside the project.
 const DOT_LAKE: &str = ".lake";
 const LEAST_BRONZE_MEMORY: usize = 64_000_000;
@@ -48,7 +51,7 @@ pub struct Config {
     pub bronze: BronzeSettings,
     pub maintain: MaintainSettings,
     pub engine: EngineConfig,
-    /// Visible to templates as `var('name')`.
+    /// Visible to templates as `var('name')`; variables of the environment that begin with `DBT_` among them.
     pub vars: BTreeMap<String, String>,
     pub sources: Vec<SourceConfig>,
 }
@@ -125,7 +128,7 @@ impl Config {
             bronze: bronze(&mut settings),
             maintain: maintain(&mut settings),
             engine: engine(&mut settings),
-            vars: settings.map("vars"),
+            vars: vars(&mut settings),
             sources,
         };
         settings.finish()?;
@@ -136,6 +139,13 @@ impl Config {
     pub fn dot_lake(&self) -> PathBuf {
         self.project.join(DOT_LAKE)
     }
+}
+
+fn vars(settings: &mut Settings) -> BTreeMap<String, String> {
+    let of_dbt = settings.env.iter().filter(|(name, _)| name.starts_with(DBT_VARIABLES));
+    let mut vars: BTreeMap<String, String> = of_dbt.map(|(name, value)| (name.clone(), value.clone())).collect();
+    vars.extend(settings.map("vars"));
+    vars
 }
 
 fn kafka(settings: &mut Settings) -> KafkaSettings {

@@ -1,10 +1,11 @@
 //! Which folder is the project.
 
 use crate::error::{Error, Result};
+use crate::model::DBT_FILE;
 use std::path::{Path, PathBuf};
 
-/// `named` (from `--project`), else the nearest folder from `start` upwards that has a `lake.toml` or
-/// `models/`, else `start`. Fails when `named` is no folder.
+/// `named` (from `--project`), else the nearest folder from `start` upwards that has a `lake.toml`, a
+/// `dbt_project.yml` or `models/`, else `start`. Fails when `named` is no folder.
 pub fn project_root(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
     if let Some(named) = named {
         let named = start.join(named);
@@ -14,7 +15,9 @@ pub fn project_root(named: Option<&Path>, start: &Path) -> Result<PathBuf> {
                 .hint(format!("make a project there with: lake init {}", named.display()))),
         };
     }
-    let is_project = |folder: &&Path| folder.join(super::FILE).is_file() || folder.join("models").is_dir();
+    let has = |folder: &Path, file: &str| folder.join(file).is_file();
+    let is_project =
+        |folder: &&Path| has(folder, super::FILE) || has(folder, DBT_FILE) || folder.join("models").is_dir();
     Ok(start.ancestors().find(is_project).unwrap_or(start).to_path_buf())
 }
 

@@ -1,7 +1,8 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take, the names of types, where
-//! the columns of a result come from (`lineage`), which part of a table's rows a query may be run on (`narrow`), and the functions of our own that read text (`parse`). Results leave
+//! the columns of a result come from (`lineage`), which part of a table's rows a query may be run on (`narrow`), which
+//! functions there are (`functions`), and those of our own that read text (`parse`). Results leave
 //! it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
@@ -14,6 +15,7 @@ pub mod types;
 
 mod deep;
 mod fault;
+mod functions;
 mod parse;
 mod prepared;
 mod value;
@@ -22,6 +24,7 @@ mod value;
 mod tests;
 
 pub use fault::{Fault, failed, fault_of};
+pub use functions::Function;
 pub use prepared::Prepared;
 
 use crate::error::{Context, Error, Kind, Result};

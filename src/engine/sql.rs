@@ -66,7 +66,11 @@ pub fn check_expression(text: &str) -> Result<(), Fault> {
 /// The same for two texts that differ in comments and white space only. Not for security.
 pub fn fingerprint(sql: &str) -> String {
     let canonical = on_deep_stack(|| parse(sql).map(|query| query.0.to_string()));
-    let text = canonical.unwrap_or_else(|_| sql.trim().to_string());
+    digest(&canonical.unwrap_or_else(|_| sql.trim().to_string()))
+}
+
+/// The same for the same text. Not for security.
+pub fn digest(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -233,6 +237,19 @@ impl Visitor for Limits {
             return ControlFlow::Break(Fault::new(message));
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Fault> {
+        let instead = match factor {
+            TableFactor::Pivot { .. } => {
+                "PIVOT is not offered: write `sum(case when column = 'a' then 1 end) as a`, ..."
+            }
+            TableFactor::Unpivot { .. } => {
+                "UNPIVOT is not offered: write one SELECT a column, with UNION ALL between them"
+            }
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(Fault::new(instead))
     }
 
     fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Fault> {

@@ -238,3 +238,25 @@ async fn text_is_parsed_exactly_or_named_with_its_column() {
         assert_eq!(error.kind(), Kind::Config, "{wrong}: {error}");
     }
 }
+
+/// What people bring from other warehouses.
+#[tokio::test]
+async fn columns_left_out_windows_filtered_and_what_is_refused() {
+    let session = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 1 }).unwrap().session();
+    let table = [
+        ("select * exclude (b) from (select 1 as a, 2 as b) as x", "1"),
+        ("select * except (b) from (select 1 as a, 2 as b) as x", "1"),
+        ("select * replace (a + 1 as a) from (select 1 as a) as x", "2"),
+        ("select a from (values (3), (1)) as x(a) qualify row_number() over (order by a) = 1", "1"),
+        ("select distinct on (k) v from (values (1, 2), (1, 1)) as x(k, v) order by k, v", "1"),
+    ];
+    for (sql, expected) in table {
+        let batches = session.query(sql).await.unwrap();
+        let text = arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap();
+        assert_eq!((batches[0].num_columns(), text.as_str()), (1, expected), "{sql}");
+    }
+    for sql in ["select * from x pivot(sum(n) for v in ('p'))", "select * from x unpivot(n for v in (p, q))"] {
+        let refused = session.query(sql).await.unwrap_err();
+        assert!(refused.causes()[0].contains("PIVOT is not offered: write"), "{:?}", refused.causes());
+    }
+}

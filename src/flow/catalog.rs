@@ -6,7 +6,7 @@
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::ident::{Layer, TableName, quote};
-use crate::model::QUARANTINE_SUFFIX;
+use crate::model::{Model, QUARANTINE_SUFFIX, SEED_ROWS};
 use crate::table::manifest::Manifest;
 use crate::table::{FileFacts, Lake, Provider, Table};
 use arrow::datatypes::{FieldRef, Schema};
@@ -40,6 +40,14 @@ pub async fn register_rows(session: &Session, table: &Table, rows: Provider) -> 
 /// The partition value of the files whose rows are no good rows of the table: `(column, value)`.
 pub fn aside(table: &Table) -> Option<(&'static str, &'static str)> {
     table.schema().column_with_name(QUARANTINED).map(|_| (QUARANTINED, "true"))
+}
+
+/// Makes the rows of a seed's file known to the session its statement is planned or run in; of another model nothing.
+pub fn register_seed(session: &Session, model: &Model) -> Result<()> {
+    match &model.seed {
+        Some(rows) => session.register_batches(SEED_ROWS, rows.schema(), vec![rows.clone()]),
+        None => Ok(()),
+    }
 }
 
 /// Registers `bronze.x` (good rows) and `bronze.x__quarantine` (the others). A Delta table that some other

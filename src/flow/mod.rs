@@ -18,6 +18,7 @@ pub mod bytes;
 pub mod catalog;
 pub mod checks;
 pub mod count;
+mod dbt_manifest;
 pub mod doctor;
 pub mod load;
 pub mod maintain;

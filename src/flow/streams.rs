@@ -7,10 +7,10 @@ use crate::model::{self, Project, StreamContract};
 use crate::source::SourceConfig;
 
 /// The streams of these Bronze tables (`books` or `bronze.books`), of all when none is named. A name that is
-/// neither declared nor near one that is stands for a topic nobody declared.
+/// neither declared nor near one that is stands for a topic nobody declared. A dbt project may have none at all.
 pub fn select(project: &Project, sources: &[SourceConfig], names: &[String]) -> Result<Vec<Stream>> {
     let all = all(project, sources)?;
-    if names.is_empty() && all.is_empty() {
+    if names.is_empty() && all.is_empty() && !project.is_dbt() {
         return Err(Error::config("the project has no stream to read")
             .hint("make a project with `lake init shop --from any.csv`, or declare a source in lake.toml"));
     }

@@ -8,7 +8,7 @@ use crate::flow::catalog::{self, Pins};
 use crate::flow::checks::{self, Bench, Known, TestReport, Totals};
 use crate::flow::promote::plan::selected;
 use crate::flow::select::{self, Selection};
-use crate::flow::{Progress, Stop};
+use crate::flow::{Progress, Stop, dbt_manifest};
 use crate::ident::TableName;
 use crate::model::Project;
 use crate::table::{Lake, manifest};
@@ -76,7 +76,8 @@ pub async fn test(
     progress.finished("test", checks::summary(&report.tests));
     report.evidence = Totals::of(&report.tests);
     let args = checks::results::Args { which: "test".into(), full_refresh: false };
-    checks::results::write(root, args, Vec::new(), &report.tests, started.elapsed()).await?;
+    checks::results::write(root, project, args, Vec::new(), &report.tests, started.elapsed()).await?;
+    dbt_manifest::write(root, project).await?;
     let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);
     let failure = checks::failure(&report.tests).map(|failed| failed.hint(hint));
     Ok((report, failure))

@@ -1,13 +1,13 @@
 //! Contracts in dbt's spelling: `sources:` and `models:` of every YAML file below `models/`.
 //!
 //! Reads what is written and resolves nothing: names in tests stay text until the whole project is known.
-//! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, and `stream` reads ours in it.
+//! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, and `stream` reads ours in it. Keys
+//! that speak of dbt's own workings, its semantic layer or its documentation are known and passed over.
 //! To add a key: its name in the list of its map and a line that reads it.
 
 use crate::decode::{self, Format};
 use crate::engine::types;
 use crate::ident::{Layer, TableName};
-use crate::model::Column;
 use crate::model::fault::{Faults, Place};
 use crate::model::fields::{Fields, text, texts, truth};
 use crate::model::files::SourceFile;
@@ -16,6 +16,8 @@ use crate::model::materialization::{WORDS, Written};
 use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
+use crate::model::template::Texts;
+use crate::model::{Column, configs};
 use arrow::datatypes::DataType;
 
 /// One table below `sources:`.
@@ -23,6 +25,8 @@ use arrow::datatypes::DataType;
 pub struct DeclaredSource {
     /// dbt's name of the source it stands under.
     pub source: String,
+    /// What it is called below that source; the table has the name of its `identifier`, if it has one.
+    pub name: String,
     pub table: TableName,
     pub place: Place,
     pub stream: StreamContract,
@@ -36,12 +40,24 @@ pub struct DeclaredModel {
     pub name: String,
     pub place: Place,
     pub description: String,
-    pub stored: Written,
-    pub tags: Vec<String>,
-    /// `config: {contract: {enforced: true}}`
-    pub enforced: bool,
+    pub config: DeclaredConfig,
     pub columns: Vec<DeclaredColumn>,
     pub tests: Vec<DeclaredTest>,
+}
+
+/// A `config:`, here or for a whole folder.
+#[derive(Debug, Clone, Default)]
+pub struct DeclaredConfig {
+    pub stored: Written,
+    pub tags: Vec<String>,
+    pub schema: Option<String>,
+    pub enabled: Option<bool>,
+    /// `contract: {enforced: true}`
+    pub enforced: bool,
+    /// Of a seed.
+    pub column_types: Vec<(String, DataType, Place)>,
+    /// Of a seed.
+    pub delimiter: Option<char>,
 }
 
 /// A column and where its declaration stands: at its type if it has one, else at its name.
@@ -58,13 +74,24 @@ pub struct Declared {
     pub models: Vec<DeclaredModel>,
 }
 
-/// Reads one file into `declared`.
-pub fn read(file: &SourceFile, declared: &mut Declared, faults: &mut Faults) {
-    let Some(root) = faults.keep(parse(file)) else { return };
+/// Of what stands below them nothing is built; their templates are their own.
+const PASSED_OVER: [&str; 7] =
+    ["semantic_models", "metrics", "saved_queries", "exposures", "groups", "analyses", "macros"];
+/// Keys of a model, a seed or a source that only document or describe dbt's storage.
+const MODEL_PASSED_OVER: [&str; 7] =
+    ["docs", "access", "group", "latest_version", "deprecation_date", "time_spine", "meta"];
+const SOURCE_PASSED_OVER: [&str; 8] =
+    ["description", "schema", "database", "loader", "tags", "quoting", "overrides", "meta"];
+
+/// Reads one file into `declared`, its templates expanded.
+pub fn read(file: &SourceFile, texts: &Texts, declared: &mut Declared, faults: &mut Faults) {
+    let Some(mut root) = faults.keep(parse(file)) else { return };
     if matches!(root.value, Value::Null) {
         return;
     }
-    let fields = Fields::of(&root, "a contract", &["version", "sources", "models"], faults);
+    texts.expand(&mut root, &PASSED_OVER, faults);
+    let known: Vec<&str> = ["version", "sources", "models", "seeds"].into_iter().chain(PASSED_OVER).collect();
+    let fields = Fields::of(&root, "a contract", &known, faults);
     if let Some(node) = fields.get("version") {
         match text(node, "version", faults).as_deref() {
             Some("2") | None => {}
@@ -74,13 +101,14 @@ pub fn read(file: &SourceFile, declared: &mut Declared, faults: &mut Faults) {
     for node in fields.list("sources", faults) {
         read_source(node, declared, faults);
     }
-    for node in fields.list("models", faults) {
+    for node in fields.list("models", faults).iter().chain(fields.list("seeds", faults)) {
         declared.models.extend(read_model(node, faults));
     }
 }
 
 fn read_source(node: &Node, declared: &mut Declared, faults: &mut Faults) {
-    let known = [&["name", "description", "meta", "config", "tables"], freshness::KEYS.as_slice()].concat();
+    let known: Vec<&str> =
+        ["name", "tables", "config"].into_iter().chain(SOURCE_PASSED_OVER).chain(freshness::KEYS).collect();
     let fields = Fields::of(node, "a source", &known, faults);
     let config = fields.map("config", "the config of a source", &freshness::KEYS, faults);
     let freshness = Freshness::of(&[&config, &fields]);
@@ -96,21 +124,22 @@ fn read_source_table<'a>(
     outer: &Freshness<'a>,
     faults: &mut Faults,
 ) -> Option<DeclaredSource> {
-    let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
-    let known = [known.as_slice(), freshness::KEYS.as_slice()].concat();
+    let known = ["name", "identifier", "config", "columns", "tests", "data_tests", "external"];
+    let known: Vec<&str> = known.into_iter().chain(SOURCE_PASSED_OVER).chain(freshness::KEYS).collect();
     let fields = Fields::of(node, "a source table", &known, faults);
     let (name, place) = fields.required("name", faults)?;
-    let table = faults.keep(TableName::new(Layer::Bronze, &name).map_err(|error| place.refuse(&error)))?;
+    let identifier = fields.text("identifier", faults).unwrap_or_else(|| name.clone());
+    let table = faults.keep(TableName::new(Layer::Bronze, &identifier).map_err(|error| place.refuse(&error)))?;
     let config =
         fields.map("config", "the config of a source table", &["meta", freshness::KEYS[0], freshness::KEYS[1]], faults);
-    let stream = stream::read(&name, &fields, &config, faults);
+    let stream = stream::read(&identifier, &fields, &config, faults);
     let (mut columns, mut tests) = read_columns(&fields, faults);
     complete(&mut columns, &stream.format, &place, faults);
     tests.extend(read_tests(&fields, None, faults));
     tests.extend(Freshness::of(&[&config, &fields]).or(outer).tests(&name, faults));
     // For people who read the file; still it has to be text.
     fields.text("description", faults);
-    Some(DeclaredSource { source: source.to_string(), table, place, stream, columns, tests })
+    Some(DeclaredSource { source: source.to_string(), name, table, place, stream, columns, tests })
 }
 
 /// Raw payloads need no declared column; whatever is declared has to be one the format can fill.
@@ -127,21 +156,18 @@ fn complete(columns: &mut Vec<DeclaredColumn>, format: &Format, place: &Place, f
 }
 
 fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
-    let known = ["name", "description", "meta", "config", "columns", "tests", "data_tests"];
+    let known = ["name", "description", "config", "columns", "tests", "data_tests"];
+    let known: Vec<&str> = known.into_iter().chain(MODEL_PASSED_OVER).collect();
     let fields = Fields::of(node, "a model", &known, faults);
     let (name, place) = fields.required("name", faults)?;
-    let known: Vec<&str> = ["tags", "meta", "contract"].into_iter().chain(WORDS).collect();
-    let config = fields.map("config", "the config of a model", &known, faults);
-    let stored = stored(&config, faults);
+    let config = fields.get("config").map(|node| read_config(node, faults)).unwrap_or_default();
     let (columns, mut tests) = read_columns(&fields, faults);
     tests.extend(read_tests(&fields, None, faults));
     Some(DeclaredModel {
         name,
         place,
         description: fields.text("description", faults).unwrap_or_default(),
-        stored,
-        tags: config.texts("tags", faults),
-        enforced: enforced(&config, faults),
+        config,
         columns,
         tests,
     })
@@ -158,16 +184,59 @@ fn stored(config: &Fields<'_>, faults: &mut Faults) -> Written {
     stored
 }
 
+/// The configs of a model or a seed.
+pub fn read_config(node: &Node, faults: &mut Faults) -> DeclaredConfig {
+    let config = Fields::of(node, "the config of a model", &configs::known(), faults);
+    if let Value::Map(entries) = &node.value {
+        let refused = entries.iter().filter(|(key, _)| configs::known().contains(&key.name.as_str()));
+        refused.for_each(|(key, _)| {
+            configs::refusal(&key.name).into_iter().for_each(|why| faults.push(key.place.fault(why)))
+        });
+    }
+    DeclaredConfig {
+        stored: stored(&config, faults),
+        tags: config.texts("tags", faults),
+        schema: config.text("schema", faults),
+        enabled: config.get("enabled").and_then(|node| truth(node, "enabled", faults)),
+        enforced: enforced(&config, faults),
+        column_types: column_types(&config, faults),
+        delimiter: delimiter(&config, faults),
+    }
+}
+
+fn column_types(config: &Fields<'_>, faults: &mut Faults) -> Vec<(String, DataType, Place)> {
+    let Some(node) = config.get("column_types") else { return Vec::new() };
+    let Value::Map(entries) = &node.value else {
+        faults.push(node.place.fault("`column_types` is a map from columns to their types"));
+        return Vec::new();
+    };
+    let typed = entries.iter().filter_map(|(key, node)| Some((key, read_type(node, faults)?)));
+    typed.map(|(key, data_type)| (key.name.clone(), data_type, key.place.clone())).collect()
+}
+
+fn delimiter(config: &Fields<'_>, faults: &mut Faults) -> Option<char> {
+    let node = config.get("delimiter")?;
+    let text = text(node, "delimiter", faults)?;
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(delimiter), None) => Some(delimiter),
+        _ => {
+            faults.push(node.place.fault(format!("`delimiter` is one character, not `{text}`")));
+            None
+        }
+    }
+}
+
 /// dbt's `contract: {enforced: true}`.
 fn enforced(config: &Fields<'_>, faults: &mut Faults) -> bool {
-    let contract = config.map("contract", "a contract's config", &["enforced"], faults);
-    contract.get("enforced").and_then(|node| truth(node, "enforced", faults)).unwrap_or(false)
+    let contract = config.map("contract", "a contract's config", &["enforced", "alias_types"], faults);
+    contract.get("enforced").and_then(|node| truth(node, "enforced", faults)).unwrap_or_default()
 }
 
 fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Vec<DeclaredTest>) {
     let (mut columns, mut tests): (Vec<DeclaredColumn>, Vec<DeclaredTest>) = (Vec::new(), Vec::new());
     for node in fields.list("columns", faults) {
-        let known = ["name", "data_type", "description", "meta", "tests", "data_tests"];
+        let known = ["name", "data_type", "description", "meta", "tests", "data_tests", "quote", "tags", "granularity"];
         let fields = Fields::of(node, "a column", &known, faults);
         let Some((name, place)) = fields.required("name", faults) else { continue };
         if columns.iter().any(|earlier| earlier.column.name == name) {

@@ -19,7 +19,7 @@ pub(super) fn text(node: &Node, what: &str, faults: &mut Faults) -> Option<Strin
 }
 
 pub(super) fn truth(node: &Node, what: &str, faults: &mut Faults) -> Option<bool> {
-    match text(node, what, faults)?.as_str() {
+    match text(node, what, faults)?.to_lowercase().as_str() {
         "true" => Some(true),
         "false" => Some(false),
         other => {

@@ -1,14 +1,19 @@
 //! Finds and reads the project's files; understands none of them.
 //!
-//! Below `models/` every `.sql` is a model and every `.yml` or `.yaml` a contract, at any depth; other
-//! files there (notes, pictures) belong to nobody. `sql/bronze`, `sql/checks` and `sql/warehouse` are flat.
+//! Below `models/` every `.sql` is a model and every `.yml` or `.yaml` a contract, at any depth, below `seeds/` every
+//! `.csv` a seed, below `macros/` every `.sql` holds macros; a `.md` may hold blocks of documentation. Other files there
+//! (pictures) belong to nobody. `sql/bronze`, `sql/checks` and `sql/warehouse` are flat. A dbt project names its
+//! folders itself ([`Folders`]).
 
 use crate::error::{Context, Error, Kind, Result};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Deeper nesting is taken for a loop of symbolic links.
 const MAX_DEPTH: usize = 32;
+/// The folder below a dbt project's tests that holds tests to be named in contracts, not queries.
+const GENERIC: &str = "generic";
 
 /// The text of one file and its path relative to the project. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -37,32 +42,93 @@ impl SourceFile {
         name.rsplit_once('.').map_or(name, |(stem, _)| stem)
     }
 
-    /// The folder below `models/` the file lies in: `silver` for `models/silver/a/b.sql`.
-    pub fn top_folder(&self) -> Option<&str> {
-        let (folder, rest) = self.path.strip_prefix("models/")?.split_once('/')?;
-        (!rest.is_empty()).then_some(folder)
+    /// Whether it is a table written out: a seed.
+    pub fn is_seed(&self) -> bool {
+        self.path.ends_with(".csv")
+    }
+
+    /// The folders below one of `roots` the file lies in: `silver`, `a` for `models/silver/a/b.sql`; `None` when it lies
+    /// below none of them.
+    pub fn folders_below(&self, roots: &[String]) -> Option<Vec<&str>> {
+        let inside = |root: &String| self.path.strip_prefix(root.as_str())?.strip_prefix('/');
+        let mut steps: Vec<&str> = roots.iter().find_map(inside)?.split('/').collect();
+        steps.pop();
+        Some(steps)
     }
 }
 
-/// Everything below `models/` and `sql/`, in path order.
+/// Where a project keeps what, relative to it.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    pub models: Vec<String>,
+    pub seeds: Vec<String>,
+    pub macros: Vec<String>,
+    /// Tests that are queries, beside `sql/checks`.
+    pub tests: Vec<String>,
+    /// Not read; what lies there is refused.
+    pub snapshots: Vec<String>,
+}
+
+impl Default for Folders {
+    fn default() -> Folders {
+        let one = |name: &str| vec![name.to_string()];
+        let none = Vec::new();
+        Folders {
+            models: one("models"),
+            seeds: one("seeds"),
+            macros: one("macros"),
+            tests: none.clone(),
+            snapshots: none,
+        }
+    }
+}
+
+/// Everything of the project, in path order.
 #[derive(Debug, Default)]
 pub struct Files {
     pub contracts: Vec<SourceFile>,
     pub models: Vec<SourceFile>,
+    pub seeds: Vec<SourceFile>,
+    pub macros: Vec<SourceFile>,
+    /// May hold blocks of documentation.
+    pub notes: Vec<SourceFile>,
+    /// Python models and snapshots, which nobody runs.
+    pub foreign: Vec<SourceFile>,
     pub stream_sql: Vec<SourceFile>,
     pub checks: Vec<SourceFile>,
     pub warehouse_sql: Vec<SourceFile>,
 }
 
 /// Reads the project at `root`; folders that do not exist count as empty.
-pub fn read(root: &Path) -> Result<Files> {
+pub fn read(root: &Path, folders: &Folders) -> Result<Files> {
+    let below = |folders: &[&[String]], extensions: &[&str]| -> Result<Vec<SourceFile>> {
+        let folders: BTreeSet<&String> = folders.iter().copied().flatten().collect();
+        let found = folders.into_iter().map(|folder| read_below(root, folder, extensions, MAX_DEPTH));
+        Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    };
+    let Folders { models, seeds, macros, tests, snapshots } = folders;
+    let mut checks = read_below(root, "sql/checks", &["sql"], 1)?;
+    let is_query = |file: &SourceFile| file.folders_below(tests).is_none_or(|steps| steps.first() != Some(&GENERIC));
+    checks.extend(below(&[tests], &["sql"])?.into_iter().filter(is_query));
+    let mut foreign = below(&[models], &["py"])?;
+    foreign.extend(below(&[snapshots], &["sql", "yml", "yaml"])?);
     Ok(Files {
-        contracts: read_below(root, "models", &["yml", "yaml"], MAX_DEPTH)?,
-        models: read_below(root, "models", &["sql"], MAX_DEPTH)?,
+        contracts: below(&[models, seeds], &["yml", "yaml"])?,
+        models: below(&[models], &["sql"])?,
+        seeds: below(&[seeds], &["csv"])?,
+        macros: below(&[macros], &["sql"])?,
+        notes: below(&[models, seeds, macros], &["md"])?,
+        foreign,
         stream_sql: read_below(root, "sql/bronze", &["sql"], 1)?,
-        checks: read_below(root, "sql/checks", &["sql"], 1)?,
+        checks,
         warehouse_sql: read_below(root, "sql/warehouse", &["sql"], 1)?,
     })
+}
+
+/// One file that may be missing.
+pub fn read_one(root: &Path, name: &str) -> Result<Option<SourceFile>> {
+    let path = root.join(name);
+    path.is_file().then(|| read_file(root, &path)).transpose()
 }
 
 fn read_below(root: &Path, folder: &str, extensions: &[&str], depth: usize) -> Result<Vec<SourceFile>> {
@@ -119,12 +185,12 @@ mod tests {
             std::fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
             std::fs::write(root.path().join(path), text).unwrap();
         }
-        let files = read(root.path()).unwrap();
+        let files = read(root.path(), &Folders::default()).unwrap();
         let paths: Vec<&str> = files.models.iter().map(SourceFile::path).collect();
         assert_eq!(paths, ["models/gold/a.sql", "models/gold/mart/b.sql"]);
         assert_eq!(files.models[1].text(), "select 1");
         assert_eq!(files.models[1].stem(), "b");
-        assert_eq!(files.models[1].top_folder(), Some("gold"));
+        assert_eq!(files.models[1].folders_below(&["models".into()]), Some(vec!["gold", "mart"]));
         assert_eq!(files.contracts.len(), 1);
         assert_eq!(files.checks[0].stem(), "c");
     }
@@ -134,6 +200,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("models/gold")).unwrap();
         std::fs::write(root.path().join("models/gold/a.sql"), b"select 1\n, '\xe9'").unwrap();
-        assert_eq!(read(root.path()).unwrap_err().to_string(), "models/gold/a.sql:2: the file is not UTF-8");
+        assert_eq!(
+            read(root.path(), &Folders::default()).unwrap_err().to_string(),
+            "models/gold/a.sql:2: the file is not UTF-8"
+        );
     }
 }

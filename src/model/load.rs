@@ -3,36 +3,51 @@
 use crate::check::{Check, OnFailure, Rule};
 use crate::error::{Error, Result};
 use crate::ident::{self, Layer, TableName, suggestion};
-use crate::model::contract::{self, Declared, DeclaredModel};
+use crate::model::contract::{self, Declared, DeclaredConfig, DeclaredModel};
 use crate::model::fault::{Faults, Place};
 use crate::model::files::{self, Files, SourceFile};
 use crate::model::graph::{self, Edges};
+use crate::model::layout::{Layout, layer_named};
 use crate::model::names::Names;
-use crate::model::statement::{Statement, layer_of, resolve};
-use crate::model::template::{Context, Rendered, render};
-use crate::model::{Materialization, Model, Origin, Project, SourceTable};
+use crate::model::statement::{Statement, resolve};
+use crate::model::template::{Context, Macros, Rendered, Texts, of_settings, render};
+use crate::model::{Materialization, Model, Origin, Project, SourceTable, dbt, seed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]) -> Result<Project> {
-    let files = files::read(root)?;
     let mut faults = Faults::default();
-    let mut declared = Declared::default();
-    for file in &files.contracts {
-        contract::read(file, &mut declared, &mut faults);
+    let mut vars = of_settings(vars);
+    let layout = Layout::of(dbt::read(root, &vars, &mut faults)?);
+    let files = files::read(root, &layout.folders)?;
+    for file in &files.foreign {
+        let message = "Python models and snapshot blocks are not run: write a SELECT below models/";
+        faults.push(start_of(file).fault(message));
     }
-    let tables = model_tables(&files, &mut faults);
-    let names = names(&declared, topics, &tables, &mut faults);
-    let contracts = contracts_of_models(&declared, &tables, &mut faults);
-    let mut loader = Loader {
-        context: Context { names: Arc::new(names), vars: Arc::new(vars.clone()), this: None, incremental: false },
-        faults,
-    };
+    let macros = Macros::read(&files.macros, &files.notes, &mut faults);
+    if let Some(dbt) = &layout.dbt {
+        vars.clone_from(&dbt.vars);
+    }
+    let project = layout.dbt.as_ref().map_or("", |dbt| dbt.name.as_str()).into();
+    let mut context = Context { vars: Arc::new(vars), macros: Arc::new(macros), project, ..Context::default() };
+    let mut declared = Declared::default();
+    let texts = Texts::new(&context);
+    for file in &files.contracts {
+        contract::read(file, &texts, &mut declared, &mut faults);
+    }
+    let placed = placed(&files, &layout, &declared, &mut faults);
+    seeds_for_sources(&layout, &placed, &mut declared);
+    let mut names = names(&declared, topics, &placed.tables, &mut faults);
+    names.layers_are_names = layout.dbt.is_some();
+    context.names = Arc::new(names);
+    let contracts = contracts_of_models(&declared, &placed, &layout, &mut faults);
+    let mut loader = Loader { root, context, is_dbt: layout.dbt.is_some(), faults };
+    let files_of = placed.tables.iter();
     let drafts: Vec<Draft> =
-        tables.iter().filter_map(|(table, file)| loader.draft(table, file, contracts.get(table).copied())).collect();
+        files_of.filter_map(|(table, file)| loader.draft(table, file, contracts.get(table).copied())).collect();
     let models = loader.in_order(drafts);
-    let mut project = Project { models, ..Project::default() };
+    let mut project = Project { models, name: loader.context.project.to_string(), ..Project::default() };
     loader.sources(&declared, &files, &mut project);
     loader.singular(&files, &mut project);
     project.warehouse_sql = files.warehouse_sql.iter().map(path_and_text).collect();
@@ -49,40 +64,74 @@ pub fn table_of(topic: &str) -> Result<TableName> {
     TableName::new(Layer::Bronze, &name)
 }
 
-/// Each model file with its table, in table order.
-fn model_tables(files: &Files, faults: &mut Faults) -> BTreeMap<TableName, SourceFile> {
-    let mut tables: BTreeMap<TableName, SourceFile> = BTreeMap::new();
-    for file in &files.models {
+/// The files of models and seeds that are enabled, by their tables.
+#[derive(Default)]
+struct Placed {
+    tables: BTreeMap<TableName, PlacedFile>,
+    /// Names of those that are not.
+    disabled: BTreeSet<String>,
+}
+
+struct PlacedFile {
+    file: SourceFile,
+    /// Of its folders.
+    config: DeclaredConfig,
+}
+
+fn placed(files: &Files, layout: &Layout, declared: &Declared, faults: &mut Faults) -> Placed {
+    let configs: BTreeMap<&str, &DeclaredConfig> =
+        declared.models.iter().map(|model| (model.name.as_str(), &model.config)).collect();
+    let mut placed = Placed::default();
+    for file in files.models.iter().chain(&files.seeds) {
         let start = start_of(file);
-        let Some(layer) = layer_of(file) else {
+        let config = layout.config_of(file, faults);
+        let own = configs.get(file.stem()).copied();
+        if own.and_then(|own| own.enabled).or(config.enabled) == Some(false) {
+            placed.disabled.insert(file.stem().to_string());
+            continue;
+        }
+        let Some(layer) = layout.layer_of(file, [own, Some(&config)]) else {
             faults
                 .push(start.fault("a model lies below models/silver or models/gold (or staging, intermediate, marts)"));
             continue;
         };
         let named = TableName::new(layer, file.stem()).map_err(|error| start.refuse(&error));
         let Some(table) = faults.keep(named) else { continue };
-        match tables.get(&table) {
-            Some(other) => faults.push(start.fault(format!("`{table}` is already the model {}", other.path()))),
-            None => drop(tables.insert(table, file.clone())),
+        match placed.tables.get(&table) {
+            Some(other) => faults.push(start.fault(format!("`{table}` is already the model {}", other.file.path()))),
+            None => drop(placed.tables.insert(table, PlacedFile { file: file.clone(), config })),
         }
     }
-    tables
+    placed
 }
 
-fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, SourceFile>, faults: &mut Faults) -> Names {
+/// A source of a dbt project that a seed fills is that seed: there both have the same name in the warehouse.
+fn seeds_for_sources(layout: &Layout, placed: &Placed, declared: &mut Declared) {
+    if layout.dbt.is_none() {
+        return;
+    }
+    for source in &mut declared.sources {
+        let seeds = placed.tables.iter().filter(|(_, placed)| placed.file.is_seed());
+        if let Some((seed, _)) = seeds.into_iter().find(|(table, _)| table.name() == source.table.name()) {
+            source.table = seed.clone();
+        }
+    }
+}
+
+fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, PlacedFile>, faults: &mut Faults) -> Names {
     let mut names = Names::default();
     let mut places: BTreeMap<&TableName, &Place> = BTreeMap::new();
     for source in &declared.sources {
         if let Some(earlier) = places.insert(&source.table, &source.place) {
             faults.push(source.place.fault(format!("`{}` is already declared at {earlier}", source.table)));
         }
-        names.add_source(&source.source, &source.table);
+        names.add_source(&source.source, &source.name, &source.table);
     }
     let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.stream.topics.include(topic));
     // A topic that names no table is an error where its stream is asked for; no model can read it.
     let undeclared = topics.iter().filter(|topic| !is_declared(topic)).filter_map(|topic| table_of(topic).ok());
     for table in undeclared.filter(|table| !places.contains_key(table)) {
-        names.add_source("bronze", &table);
+        names.add_source("bronze", table.name(), &table);
     }
     for table in tables.keys() {
         names.add_model(table);
@@ -93,20 +142,22 @@ fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, Sour
 /// Finds the model each contract speaks of.
 fn contracts_of_models<'a>(
     declared: &'a Declared,
-    tables: &BTreeMap<TableName, SourceFile>,
+    placed: &Placed,
+    layout: &Layout,
     faults: &mut Faults,
 ) -> BTreeMap<TableName, &'a DeclaredModel> {
+    let tables = &placed.tables;
     let mut contracts: BTreeMap<TableName, &DeclaredModel> = BTreeMap::new();
     let mut by_name: BTreeMap<String, Vec<&TableName>> = BTreeMap::new();
     for table in tables.keys() {
         by_name.entry(table.name().to_string()).or_default().push(table);
         by_name.entry(table.to_string()).or_default().push(table);
     }
-    for model in &declared.models {
+    for model in declared.models.iter().filter(|model| !placed.disabled.contains(&model.name)) {
         let place = &model.place;
         let mut fitting: Vec<&TableName> = by_name.get(&model.name).cloned().unwrap_or_default();
         if fitting.len() > 1 {
-            fitting.retain(|table| Some(table.layer()) == layer_of(&place.file));
+            fitting.retain(|table| Some(table.layer()) == layout.layer_beside(&place.file));
         }
         let [table] = fitting.as_slice() else {
             let near = suggestion(&model.name, tables.keys().map(TableName::name));
@@ -130,14 +181,24 @@ struct Draft {
     reads: Vec<(TableName, Place)>,
 }
 
-struct Loader {
+struct Loader<'a> {
+    root: &'a Path,
     context: Context,
+    is_dbt: bool,
     faults: Faults,
 }
 
-impl Loader {
-    fn draft(&mut self, table: &TableName, file: &SourceFile, contract: Option<&DeclaredModel>) -> Option<Draft> {
+impl Loader<'_> {
+    fn draft(&mut self, table: &TableName, placed: &PlacedFile, contract: Option<&DeclaredModel>) -> Option<Draft> {
+        let PlacedFile { file, config } = placed;
+        if file.is_seed() {
+            return self.seed(table, placed, contract);
+        }
         let (rendered, statement) = self.statement(table, file, false)?;
+        self.check_settings(table, file, &rendered);
+        if rendered.settings.enabled == Some(false) {
+            return None;
+        }
         let mut reads = statement.reads;
         if let Some((_, place)) = reads.iter().find(|(read, _)| read == table) {
             let message =
@@ -152,36 +213,55 @@ impl Loader {
             reads.extend(new.collect::<Vec<_>>());
         }
         reads.retain(|(read, _)| read != table);
-        let mut model = Model {
+        let mut model = self.model(table, origin, statement.sql);
+        model.upstream = reads.iter().map(|(read, _)| read.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        self.apply(config, contract, &rendered, &mut model);
+        self.store(config, contract, &rendered, &mut model);
+        Some(Draft { model, reads })
+    }
+
+    /// What the file cannot say of itself, for it is asked before it is read.
+    fn check_settings(&mut self, table: &TableName, file: &SourceFile, rendered: &Rendered) {
+        let said = rendered.settings.schema.as_deref().and_then(layer_named);
+        if let Some(layer) = said.filter(|layer| *layer != table.layer()) {
+            let message = format!(
+                "`schema` makes `{table}` a {layer} table only in a contract, in dbt_project.yml or by the file's folder"
+            );
+            self.faults.push(start_of(file).fault(message));
+        }
+    }
+
+    fn seed(&mut self, table: &TableName, placed: &PlacedFile, contract: Option<&DeclaredModel>) -> Option<Draft> {
+        let mut config = placed.config.clone();
+        if let Some(own) = contract.map(|contract| &contract.config) {
+            config.delimiter = own.delimiter.or(config.delimiter);
+            config.column_types.splice(0..0, own.column_types.iter().cloned());
+        }
+        let (sql, rows) = self.faults.keep(seed::read(self.root, &placed.file, &config))?;
+        let origin = Origin { file: placed.file.clone(), ..Origin::default() };
+        let mut model = Model { seed: Some(rows), ..self.model(table, origin, sql) };
+        self.apply(&config, contract, &Rendered::default(), &mut model);
+        Some(Draft { model, reads: Vec::new() })
+    }
+
+    fn model(&self, table: &TableName, origin: Origin, sql: String) -> Model {
+        Model {
             table: table.clone(),
-            file: PathBuf::from(file.path()),
-            sql: statement.sql,
+            file: PathBuf::from(origin.file.path()),
+            sql,
             materialization: Materialization::Table,
             partition_by: Vec::new(),
             cluster_by: Vec::new(),
             description: String::new(),
             columns: Vec::new(),
             checks: Vec::new(),
-            upstream: reads.iter().map(|(read, _)| read.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
-            tags: rendered.settings.tags.clone().unwrap_or_default(),
+            upstream: Vec::new(),
+            tags: Vec::new(),
             contract_enforced: false,
+            contract_describes: self.is_dbt,
+            seed: None,
             origin,
-        };
-        let mut stored = rendered.settings.stored.clone();
-        if let Some(contract) = contract {
-            stored = stored.or(&contract.stored);
-            self.apply(contract, &rendered, &mut model);
         }
-        (model.partition_by, model.cluster_by) = (stored.partition_by(), stored.cluster_by());
-        let resolved = stored.resolve(&model.upstream, rendered.asks_incremental);
-        let resolved = resolved.map_err(|message| start_of(file).fault(format!("`{table}`: {message}")));
-        model.materialization = self.faults.keep(resolved).unwrap_or(Materialization::Table);
-        for check in model.checks.iter().filter(|check| check.options.on_failure == OnFailure::Quarantine) {
-            let place = contract.map_or_else(|| start_of(file), |contract| contract.place.clone());
-            self.faults.keep(model.materialization.can_quarantine(check).map_err(|message| place.fault(message)));
-        }
-        model.checks.extend(model.materialization.own_check(table));
-        Some(Draft { model, reads })
     }
 
     fn statement(&mut self, table: &TableName, file: &SourceFile, incremental: bool) -> Option<(Rendered, Statement)> {
@@ -191,13 +271,46 @@ impl Loader {
         Some((rendered, statement))
     }
 
-    /// What the contract says; `config(...)` in the model itself has precedence.
-    fn apply(&mut self, contract: &DeclaredModel, rendered: &Rendered, model: &mut Model) {
-        model.description = contract.description.clone();
-        if rendered.settings.tags.is_none() {
-            model.tags = contract.tags.clone();
+    /// How the model is stored, by the same precedence, word by word.
+    fn store(
+        &mut self,
+        folders: &DeclaredConfig,
+        contract: Option<&DeclaredModel>,
+        rendered: &Rendered,
+        model: &mut Model,
+    ) {
+        let mut stored = rendered.settings.stored.clone();
+        if let Some(contract) = contract {
+            stored = stored.or(&contract.config.stored);
         }
-        model.contract_enforced = contract.enforced;
+        stored = stored.or(&folders.stored);
+        (model.partition_by, model.cluster_by) = (stored.partition_by(), stored.cluster_by());
+        let resolved = stored.resolve(&model.upstream, rendered.asks_incremental);
+        let start = start_of(&model.origin.file);
+        let resolved = resolved.map_err(|message| start.fault(format!("`{}`: {message}", model.table)));
+        model.materialization = self.faults.keep(resolved).unwrap_or(Materialization::Table);
+        for check in model.checks.iter().filter(|check| check.options.on_failure == OnFailure::Quarantine) {
+            let place = contract.map_or_else(|| start_of(&model.origin.file), |contract| contract.place.clone());
+            self.faults.keep(model.materialization.can_quarantine(check).map_err(|message| place.fault(message)));
+        }
+        model.checks.extend(model.materialization.own_check(&model.table));
+    }
+
+    /// What is said of the model: `config(...)` in it has precedence over its contract, that over its folders. Tags of
+    /// folders come on top.
+    fn apply(
+        &mut self,
+        folders: &DeclaredConfig,
+        contract: Option<&DeclaredModel>,
+        rendered: &Rendered,
+        model: &mut Model,
+    ) {
+        let own = contract.map(|contract| &contract.config);
+        let tags = rendered.settings.tags.as_ref().or(own.map(|own| &own.tags));
+        model.tags = folders.tags.iter().chain(tags.into_iter().flatten()).cloned().collect();
+        model.contract_enforced = own.is_some_and(|own| own.enforced) || folders.enforced;
+        let Some(contract) = contract else { return };
+        model.description = contract.description.clone();
         for declared in &contract.columns {
             model.origin.columns.insert(declared.column.name.clone(), declared.place.clone());
             model.columns.push(declared.column.clone());
@@ -245,6 +358,11 @@ impl Loader {
             let checks = source.tests.iter();
             let checks: Vec<Check> =
                 checks.filter_map(|test| self.faults.keep(test.resolve(&source.table, &self.context.names))).collect();
+            if source.table.layer() != Layer::Bronze {
+                let seed = project.models.iter_mut().find(|model| model.table == source.table);
+                seed.into_iter().for_each(|seed| seed.checks.extend(checks.clone()));
+                continue;
+            }
             project.sources.push(SourceTable {
                 table: source.table.clone(),
                 stream: source.stream.clone(),

@@ -23,6 +23,9 @@ pub(super) const WORDS: [&str; 11] = [
     "invalidate_hard_deletes",
 ];
 
+/// dbt's views: no database keeps them here, and readers of a run would see the same rows.
+const STORED_AS_TABLES: [&str; 3] = ["view", "ephemeral", "seed"];
+
 /// Columns of a snapshot: when a version of a row began, and when it ended.
 const VALID_FROM: &str = "dbt_valid_from";
 const VALID_TO: &str = "dbt_valid_to";
@@ -129,9 +132,11 @@ impl Written {
         let Some(word) = WORDS.iter().find(|known| **known == word) else {
             return Err(format!("unknown setting `{word}`{}", suggestion(word, WORDS)));
         };
-        if let ("materialized", [name]) = (*word, value.as_slice()) {
-            known_materialization(name)?;
-        }
+        let value = match (*word, value.as_slice()) {
+            ("materialized", [name]) if STORED_AS_TABLES.contains(&name.as_str()) => vec!["table".to_string()],
+            ("materialized", [name]) => known_materialization(name).map(|()| value)?,
+            _ => value,
+        };
         self.0.insert(word, value);
         Ok(())
     }

@@ -1,26 +1,31 @@
 //! The project's files: contracts of Bronze tables, SQL models, their tests.
 //!
-//! Reads `models/` and `sql/` into a [`Project`] whose every name is resolved, or reports all faults at once
-//! with their places. Never touches the lake: the same files and variables always give the same project.
+//! Reads `models/`, `seeds/`, `macros/` and `sql/` into a [`Project`] whose every name is resolved, or reports all faults
+//! at once with their places. Never touches the lake: the same files and variables always give the same project.
 //!
 //! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
-//!   understand dbt's spelling, `freshness` what it says of age, `stream` what it says of Kafka;
+//!   understand dbt's spelling, `configs` its configs, `freshness` what it says of age, `stream` what it says of Kafka;
+//! - `dbt` is a dbt project's own file, `layout` says in which layer a file's table lies, `seed` makes a model of a CSV;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
 //! - `materialization` is how a model's rows become its table;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
+mod configs;
 mod contract;
+mod dbt;
 pub mod fault;
 mod fields;
 pub mod files;
 mod freshness;
 mod graph;
+mod layout;
 mod load;
 mod materialization;
 mod names;
 mod node;
 pub mod origin;
 mod rules;
+mod seed;
 mod statement;
 mod stream;
 mod template;
@@ -33,20 +38,25 @@ use crate::engine;
 use crate::error::Result;
 use crate::ident::TableName;
 use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+pub use dbt::FILE as DBT_FILE;
 use fault::{Fault, Place};
 use files::SourceFile;
 pub use load::table_of;
 pub use materialization::{ChangeBy, Incremental, Materialization, Snapshot, Strategy};
 pub use names::{QUARANTINE_SUFFIX, rejected_of};
 use origin::SourceMap;
+pub use seed::SEED_ROWS;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use stream::{Drift, KindBy, Only, StreamContract, reject_rate};
 pub use topics::{Pattern, Topics};
 
-/// Everything below `models/` and `sql/`, read and checked together.
+/// Everything of the project, read and checked together.
 #[derive(Debug, Clone, Default)]
 pub struct Project {
+    /// Of the dbt project; empty when it is none.
+    pub name: String,
     pub sources: Vec<SourceTable>,
     /// In dependency order.
     pub models: Vec<Model>,
@@ -98,6 +108,10 @@ pub struct Model {
     pub tags: Vec<String>,
     /// The columns of the contract are all there are, in that order.
     pub contract_enforced: bool,
+    /// Its contract may describe columns it does not return, as in dbt, where only an enforced one is compared.
+    pub contract_describes: bool,
+    /// The cells of a seed's file, all text, which its statement reads as [`SEED_ROWS`].
+    pub seed: Option<RecordBatch>,
     /// Where its text comes from.
     pub origin: Origin,
 }
@@ -134,6 +148,14 @@ impl Model {
         }
     }
 
+    /// The same for the same result of the same input: of a seed the file decides, else the statement, layout aside.
+    pub fn fingerprint(&self) -> String {
+        match self.seed {
+            None => engine::sql::fingerprint(&self.sql),
+            Some(_) => engine::sql::digest(&format!("{}\n{}", self.sql, self.origin.file.text())),
+        }
+    }
+
     /// A fault the engine found in [`Model::statement`], shown in the model's file.
     pub fn fault(&self, found: &engine::Fault, incremental: bool) -> Fault {
         match &self.origin.incremental {
@@ -164,6 +186,11 @@ impl Project {
     /// produced: models may read the table of one ([`table_of`]) that has no contract, too. All faults at once.
     pub fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]) -> Result<Project> {
         engine::on_deep_stack(|| load::load(root, vars, topics))?
+    }
+
+    /// Whether it is a dbt project.
+    pub fn is_dbt(&self) -> bool {
+        !self.name.is_empty()
     }
 
     pub fn model(&self, table: &TableName) -> Option<&Model> {

@@ -20,13 +20,15 @@ pub struct Names {
     tables: BTreeSet<TableName>,
     /// The same by the name without its layer.
     by_name: BTreeMap<String, BTreeSet<TableName>>,
-    /// dbt's (source name, table name) -> Bronze table.
+    /// dbt's (source name, table name) -> its table.
     sources: BTreeMap<(String, String), TableName>,
+    /// A layer is a folder's name and no more: Silver may read Gold.
+    pub layers_are_names: bool,
 }
 
 impl Names {
-    pub fn add_source(&mut self, source: &str, table: &TableName) {
-        self.sources.insert((source.to_string(), table.name().to_string()), table.clone());
+    pub fn add_source(&mut self, source: &str, name: &str, table: &TableName) {
+        self.sources.insert((source.to_string(), name.to_string()), table.clone());
         self.add_model(table);
     }
 
@@ -118,8 +120,8 @@ mod tests {
 
     fn names() -> Names {
         let mut names = Names::default();
-        names.add_source("shop", &TableName::parse("bronze.books").unwrap());
-        names.add_source("shop", &TableName::parse("bronze.sales").unwrap());
+        names.add_source("shop", "books", &TableName::parse("bronze.books").unwrap());
+        names.add_source("shop", "sales", &TableName::parse("bronze.sales").unwrap());
         for model in ["silver.books", "gold.books", "gold.dim_date"] {
             names.add_model(&TableName::parse(model).unwrap());
         }

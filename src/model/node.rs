@@ -7,6 +7,7 @@
 
 use crate::model::fault::{Fault, Place};
 use crate::model::files::SourceFile;
+use crate::model::origin::offset_of;
 use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
 
 /// Deeper nesting than any contract has; keeps the recursion bounded.
@@ -31,6 +32,25 @@ pub enum Value {
 pub struct Key {
     pub name: String,
     pub place: Place,
+}
+
+impl Node {
+    /// Whether the scalar is written without quotes: only then `true` and `7` are more than texts.
+    pub fn is_plain(&self) -> bool {
+        let Place { file, line, column } = &self.place;
+        let text = file.text();
+        !text[offset_of(text, *line, *column)..].starts_with(['"', '\'', '|', '>'])
+    }
+
+    /// Every scalar of the tree, the keys left out.
+    pub fn scalars_mut(&mut self) -> Vec<(&Place, &mut String)> {
+        match &mut self.value {
+            Value::Null => Vec::new(),
+            Value::Scalar(text) => vec![(&self.place, text)],
+            Value::List(items) => items.iter_mut().flat_map(Node::scalars_mut).collect(),
+            Value::Map(entries) => entries.iter_mut().flat_map(|(_, node)| node.scalars_mut()).collect(),
+        }
+    }
 }
 
 /// Parses one file; an empty file is a null node.

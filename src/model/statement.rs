@@ -1,7 +1,7 @@
 //! From a rendered file to a statement whose every table carries its layer.
 
 use crate::engine::sql;
-use crate::ident::{Layer, TableName, quote};
+use crate::ident::{TableName, quote};
 use crate::model::fault::{Faults, Place};
 use crate::model::fault_in;
 use crate::model::files::SourceFile;
@@ -46,7 +46,7 @@ pub fn resolve(
             [layer, name] => names.qualified(layer, name),
             parts => Err(format!("`{}` has too many parts, write layer.table", parts.join("."))),
         };
-        let found = found.and_then(|table| may_read(by, &table).map(|()| table));
+        let found = found.and_then(|table| may_read(by, &table, names).map(|()| table));
         if let Some(table) = faults.keep(found.map_err(|message| place.fault(message)))
             && !statement.reads.iter().any(|(read, _)| *read == table)
         {
@@ -61,10 +61,10 @@ pub fn resolve(
     Some(statement)
 }
 
-/// Silver never reads Gold.
-fn may_read(by: Option<&TableName>, table: &TableName) -> Result<(), String> {
+/// Silver never reads Gold, where layers mean something.
+fn may_read(by: Option<&TableName>, table: &TableName, names: &Names) -> Result<(), String> {
     match by {
-        Some(model) if model.layer() < table.layer() => {
+        Some(model) if model.layer() < table.layer() && !names.layers_are_names => {
             Err(format!("a {} model cannot read `{table}`, which is a {} table", model.layer(), table.layer()))
         }
         _ => Ok(()),
@@ -75,13 +75,4 @@ fn may_read(by: Option<&TableName>, table: &TableName) -> Result<(), String> {
 fn without_semicolon(sql: &str) -> &str {
     let trimmed = sql.trim_end();
     trimmed.strip_suffix(';').unwrap_or(trimmed)
-}
-
-/// The layer of a model by the folder it lies in; dbt's usual folders are understood.
-pub fn layer_of(file: &SourceFile) -> Option<Layer> {
-    match file.top_folder()? {
-        "silver" | "staging" | "intermediate" => Some(Layer::Silver),
-        "gold" | "marts" => Some(Layer::Gold),
-        _ => None,
-    }
 }

@@ -202,7 +202,8 @@ fn faults_show_place_line_and_caret() {
         (
             &[("models/s.yml", "models:\n  - name: a\n    colums: []\n"), ("models/silver/a.sql", "select 1")],
             "models/s.yml:3:5: unknown key `colums` in a model, did you mean `columns`? (known are name, \
-             description, meta, config, columns, tests, data_tests)\n  3 |     colums: []\n    |     ^",
+             description, config, columns, tests, data_tests, docs, access, group, latest_version, deprecation_date, \
+             time_spine, meta)\n  3 |     colums: []\n    |     ^",
         ),
         (
             &[("models/other/a.sql", "select 1")],

@@ -3,7 +3,7 @@
 //! A value that does not fit its cast fails the promotion with a message; nothing becomes null silently.
 
 use crate::ident;
-use crate::source::{self, Kind};
+use crate::source;
 use std::collections::HashSet;
 
 /// A column of the Silver and Gold tables.
@@ -85,7 +85,7 @@ impl Column {
         if self.source.record_type != "text" {
             return column;
         }
-        reading(&column, &self.source.kind)
+        self.source.kind.reading(&column)
     }
 
     /// Why the column stayed text, with the expressions to choose from. One line.
@@ -97,8 +97,8 @@ impl Column {
             .readings
             .iter()
             .map(|found| match &found.sign {
-                Some(sign) => reading(&format!("replace({column}, {}, '')", ident::literal(sign)), &found.kind),
-                None => reading(&column, &found.kind),
+                Some(sign) => found.kind.reading(&format!("replace({column}, {}, '')", ident::literal(sign))),
+                None => found.kind.reading(&column),
             })
             .collect();
         let choice = if expressions.is_empty() { String::new() } else { format!(": {}", expressions.join(" or ")) };
@@ -106,36 +106,10 @@ impl Column {
     }
 }
 
-/// The expression that makes a value of a text.
-fn reading(column: &str, kind: &Kind) -> String {
-    let text = format!("nullif(trim({column}), '')");
-    let sql_type = kind.sql_type();
-    match kind {
-        Kind::Text => text,
-        Kind::Boolean | Kind::Bigint | Kind::Date { format: None } | Kind::Double { comma: false } => {
-            format!("cast({text} as {sql_type})")
-        }
-        Kind::WholeDecimal => format!("cast(regexp_replace({text}, '[.]0$', '') as {sql_type})"),
-        Kind::Double { comma: true } => format!("cast(replace({text}, ',', '.') as {sql_type})"),
-        Kind::Decimal { precision, scale, marks: "." } => format!("parse_decimal({column}, {precision}, {scale})"),
-        Kind::Decimal { precision, scale, marks } => {
-            format!("parse_decimal({column}, {precision}, {scale}, {})", ident::literal(marks))
-        }
-        Kind::Date { format: Some(format) } => format!("parse_date({column}, {})", ident::literal(format)),
-        Kind::Timestamp { format: Some(format), .. } => {
-            format!("parse_timestamp({column}, {})", ident::literal(format))
-        }
-        Kind::Timestamp { format: None, has_zone: false } => format!("cast({text} as timestamp)"),
-        Kind::Timestamp { format: None, has_zone: true } => {
-            format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Reading;
+    use crate::source::{Kind, Reading};
 
     fn column(name: &str, kind: Kind) -> source::Column {
         let (name, record_type) = (name.into(), "text".into());

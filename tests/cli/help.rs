@@ -2,7 +2,7 @@
 
 use crate::support::Project;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "init",
     "demo",
     "up",
@@ -20,6 +20,7 @@ const VERBS: [&str; 17] = [
     "status",
     "maintain",
     "doctor",
+    "functions",
 ];
 
 #[test]

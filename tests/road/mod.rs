@@ -2,6 +2,7 @@
 //! run twice, two at once and on planted faults.
 
 pub mod bookshop;
+mod dbt;
 mod faults;
 mod formats;
 mod init;

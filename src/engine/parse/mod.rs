@@ -17,10 +17,11 @@ use chrono::format::{Item, Parsed, StrftimeItems};
 use chrono::{Datelike, NaiveDate, NaiveDateTime};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use decimal::Notation;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The functions, for a session to register.
 pub(super) fn functions() -> impl Iterator<Item = ScalarUDF> {
@@ -39,6 +40,16 @@ enum Target {
     /// between thousands and the decimal mark (`'.,'`), `.` when left out
     Decimal,
 }
+
+/// Of date, timestamp and decimal.
+static DOCUMENTED: LazyLock<(Documentation, Documentation, Documentation)> = LazyLock::new(|| {
+    let written = |summary: &str, syntax: &str| Documentation::builder(DocSection::default(), summary, syntax).build();
+    (
+        written("Reads a date written in the format's letters, as strftime has them", "parse_date(text, format)"),
+        written("Reads a time to the microsecond, in strftime's letters", "parse_timestamp(text, format)"),
+        written("Reads a decimal exactly, nothing rounded", "parse_decimal(text, precision, scale [, marks])"),
+    )
+});
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Parse {
@@ -78,6 +89,14 @@ impl ScalarUDFImpl for Parse {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        Some(match self.target {
+            Target::Date => &DOCUMENTED.0,
+            Target::Timestamp => &DOCUMENTED.1,
+            Target::Decimal => &DOCUMENTED.2,
+        })
     }
 
     fn coerce_types(&self, found: &[DataType]) -> Result<Vec<DataType>> {

@@ -1,11 +1,14 @@
-//! `target/run_results.json`: the results of the last promote or test in dbt's shape, for the tools that read it,
-//! and in a field of our own how each test ended when it last ran.
+//! `target/run_results.json`: the results of the last promote or test in dbt's shape (run-results v6), for the tools that
+//! read it, and among its `args`, which dbt leaves open, how each test ended when it last ran.
 //!
 //! A test that fails keeps its table from being committed, so no commit and no manifest can tell of it; this file
 //! can. It lies beside the project, not in the lake: what it tells is what was run from here.
 
 use super::{TestReport, TestStatus};
+use crate::check::Check;
 use crate::error::{Context, Kind, Result};
+use crate::ident::TableName;
+use crate::model::{Model, Project};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,15 +18,43 @@ use std::time::Duration;
 const FILE: &str = "target/run_results.json";
 /// The dbt schema whose fields are used.
 const SCHEMA: &str = "https://schemas.getdbt.com/dbt/run-results/v6.json";
-/// Our own field: outcomes by name of the test, kept over runs in which a test has no turn.
+/// Of `args`: outcomes by name of the test, kept over runs in which a test has no turn.
 const OUTCOMES: &str = "lake_last_outcomes";
 
+/// The project's name in every `unique_id`, whatever it calls itself.
+pub(in crate::flow) const PROJECT: &str = "lake";
 /// In front of a `unique_id`.
-pub(in crate::flow) const MODEL: &str = "model.lake.";
+const MODEL: &str = "model.lake.";
+const SEED: &str = "seed.lake.";
 const TEST: &str = "test.lake.";
+const SOURCE: &str = "source.lake.";
 /// Of a model's `adapter_response`: true when it was not begun because one it reads had failed. dbt calls both that
 /// and a model that is up to date skipped.
 pub(in crate::flow) const BLOCKED: &str = "lake_blocked";
+
+/// dbt's `unique_id` of a model or a seed.
+pub(in crate::flow) fn model_id(model: &Model) -> String {
+    let kind = if model.seed.is_some() { SEED } else { MODEL };
+    format!("{kind}{}", model.table)
+}
+
+pub(in crate::flow) fn check_id(name: &str) -> String {
+    format!("{TEST}{name}")
+}
+
+pub(in crate::flow) fn source_id(table: &TableName) -> String {
+    format!("{SOURCE}{table}")
+}
+
+/// What dbt's files say of the program that wrote them.
+pub(in crate::flow) fn metadata(schema: &str) -> Value {
+    json!({
+        "dbt_schema_version": schema,
+        "generated_at": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        "invocation_id": uuid::Uuid::new_v4().to_string(),
+        "env": { "LAKE_VERSION": env!("CARGO_PKG_VERSION") },
+    })
+}
 
 /// How a test ended when it last ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +68,7 @@ pub struct Outcome {
 /// The last outcome of each test, by its name; none when nothing was run here yet.
 pub async fn outcomes(root: &Path) -> Result<BTreeMap<String, Outcome>> {
     let Some(document) = read(root).await? else { return Ok(BTreeMap::new()) };
-    match document.get(OUTCOMES) {
+    match document.get("args").and_then(|args| args.get(OUTCOMES)) {
         Some(outcomes) => Deserialize::deserialize(outcomes).context(Kind::Input, || format!("read `{FILE}`")),
         None => Ok(BTreeMap::new()),
     }
@@ -81,7 +112,7 @@ pub(in crate::flow) struct Ran {
 impl Ran {
     /// `layer.name` of a model.
     pub fn model(&self) -> Option<&str> {
-        self.unique_id.strip_prefix(MODEL)
+        self.unique_id.strip_prefix(MODEL).or(self.unique_id.strip_prefix(SEED))
     }
 
     /// The name of a test.
@@ -113,39 +144,41 @@ async fn read(root: &Path) -> Result<Option<Value>> {
 /// Writes the results of a run, replacing those of the one before. `models` are dbt's entries of models.
 pub(in crate::flow) async fn write(
     root: &Path,
+    project: &Project,
     args: Args,
     models: Vec<Value>,
     tests: &[TestReport],
     elapsed: Duration,
 ) -> Result<()> {
-    let doing = || format!("write `{FILE}`");
     let now = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     // A file that cannot be read is replaced: it tells of the past only.
     let mut outcomes = outcomes(root).await.unwrap_or_default();
     for test in tests.iter().filter(|test| test.status != TestStatus::Skipped) {
         outcomes.insert(test.name.clone(), Outcome { status: test.status, at: now.clone() });
     }
-    let results = models.into_iter().chain(tests.iter().map(entry));
-    let document = json!({
-        "metadata": {
-            "dbt_schema_version": SCHEMA,
-            "generated_at": now,
-            "invocation_id": uuid::Uuid::new_v4().to_string(),
-            "generator": concat!("lake ", env!("CARGO_PKG_VERSION")),
-        },
-        "results": results.collect::<Vec<Value>>(),
+    let checks: BTreeMap<&str, &Check> = project.checks().map(|check| (check.name.as_str(), check)).collect();
+    let tests = tests.iter().map(|test| entry(test, checks.get(test.name.as_str()).copied()));
+    let mut document = json!({
+        "metadata": metadata(SCHEMA),
+        "results": models.into_iter().chain(tests).collect::<Vec<Value>>(),
         "elapsed_time": elapsed.as_secs_f64(),
         "args": args,
-        OUTCOMES: outcomes,
     });
-    let bytes = serde_json::to_vec_pretty(&document).context(Kind::Internal, doing)?;
-    tokio::fs::create_dir_all(root.join("target")).await.context(Kind::Unavailable, doing)?;
-    tokio::fs::write(root.join(FILE), bytes).await.context(Kind::Unavailable, doing)
+    document["args"][OUTCOMES] = json!(outcomes);
+    write_json(root, FILE, &document).await
 }
 
-fn entry(test: &TestReport) -> Value {
+/// Writes one of the files below `target/`, replacing the one before.
+pub(in crate::flow) async fn write_json(root: &Path, file: &str, document: &Value) -> Result<()> {
+    let doing = || format!("write `{file}`");
+    let bytes = serde_json::to_vec_pretty(document).context(Kind::Internal, doing)?;
+    tokio::fs::create_dir_all(root.join("target")).await.context(Kind::Unavailable, doing)?;
+    tokio::fs::write(root.join(file), bytes).await.context(Kind::Unavailable, doing)
+}
+
+fn entry(test: &TestReport, check: Option<&Check>) -> Value {
     json!({
-        "unique_id": format!("{TEST}{}", test.name),
+        "unique_id": check_id(&test.name),
         "status": test.status,
         "execution_time": test.seconds,
         "message": test.message,
@@ -154,5 +187,7 @@ fn entry(test: &TestReport) -> Value {
         "adapter_response": {},
         "timing": [],
         "thread_id": "main",
+        "compiled": check.is_some(),
+        "compiled_code": check.map(Check::failing_rows_sql),
     })
 }

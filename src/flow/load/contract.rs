@@ -158,6 +158,8 @@ mod tests {
             upstream: vec![],
             tags: vec![],
             contract_enforced: false,
+            contract_describes: false,
+            seed: None,
             origin: Default::default(),
         }
     }

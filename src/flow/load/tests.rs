@@ -42,6 +42,8 @@ fn model(name: &str, rules: Vec<Rule>) -> Model {
         upstream: vec![],
         tags: vec![],
         contract_enforced: false,
+        contract_describes: false,
+        seed: None,
         origin: Default::default(),
     }
 }

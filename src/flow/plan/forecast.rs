@@ -134,6 +134,9 @@ impl<'a> Forecast<'a> {
 
     async fn trace(&self, model: &Model, adds: bool, outlook: &mut Outlook) -> Result<()> {
         let Some(columns) = &outlook.after else { return Ok(()) };
+        if model.seed.is_some() {
+            return Ok(());
+        }
         let statement = model.statement(adds);
         // A model that stays may not fit what it reads any more; that is told where it was found.
         let (Ok(schema), Ok(lineage)) =

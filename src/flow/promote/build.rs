@@ -364,6 +364,7 @@ pub(in crate::flow) async fn plan_query(
     model: &Model,
     standing: Option<&Table>,
 ) -> Result<(Query, Option<Reach>)> {
+    catalog::register_seed(session, model)?;
     let sql = model.statement(standing.is_some());
     let layout = match session.schema_of(sql).await {
         Ok(planned) => contract::layout(model, &planned)?,

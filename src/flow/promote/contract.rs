@@ -1,7 +1,8 @@
 //! A model's columns against its contract: the columns the query returns, as the table will store them.
 //!
 //! An enforced contract (`config: {contract: {enforced: true}}`, as in dbt) also rules out further columns and
-//! gives the order. Otherwise it speaks only of the columns it lists. That a column is never NULL is the
+//! gives the order. Otherwise it speaks only of the columns it lists; in a dbt project it may list some that are not
+//! there, as dbt lets it. That a column is never NULL is the
 //! business of its `not_null` test.
 
 use crate::engine::types::type_name;
@@ -35,6 +36,9 @@ pub(super) fn layout(model: &Model, planned: &Schema) -> Result<Layout> {
     for column in &model.columns {
         let place = model.origin.columns.get(&column.name).unwrap_or(&start);
         let Some((_, field)) = planned.column_with_name(&column.name) else {
+            if model.contract_describes && !model.contract_enforced {
+                continue;
+            }
             let near = suggestion(&column.name, names.iter().copied());
             faults.push(place.fault(format!("`{}` returns no column `{}`{near}", model.table, column.name)));
             continue;
@@ -89,6 +93,8 @@ mod tests {
             checks: Vec::new(),
             upstream: Vec::new(),
             tags: Vec::new(),
+            contract_describes: false,
+            seed: None,
             contract_enforced: columns.iter().all(|(_, declared)| declared.is_some()),
             origin: Origin {
                 file: SourceFile::new("models/gold/x.sql", "select"),

@@ -69,7 +69,7 @@ impl<'a> Hasher<'a> {
             contract.update(format!("|{text}"));
         }
         Hashes {
-            sql: sql::fingerprint(&model.sql),
+            sql: model.fingerprint(),
             contract: short(contract),
             text: short(Sha256::new_with_prefix(model.origin.file.text())),
         }

@@ -147,6 +147,7 @@ impl Run<'_> {
     /// A session with what the model reads, as far as this build is to see it.
     pub(super) async fn session_for(&self, model: &Model, work: &Work) -> Result<Session> {
         let session = self.engine.session();
+        catalog::register_seed(&session, model)?;
         let itself = matches!(work, Work::AsWritten).then_some(&model.table);
         let compared: BTreeSet<TableName> =
             quarantining(model, &self.pins).iter().flat_map(|check| check.tables()).collect();

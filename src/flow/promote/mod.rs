@@ -40,7 +40,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::flow::catalog::Pins;
 use crate::flow::checks::{self, Bench, Known, TestReport, TestStatus, Totals};
-use crate::flow::{Progress, Stop};
+use crate::flow::{Progress, Stop, dbt_manifest};
 use crate::ident::{Layer, TableName};
 use crate::model::Project;
 use crate::table::Lake;
@@ -137,7 +137,8 @@ pub async fn promote(
     let finished = run.work(&plan).await;
     run.skip_remaining_tests(&plan);
     run.report.evidence = Totals::of(&run.report.tests);
-    let noted = results::write(root, options, &run.report, started.elapsed()).await;
+    let noted = results::write(root, project, options, &run.report, started.elapsed()).await;
+    let noted = noted.and(dbt_manifest::write(root, project).await);
     let failure = finished.map_or_else(Some, |()| run.failure()).or(noted.err());
     Ok((run.report, failure))
 }

@@ -352,6 +352,7 @@ async fn action(
     let changed = match changed {
         None if last.hashes.only_layout_changed_to(hashes) => return Ok(Action::Skip(Reason::OnlyLayoutChanged)),
         None => return Ok(Action::Skip(Reason::NothingChanged)),
+        Some(Reason::SqlChanged) if model.seed.is_some() => Reason::FileChanged,
         Some(changed) => changed,
     };
     match model.materialization {

@@ -20,6 +20,8 @@ pub enum Reason {
     },
     MadeAnew(TableName),
     SqlChanged,
+    /// Of a seed.
+    FileChanged,
     ContractChanged,
     NothingChanged,
     /// The text is another one, the statement is not.
@@ -42,6 +44,7 @@ impl Reason {
             Reason::NewVersion { .. } => "new_version",
             Reason::MadeAnew(_) => "made_anew",
             Reason::SqlChanged => "sql_changed",
+            Reason::FileChanged => "file_changed",
             Reason::ContractChanged => "contract_changed",
             Reason::NothingChanged => "nothing_changed",
             Reason::OnlyLayoutChanged => "only_layout_changed",
@@ -66,6 +69,7 @@ impl fmt::Display for Reason {
             }
             Reason::MadeAnew(upstream) => write!(f, "`{upstream}` was made anew"),
             Reason::SqlChanged => f.write_str("its SQL changed"),
+            Reason::FileChanged => f.write_str("its file changed"),
             Reason::ContractChanged => f.write_str("its contract changed"),
             Reason::NothingChanged => f.write_str("nothing changed"),
             Reason::OnlyLayoutChanged => f.write_str("only comments or layout changed"),

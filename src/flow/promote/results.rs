@@ -3,32 +3,44 @@
 use super::{ModelReport, ModelStatus, Options, Report};
 use crate::error::Result;
 use crate::flow::checks::results;
+use crate::model::{Model, Project};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// Writes the results of a run, replacing those of the one before.
-pub(super) async fn write(root: &Path, options: &Options, report: &Report, elapsed: Duration) -> Result<()> {
-    let models = report.models.iter().map(model).collect();
+pub(super) async fn write(
+    root: &Path,
+    project: &Project,
+    options: &Options,
+    report: &Report,
+    elapsed: Duration,
+) -> Result<()> {
+    let models: BTreeMap<String, &Model> =
+        project.models.iter().map(|model| (model.table.to_string(), model)).collect();
+    let built = report.models.iter().filter_map(|report| Some(entry(report, models.get(&report.table)?))).collect();
     let args = results::Args { which: "build".into(), full_refresh: options.full_refresh };
-    results::write(root, args, models, &report.tests, elapsed).await
+    results::write(root, project, args, built, &report.tests, elapsed).await
 }
 
-fn model(model: &ModelReport) -> Value {
-    let status = match model.status {
+fn entry(report: &ModelReport, model: &Model) -> Value {
+    let status = match report.status {
         ModelStatus::Built => "success",
         ModelStatus::Failed => "error",
         ModelStatus::Skipped | ModelStatus::Blocked => "skipped",
     };
     json!({
-        "unique_id": format!("{}{}", results::MODEL, model.table),
+        "unique_id": results::model_id(model),
         "status": status,
-        "execution_time": model.seconds,
-        "message": model.reason,
+        "execution_time": report.seconds,
+        "message": report.reason,
         "failures": null,
-        "relation_name": model.table,
-        "adapter_response": { "rows_affected": model.rows, (results::BLOCKED): model.status == ModelStatus::Blocked },
+        "relation_name": report.table,
+        "adapter_response": { "rows_affected": report.rows, (results::BLOCKED): report.status == ModelStatus::Blocked },
         "timing": [],
         "thread_id": "main",
+        "compiled": true,
+        "compiled_code": model.sql,
     })
 }

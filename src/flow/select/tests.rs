@@ -18,6 +18,8 @@ fn model(table: &str, file: &str, upstream: &[&str], tags: &[&str]) -> Model {
         upstream: upstream.iter().map(|name| parse(name)).collect(),
         tags: tags.iter().map(|tag| tag.to_string()).collect(),
         contract_enforced: false,
+        contract_describes: false,
+        seed: None,
         origin: Origin::default(),
     }
 }

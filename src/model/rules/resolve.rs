@@ -55,18 +55,17 @@ impl DeclaredTest {
 
 /// dbt's names: `not_null_<table>_<column>`, with `source_` and the layer in front for a Bronze table.
 fn default_name(table: &TableName, rule: &Rule) -> String {
-    let (kind, rest) = match rule {
-        Rule::NotNull { column } => ("not_null", column.clone()),
-        Rule::Unique { columns } => ("unique", columns.join("_")),
-        Rule::AcceptedValues { column, .. } => ("accepted_values", column.clone()),
-        Rule::Relationships { column, to, field } => ("relationships", format!("{column}__{field}__{}", to.name())),
-        Rule::AcceptedRange { column, .. } => ("accepted_range", column.clone()),
-        Rule::ExpressionIsTrue { expression } => ("expression_is_true", short(expression)),
-        Rule::RowCount { .. } => ("row_count", String::new()),
-        Rule::Freshness { .. } => ("freshness", String::new()),
-        Rule::NoOverlap { key, .. } => ("no_overlap", key.join("_")),
-        Rule::Singular { .. } => ("singular", String::new()),
+    let rest = match rule {
+        Rule::NotNull { column } | Rule::AcceptedValues { column, .. } | Rule::AcceptedRange { column, .. } => {
+            column.clone()
+        }
+        Rule::Unique { columns } => columns.join("_"),
+        Rule::Relationships { column, to, field } => format!("{column}__{field}__{}", to.name()),
+        Rule::ExpressionIsTrue { expression } => short(expression),
+        Rule::NoOverlap { key, .. } => key.join("_"),
+        Rule::RowCount { .. } | Rule::Freshness { .. } | Rule::Singular { .. } => String::new(),
     };
+    let kind = rule.kind();
     let rest = if rest.is_empty() { rest } else { format!("_{rest}") };
     match table.layer() {
         Layer::Bronze => format!("source_{kind}_bronze_{}{rest}", table.name()),

@@ -79,7 +79,7 @@ fn next_tag(source: &str, from: usize) -> Option<usize> {
 }
 
 /// The byte behind the tag that starts at `start`; quotes inside it are respected.
-fn tag_end(source: &str, start: usize) -> Option<usize> {
+pub(super) fn tag_end(source: &str, start: usize) -> Option<usize> {
     let body = start + 2;
     let closing = match source.as_bytes().get(start + 1)? {
         b'#' => return source[body..].find("#}").map(|at| body + at + 2),

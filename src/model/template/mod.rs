@@ -1,23 +1,40 @@
-//! dbt's templates in SQL files, as far as most projects use them: `ref`, `source`, `config`, `var`, `this`,
-//! `is_incremental()`, and the template language's own `if`, `for`, `set`, `macro`.
+//! dbt's templates in SQL files: `ref`, `source`, `config`, `var`, `env_var`, `target`, `this`, `is_incremental()`, the
+//! project's macros, and the template language's own `if`, `for`, `set`, `macro`.
 //!
 //! A file without `{{`, `{%` or `{#` is never touched. Nothing here asks the lake or the environment: the
 //! same files and variables always give the same SQL.
+//!
+//! - `environment` is what a template may call, `instead` what it may not; `relation` is a table in a template;
+//! - `macros` reads macros out of `blocks` of files and knows those offered of dbt's packages, `calls` calls them;
+//! - `texts` expands YAML, `vars` are the variables, `follow` finds the way back into the file.
 
+mod blocks;
+mod calls;
+mod environment;
 mod follow;
+mod instead;
+mod macros;
+mod relation;
+mod texts;
+mod vars;
+
+pub use macros::Macros;
+pub use texts::Texts;
+pub use vars::{Vars, of_settings, value_of};
 
 use crate::check::{self, Severity, Threshold};
 use crate::engine::sql::MAX_BYTES;
 use crate::ident::TableName;
+use crate::model::configs;
 use crate::model::fault::{Fault, Place};
 use crate::model::files::SourceFile;
 use crate::model::materialization::{WORDS, Written};
 use crate::model::names::Names;
 use crate::model::origin::{SourceMap, position_of};
-use minijinja::syntax::SyntaxConfig;
+use environment::{environment, plain_environment};
+use instead::{asked, instead};
 use minijinja::value::{Kwargs, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
-use std::collections::BTreeMap;
+use minijinja::{Environment, Error, ErrorKind};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,16 +44,16 @@ const MAX_STEPS: u64 = 5_000_000;
 /// The marks of `follow` make a text longer, at most so many times as far as it is of use.
 const MARKED: usize = 8;
 
-const OFFERED: &str = "ref, source, config, var, this, is_incremental";
-
-/// What `config(...)` may set; the last four in `sql/checks`.
-const SETTINGS: [&str; 5] = ["tags", "severity", "warn_if", "error_if", "limit"];
+const OFFERED: &str = "ref, source, config, var, env_var, target, this, is_incremental and the macros in macros/";
 
 /// What a template may ask for.
 #[derive(Clone, Default)]
 pub struct Context {
     pub names: Arc<Names>,
-    pub vars: Arc<BTreeMap<String, String>>,
+    pub vars: Arc<Vars>,
+    pub macros: Arc<Macros>,
+    /// Name of the dbt project; empty when it is none.
+    pub project: Arc<str>,
     /// The model being rendered; none for a check.
     pub this: Option<TableName>,
     pub incremental: bool,
@@ -49,6 +66,8 @@ pub struct Settings {
     pub tags: Option<Vec<String>>,
     /// Of a file in `sql/checks`.
     pub test: check::Options,
+    pub schema: Option<String>,
+    pub enabled: Option<bool>,
 }
 
 /// A file after expansion.
@@ -68,9 +87,9 @@ pub fn render(file: &SourceFile, context: &Context) -> Result<Rendered, Fault> {
         return Ok(Rendered { sql: source.to_string(), ..Rendered::default() });
     }
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let environment = environment(context, &seen).map_err(|error| fault(file, &error))?;
+    let environment = environment(context, &seen);
     let expand = |text: &str, most: usize| expand(&environment, file.path(), text, most);
-    let sql = expand(source, MAX_BYTES).map_err(|error| fault(file, &error))?;
+    let sql = expand(source, MAX_BYTES).map_err(|error| fault(file, context, &error))?;
     let followed =
         follow::instrument(source).and_then(|marked| follow::strip(&expand(&marked, MARKED * MAX_BYTES).ok()?));
     let map = match followed {
@@ -113,53 +132,6 @@ struct Seen {
     asked_incremental: bool,
 }
 
-fn environment(context: &Context, seen: &Arc<Mutex<Seen>>) -> Result<Environment<'static>, Error> {
-    let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_debug(true);
-    environment.set_fuel(Some(MAX_STEPS));
-    if let Some(this) = &context.this {
-        environment.add_global("this", this.quoted());
-    }
-    add_names(&mut environment, context);
-    let vars = context.vars.clone();
-    environment.add_function("var", move |name: String, default: Option<Value>| match vars.get(&name) {
-        Some(value) => Ok(Value::from(value.clone())),
-        None => default.ok_or_else(|| refused(format!("the variable `{name}` has neither value nor default"))),
-    });
-    environment.add_function("env_var", |name: String, _default: Option<Value>| -> Result<Value, Error> {
-        Err(refused(format!("`env_var('{name}')` is not offered, pass it as a variable and use `var('{name}')`")))
-    });
-    let noted = seen.clone();
-    environment.add_function("config", move |options: Kwargs| -> Result<&'static str, Error> {
-        let settings = settings(&options)?;
-        noted.lock().unwrap_or_else(PoisonError::into_inner).settings = settings;
-        Ok("")
-    });
-    let (noted, incremental) = (seen.clone(), context.incremental);
-    environment.add_function("is_incremental", move || {
-        noted.lock().unwrap_or_else(PoisonError::into_inner).asked_incremental = true;
-        incremental
-    });
-    Ok(environment)
-}
-
-fn add_names(environment: &mut Environment<'static>, context: &Context) {
-    let (names, this) = (context.names.clone(), context.this.clone());
-    environment.add_function("ref", move |first: String, second: Option<String>| {
-        let table = match &second {
-            Some(name) => names.qualified(&first, name),
-            None => names.reference(&first, this.as_ref()),
-        };
-        table.map(|table| table.quoted()).map_err(refused)
-    });
-    let names = context.names.clone();
-    environment.add_function("source", move |source: String, table: String| {
-        names.source(&source, &table).map(|table| table.quoted()).map_err(refused)
-    });
-}
-
 fn settings(options: &Kwargs) -> Result<Settings, Error> {
     let mut settings = Settings::default();
     for name in options.args() {
@@ -183,10 +155,12 @@ fn settings(options: &Kwargs) -> Result<Settings, Error> {
                 let value: Value = options.peek(word)?;
                 settings.stored.set(word, texts(word, &value)?).map_err(refused)?;
             }
-            _ => {
-                let known = WORDS.into_iter().chain(SETTINGS).collect::<Vec<_>>().join(", ");
-                return Err(refused(format!("unknown setting `{name}`, known are {known}")));
+            "schema" => settings.schema = Some(options.peek(name)?),
+            "enabled" => settings.enabled = Some(options.peek(name)?),
+            "contract" | "column_types" | "delimiter" => {
+                return Err(refused(format!("`{name}` is read in the contract, not in the file")));
             }
+            _ => configs::refusal(name).map_or(Ok(()), |why| Err(refused(why)))?,
         }
     }
     Ok(settings)
@@ -206,28 +180,46 @@ fn texts(what: &str, value: &Value) -> Result<Vec<String>, Error> {
         .collect()
 }
 
-fn refused(message: String) -> Error {
-    Error::new(ErrorKind::InvalidOperation, message)
+fn refused(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-fn fault(file: &SourceFile, error: &Error) -> Fault {
+/// The fault at its place, which may be in a macro the file calls.
+fn fault(file: &SourceFile, context: &Context, error: &Error) -> Fault {
+    match error.name().and_then(|template| context.macros.file_of(template)) {
+        None => fault_in(file, error),
+        Some(origin) => {
+            let mut fault = fault_in(origin, error);
+            fault.message.push_str(&format!(" (called by {})", file.path()));
+            fault
+        }
+    }
+}
+
+fn fault_in(file: &SourceFile, error: &Error) -> Fault {
     let (line, column) = match (error.range(), error.line()) {
         (Some(range), _) => position_of(file.text(), range.start),
         (None, line) => (line.unwrap_or(1), 1),
     };
+    Place { file: file.clone(), line, column }.fault(message(error, file.text()))
+}
+
+/// What is wrong, in one sentence; `text` is the template.
+fn message(error: &Error, text: &str) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
-    let message = match error.kind() {
+    match error.kind() {
         ErrorKind::InvalidOperation => detail,
         ErrorKind::OutOfFuel => {
             format!("in the template: it takes more than {MAX_STEPS} steps, are its loops too long?")
         }
         ErrorKind::WriteFailure => format!("in the template: it makes more than {MAX_BYTES} bytes of SQL"),
         ErrorKind::UnknownFunction | ErrorKind::UndefinedError | ErrorKind::UnknownMethod => {
-            format!("in the template: {detail}; offered are {OFFERED}")
+            let name = error.range().map_or("", |range| asked(text, range.start));
+            let unknown = detail.trim_start_matches('`').split('`').next().unwrap_or_default();
+            instead(name, unknown).unwrap_or_else(|| format!("in the template: {detail}; offered are {OFFERED}"))
         }
         _ => format!("in the template: {detail}"),
-    };
-    Place { file: file.clone(), line, column }.fault(message)
+    }
 }
 
 #[cfg(test)]
@@ -236,11 +228,11 @@ mod tests {
 
     fn context(incremental: bool) -> Context {
         let mut names = Names::default();
-        names.add_source("shop", &TableName::parse("bronze.books").unwrap());
+        names.add_source("shop", "books", &TableName::parse("bronze.books").unwrap());
         names.add_model(&TableName::parse("silver.books").unwrap());
-        let vars = BTreeMap::from([("from".to_string(), "2024".to_string())]);
+        let vars = Vars::from([("from".to_string(), Value::from("2024"))]);
         let this = Some(TableName::parse("gold.recent").unwrap());
-        Context { names: Arc::new(names), vars: Arc::new(vars), this, incremental }
+        Context { names: Arc::new(names), vars: Arc::new(vars), this, incremental, ..Context::default() }
     }
 
     fn rendered(text: &str, incremental: bool) -> Rendered {
@@ -290,21 +282,21 @@ mod tests {
                  2 | from {{ ref('bookz') }}\n    |         ^",
             ),
             (
-                "{{ config(materialized='view') }}",
-                "models/gold/recent.sql:1:4: the materialization `view` is not offered, use table, incremental, append or snapshot\n  \
-                 1 | {{ config(materialized='view') }}\n    |    ^",
+                "{{ config(materialized='cube') }}",
+                "models/gold/recent.sql:1:4: the materialization `cube` is not offered, use table, incremental, append or snapshot\n  \
+                 1 | {{ config(materialized='cube') }}\n    |    ^",
             ),
         ];
         for (text, expected) in table {
             assert_eq!(fault_of(text), expected);
         }
         for (text, part) in [
-            ("{{ run_query('x') }}", "offered are ref, source"),
+            ("{{ run_query('x') }}", "`run_query` is not offered: nothing is asked"),
             ("{{ nothing }}", "recent.sql:1:4: in the template"),
             ("x\n{% if %}", "recent.sql:2:"),
             ("{{ env_var('X') }}", "use `var('X')`"),
             ("{{ var('x') }}", "neither value nor default"),
-            ("{{ config(sort='x') }}", "unknown setting `sort`"),
+            ("{{ config(sorted='x') }}", "unknown config `sorted`"),
             ("a\n{% for x in range(90000) %}{% for y in range(90000) %}{% endfor %}{% endfor %}", "recent.sql:2:"),
             (
                 "{% for x in range(90000) %}{% for y in range(90000) %}{% endfor %}{% endfor %}",

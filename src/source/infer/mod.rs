@@ -8,6 +8,7 @@ mod moments;
 mod numbers;
 mod signs;
 
+use crate::ident;
 use moments::Moments;
 use numbers::Numbers;
 use signs::Signs;
@@ -54,6 +55,32 @@ impl Kind {
             Kind::Date { .. } => "date".to_string(),
             Kind::Timestamp { has_zone: false, .. } => "timestamp".to_string(),
             Kind::Timestamp { has_zone: true, .. } => "timestamptz".to_string(),
+        }
+    }
+
+    /// The SQL expression that makes a value of a column of texts, blank being NULL.
+    pub fn reading(&self, column: &str) -> String {
+        let text = format!("nullif(trim({column}), '')");
+        let sql_type = self.sql_type();
+        match self {
+            Kind::Text => text,
+            Kind::Boolean | Kind::Bigint | Kind::Date { format: None } | Kind::Double { comma: false } => {
+                format!("cast({text} as {sql_type})")
+            }
+            Kind::WholeDecimal => format!("cast(regexp_replace({text}, '[.]0$', '') as {sql_type})"),
+            Kind::Double { comma: true } => format!("cast(replace({text}, ',', '.') as {sql_type})"),
+            Kind::Decimal { precision, scale, marks: "." } => format!("parse_decimal({column}, {precision}, {scale})"),
+            Kind::Decimal { precision, scale, marks } => {
+                format!("parse_decimal({column}, {precision}, {scale}, {})", ident::literal(marks))
+            }
+            Kind::Date { format: Some(format) } => format!("parse_date({column}, {})", ident::literal(format)),
+            Kind::Timestamp { format: Some(format), .. } => {
+                format!("parse_timestamp({column}, {})", ident::literal(format))
+            }
+            Kind::Timestamp { format: None, has_zone: false } => format!("cast({text} as timestamp)"),
+            Kind::Timestamp { format: None, has_zone: true } => {
+                format!("arrow_cast({text}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+            }
         }
     }
 }

@@ -1,2 +1,2 @@
-{{ config(materialized='view') }}
+{{ config(materialized='cube') }}
 select id from bronze.books

@@ -1,2 +1,2 @@
-{{ config(sort='id') }}
+{{ config(sorted='id') }}
 select id from bronze.books

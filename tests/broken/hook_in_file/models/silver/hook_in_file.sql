@@ -1,0 +1,1 @@
+{{ config(pre_hook='grant') }}select id from silver.good

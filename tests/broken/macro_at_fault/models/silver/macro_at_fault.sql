@@ -1,0 +1,1 @@
+select {{ outer_one('id') }} as n from silver.good

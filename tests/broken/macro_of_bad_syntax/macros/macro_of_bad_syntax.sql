@@ -1,0 +1,4 @@
+
+{% macro bad_syntax(a) %}
+  {{ a + }}
+{% endmacro %}

@@ -1,0 +1,2 @@
+{% macro twin() %}1{% endmacro %}
+{% macro twin() %}2{% endmacro %}

@@ -1,0 +1,2 @@
+select
+  {% macro open_one(a) %}{{ a }}

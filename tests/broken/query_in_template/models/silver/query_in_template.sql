@@ -1,0 +1,2 @@
+{% set rows = run_query('select 1') %}
+select id from silver.good

@@ -1,0 +1,180 @@
+//! A dbt project on the road: no `lake.toml`, seeds instead of streams, dbt's files and its last line.
+//!
+//! The shapes below are written from dbt's published JSON schemas, run-results v6 and manifest v12: the keys an object
+//! may have where the schema allows no others, and those it must have.
+
+use crate::support::Project;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const FILES: [(&str, &str); 8] = [
+    (
+        "dbt_project.yml",
+        "name: shop\nprofile: shop\nmodels:\n  shop: {+materialized: table, staging: {+materialized: view}}\n",
+    ),
+    ("seeds/raw_orders.csv", "id,customer,status,cents\n1,7,placed,150\n2,7,returned,50\n3,8,placed,99\n"),
+    ("macros/money.sql", "{% macro euros(column) %}(cast({{ column }} as decimal(16, 2)) / 100){% endmacro %}\n"),
+    (
+        "models/staging/stg_orders.sql",
+        "select id, customer, status, {{ euros('cents') }} as euros from {{ ref('raw_orders') }}\n",
+    ),
+    (
+        "models/customers.sql",
+        "{% set kinds = ['placed', 'returned'] %}\nselect customer{% for kind in kinds %},\n    sum(case when status = '{{ kind }}' then euros else 0 end) as {{ kind }}\n{%- endfor %}\nfrom {{ ref('stg_orders') }} group by customer\n",
+    ),
+    ("models/docs.md", "{% docs who %}\nWho bought.\n{% enddocs %}\n"),
+    (
+        "models/schema.yml",
+        "models:\n  - name: customers\n    columns:\n      - {name: customer, description: '{{ doc(\"who\") }}', tests: [unique, not_null]}\n      - name: never_there\n  - name: stg_orders\n    columns:\n      - {name: customer, tests: [{relationships: {to: ref('customers'), field: customer}}]}\n",
+    ),
+    ("tests/no_loss.sql", "select * from {{ ref('customers') }} where placed < 0\n"),
+];
+
+fn project() -> Project {
+    let project = Project::empty();
+    FILES.iter().for_each(|(path, text)| drop(project.write(path, text)));
+    project
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// Whether an object has all keys it must have and none that it may not.
+fn fits(value: &Value, must: &[&str], may: &[&str]) {
+    let (found, must): (_, BTreeSet<&str>) = (keys(value), must.iter().copied().collect());
+    let known: BTreeSet<&str> = must.iter().chain(may).copied().collect();
+    assert!(found.is_superset(&must), "{value} lacks {:?}", must.difference(&found));
+    assert!(found.is_subset(&known), "{value} has {:?}", found.difference(&known));
+}
+
+const METADATA: [&str; 8] =
+    ["dbt_version", "generated_at", "invocation_id", "env", "project_name", "project_id", "user_id", "adapter_type"];
+const NODE: [&str; 11] = [
+    "database",
+    "schema",
+    "name",
+    "resource_type",
+    "package_name",
+    "path",
+    "original_file_path",
+    "unique_id",
+    "fqn",
+    "alias",
+    "checksum",
+];
+const NODE_MAY: [&str; 9] = [
+    "config",
+    "tags",
+    "description",
+    "columns",
+    "relation_name",
+    "raw_code",
+    "compiled",
+    "compiled_code",
+    "depends_on",
+];
+
+#[test]
+fn a_dbt_project_is_built_as_it_is() {
+    let project = project();
+    let built = project.lake(&["promote", "all"]).ok();
+    assert_eq!(built.stderr.trim_end().lines().last(), Some("Done. PASS=7 WARN=0 ERROR=0 SKIP=0 TOTAL=7"));
+    let found = project.lake(&["query", "--output", "csv", "select * from gold.customers order by 1"]).ok().stdout;
+    assert_eq!(found, "customer,placed,returned\n7,1.500000,0.500000\n8,0.990000,0.000000\n");
+
+    let again = project.lake(&["promote", "all"]).ok().stderr;
+    assert!(again.contains("Done. PASS=0 WARN=0 ERROR=0 SKIP=0 NO-OP=7 TOTAL=7"), "{again}");
+    project.write("seeds/raw_orders.csv", "id,customer,status,cents\n1,7,placed,-1\n");
+    let failed = project.lake(&["promote", "all"]).fails_with(1).stderr;
+    assert!(failed.contains("Done. PASS=5 WARN=0 ERROR=2 SKIP=0 TOTAL=7"), "{failed}");
+    let tested = project.lake(&["test"]).ok().stderr;
+    assert!(tested.contains("Done. PASS=4 WARN=0 ERROR=0 SKIP=0 TOTAL=4"), "{tested}");
+}
+
+#[test]
+fn its_files_have_the_shape_dbt_published() {
+    let project = project();
+    project.lake(&["promote", "all"]).ok();
+    let results: Value = serde_json::from_str(&project.read("target/run_results.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&project.read("target/manifest.json")).unwrap();
+
+    fits(&results, &["metadata", "results", "elapsed_time"], &["args"]);
+    fits(&results["metadata"], &["dbt_schema_version"], &METADATA[..4]);
+    let of_result = [
+        "status",
+        "timing",
+        "thread_id",
+        "execution_time",
+        "adapter_response",
+        "message",
+        "failures",
+        "unique_id",
+        "compiled",
+        "compiled_code",
+        "relation_name",
+    ];
+    let ids: BTreeSet<&str> = results["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| {
+            fits(result, &of_result, &[]);
+            assert!(["success", "pass"].contains(&result["status"].as_str().unwrap()), "{result}");
+            result["unique_id"].as_str().unwrap()
+        })
+        .collect();
+
+    let must = [
+        "metadata",
+        "nodes",
+        "sources",
+        "macros",
+        "docs",
+        "exposures",
+        "metrics",
+        "groups",
+        "selectors",
+        "disabled",
+        "parent_map",
+        "child_map",
+        "group_map",
+        "saved_queries",
+        "semantic_models",
+        "unit_tests",
+    ];
+    fits(&manifest, &must, &[]);
+    fits(&manifest["metadata"], &["dbt_schema_version"], &METADATA);
+    assert_eq!(keys(&manifest["nodes"]), ids);
+    for node in manifest["nodes"].as_object().unwrap().values() {
+        let may: &[&str] = match node["resource_type"].as_str().unwrap() {
+            "model" => &["language", "contract"],
+            "seed" => &[],
+            _ => &["test_metadata", "attached_node"],
+        };
+        fits(node, &NODE, &[&NODE_MAY, may].concat());
+        fits(&node["checksum"], &["name", "checksum"], &[]);
+    }
+    let customers = &manifest["nodes"]["model.lake.gold.customers"];
+    assert_eq!(customers["columns"]["customer"]["description"], "Who bought.");
+    assert_eq!(
+        manifest["parent_map"]["model.lake.gold.customers"],
+        serde_json::json!(["model.lake.silver.stg_orders"])
+    );
+    let children = &manifest["child_map"]["seed.lake.silver.raw_orders"];
+    assert_eq!(children, &serde_json::json!(["model.lake.silver.stg_orders"]));
+}
+
+#[test]
+fn functions_are_listed_with_what_they_do() {
+    let project = Project::empty();
+    let text = project.lake(&["functions", "date_trunc"]).ok().stdout;
+    assert!(text.starts_with("date_trunc(precision, expression) (also datetrunc)  scalar\n    Truncates"), "{text}");
+    let all = project.lake(&["functions", "--output", "json"]).ok().json();
+    let named = |name: &str| all["functions"].as_array().unwrap().iter().find(|found| found["name"] == name).cloned();
+    assert_eq!(named("parse_decimal").unwrap()["syntax"], "parse_decimal(text, precision, scale [, marks])");
+    let kinds = ["md5", "sum", "row_number", "generate_series"].map(|name| named(name).unwrap()["kind"].clone());
+    assert_eq!(kinds, ["scalar", "aggregate", "window", "table"]);
+    let unknown = project.lake(&["functions", "date_trunk"]).fails_with(78).stderr;
+    assert!(unknown.contains("did you mean `date_trunc`?"), "{unknown}");
+}
