@@ -100,7 +100,8 @@ fn node(project: &Project, model: &Model, parents: &BTreeSet<String>) -> Value {
     let materialized = match model.materialization {
         _ if model.seed.is_some() => "seed",
         Materialization::Table => "table",
-        _ => "incremental",
+        Materialization::Incremental(_) => "incremental",
+        Materialization::Snapshot(_) => "snapshot",
     };
     node["unique_id"] = model_id(model).into();
     node["alias"] = model.table.name().into();

@@ -1,14 +1,15 @@
-//! Which layer a file's table lies in, and the configs that folders give it.
+//! Which table each file of a model or a seed makes, its layer above all, and the configs that folders give it.
 //!
 //! In a project of `lake` the folder directly below `models/` says the layer. A dbt project has no layers: there a
 //! `schema` config that names one decides, else the nearest folder that does, else the table is Gold, as something made
 //! for others to read. Seeds are Silver unless a config says otherwise.
 
-use crate::ident::Layer;
-use crate::model::contract::{DeclaredConfig, read_config};
+use crate::ident::{Layer, TableName};
+use crate::model::contract::{Declared, DeclaredConfig, read_config};
 use crate::model::dbt::ProjectFile;
-use crate::model::fault::Faults;
-use crate::model::files::{Folders, SourceFile};
+use crate::model::fault::{Faults, Place};
+use crate::model::files::{Files, Folders, SourceFile};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The layer a folder or a schema is named after; dbt's usual folders are understood.
 pub(super) fn layer_named(name: &str) -> Option<Layer> {
@@ -17,6 +18,20 @@ pub(super) fn layer_named(name: &str) -> Option<Layer> {
         "gold" | "marts" => Some(Layer::Gold),
         _ => None,
     }
+}
+
+/// The files of models and seeds that are enabled, by their tables.
+#[derive(Default)]
+pub(super) struct Placed {
+    pub tables: BTreeMap<TableName, PlacedFile>,
+    /// Names of those that are not.
+    pub disabled: BTreeSet<String>,
+}
+
+pub(super) struct PlacedFile {
+    pub file: SourceFile,
+    /// Of its folders.
+    pub config: DeclaredConfig,
 }
 
 pub(super) struct Layout {
@@ -31,7 +46,7 @@ impl Layout {
     }
 
     /// What folders say of a file.
-    pub fn config_of(&self, file: &SourceFile, faults: &mut Faults) -> DeclaredConfig {
+    fn config_of(&self, file: &SourceFile, faults: &mut Faults) -> DeclaredConfig {
         match self.dbt.as_ref().and_then(|dbt| dbt.config_of(file)) {
             Some(node) => read_config(&node, faults),
             None => DeclaredConfig::default(),
@@ -39,7 +54,7 @@ impl Layout {
     }
 
     /// `None` for a file that lies in no folder that says it. `configs` are those of the file, the stronger first.
-    pub fn layer_of(&self, file: &SourceFile, configs: [Option<&DeclaredConfig>; 2]) -> Option<Layer> {
+    fn layer_of(&self, file: &SourceFile, configs: [Option<&DeclaredConfig>; 2]) -> Option<Layer> {
         let schemas = configs.into_iter().flatten().filter_map(|config| config.schema.as_deref());
         let said = schemas.filter_map(layer_named).next();
         if file.is_seed() {
@@ -55,5 +70,49 @@ impl Layout {
     /// The layer a contract's own folder says.
     pub fn layer_beside(&self, contract: &SourceFile) -> Option<Layer> {
         self.layer_of(contract, [None, None])
+    }
+
+    /// The table of every file; a file without one is a fault.
+    pub fn place(&self, files: &Files, declared: &Declared, faults: &mut Faults) -> Placed {
+        let configs: BTreeMap<&str, &DeclaredConfig> =
+            declared.models.iter().map(|model| (model.name.as_str(), &model.config)).collect();
+        let mut placed = Placed::default();
+        for file in files.models.iter().chain(&files.seeds) {
+            let start = Place { file: file.clone(), line: 1, column: 1 };
+            let config = self.config_of(file, faults);
+            let own = configs.get(file.stem()).copied();
+            if own.and_then(|own| own.enabled).or(config.enabled) == Some(false) {
+                placed.disabled.insert(file.stem().to_string());
+                continue;
+            }
+            let Some(layer) = self.layer_of(file, [own, Some(&config)]) else {
+                let usual = "a model lies below models/silver or models/gold (or staging, intermediate, marts)";
+                faults.push(start.fault(usual));
+                continue;
+            };
+            let named = TableName::new(layer, file.stem()).map_err(|error| start.refuse(&error));
+            let Some(table) = faults.keep(named) else { continue };
+            match placed.tables.get(&table) {
+                Some(other) => {
+                    faults.push(start.fault(format!("`{table}` is already the model {}", other.file.path())))
+                }
+                None => drop(placed.tables.insert(table, PlacedFile { file: file.clone(), config })),
+            }
+        }
+        placed
+    }
+
+    /// A source of a dbt project that a seed fills is that seed: there both have the same name in the warehouse.
+    pub fn seeds_for_sources(&self, placed: &Placed, declared: &mut Declared) {
+        if self.dbt.is_none() {
+            return;
+        }
+        let seeds = placed.tables.iter().filter(|(_, placed)| placed.file.is_seed());
+        let seeds: BTreeMap<&str, &TableName> = seeds.map(|(table, _)| (table.name(), table)).collect();
+        for source in &mut declared.sources {
+            if let Some(seed) = seeds.get(source.table.name()) {
+                source.table = (*seed).clone();
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::model::contract::{self, Declared, DeclaredConfig, DeclaredModel};
 use crate::model::fault::{Faults, Place};
 use crate::model::files::{self, Files, SourceFile};
 use crate::model::graph::{self, Edges};
-use crate::model::layout::{Layout, layer_named};
+use crate::model::layout::{Layout, Placed, PlacedFile, layer_named};
 use crate::model::names::Names;
 use crate::model::statement::{Statement, resolve};
 use crate::model::template::{Context, Macros, Rendered, Texts, of_settings, render};
@@ -36,8 +36,8 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     for file in &files.contracts {
         contract::read(file, &texts, &mut declared, &mut faults);
     }
-    let placed = placed(&files, &layout, &declared, &mut faults);
-    seeds_for_sources(&layout, &placed, &mut declared);
+    let placed = layout.place(&files, &declared, &mut faults);
+    layout.seeds_for_sources(&placed, &mut declared);
     let mut names = names(&declared, topics, &placed.tables, &mut faults);
     names.layers_are_names = layout.dbt.is_some();
     context.names = Arc::new(names);
@@ -62,60 +62,6 @@ pub fn table_of(topic: &str) -> Result<TableName> {
             .hint("declare a table for it in models/sources.yml")
     })?;
     TableName::new(Layer::Bronze, &name)
-}
-
-/// The files of models and seeds that are enabled, by their tables.
-#[derive(Default)]
-struct Placed {
-    tables: BTreeMap<TableName, PlacedFile>,
-    /// Names of those that are not.
-    disabled: BTreeSet<String>,
-}
-
-struct PlacedFile {
-    file: SourceFile,
-    /// Of its folders.
-    config: DeclaredConfig,
-}
-
-fn placed(files: &Files, layout: &Layout, declared: &Declared, faults: &mut Faults) -> Placed {
-    let configs: BTreeMap<&str, &DeclaredConfig> =
-        declared.models.iter().map(|model| (model.name.as_str(), &model.config)).collect();
-    let mut placed = Placed::default();
-    for file in files.models.iter().chain(&files.seeds) {
-        let start = start_of(file);
-        let config = layout.config_of(file, faults);
-        let own = configs.get(file.stem()).copied();
-        if own.and_then(|own| own.enabled).or(config.enabled) == Some(false) {
-            placed.disabled.insert(file.stem().to_string());
-            continue;
-        }
-        let Some(layer) = layout.layer_of(file, [own, Some(&config)]) else {
-            faults
-                .push(start.fault("a model lies below models/silver or models/gold (or staging, intermediate, marts)"));
-            continue;
-        };
-        let named = TableName::new(layer, file.stem()).map_err(|error| start.refuse(&error));
-        let Some(table) = faults.keep(named) else { continue };
-        match placed.tables.get(&table) {
-            Some(other) => faults.push(start.fault(format!("`{table}` is already the model {}", other.file.path()))),
-            None => drop(placed.tables.insert(table, PlacedFile { file: file.clone(), config })),
-        }
-    }
-    placed
-}
-
-/// A source of a dbt project that a seed fills is that seed: there both have the same name in the warehouse.
-fn seeds_for_sources(layout: &Layout, placed: &Placed, declared: &mut Declared) {
-    if layout.dbt.is_none() {
-        return;
-    }
-    for source in &mut declared.sources {
-        let seeds = placed.tables.iter().filter(|(_, placed)| placed.file.is_seed());
-        if let Some((seed, _)) = seeds.into_iter().find(|(table, _)| table.name() == source.table.name()) {
-            source.table = seed.clone();
-        }
-    }
 }
 
 fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, PlacedFile>, faults: &mut Faults) -> Names {

@@ -170,7 +170,7 @@ fn macros_call_each_other_and_return_values() {
             "select '{{ target.type }} {{ this.name }} {{ 'A b'.lower() }} {{ {'k': 1}.items() | list | length }}'",
             "select 'lake a a b 1'",
         ),
-        ("select '{{ env_var('DBT_ABSENT', 'other') }}' {{ log('x', info=true) }}", "select 'other' "),
+        ("select '{{ env_var('DBT_ABSENT', 'other') }}' {{ log('x', info=true) }}", "select 'other'"),
     ];
     for (text, expected) in table {
         assert_eq!(render(text).as_deref(), Ok(expected), "{text}");

@@ -27,6 +27,16 @@ pub(super) fn of_package(asked: &str) -> String {
     format!("`{asked}` is not offered: packages are not read: copy the macro into macros/")
 }
 
+/// Where the name begins that a byte of a template belongs to: of a method the dot before it is what is known.
+pub(super) fn name_start(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    match text.get(at..).is_some_and(|rest| rest.starts_with('.')) {
+        true => before.trim_end_matches(is_part).len(),
+        false => at,
+    }
+}
+
 /// The dotted name that stands at a byte of a template.
 pub(super) fn asked(text: &str, at: usize) -> &str {
     let rest = text.get(at..).unwrap_or_default();

@@ -32,7 +32,7 @@ use crate::model::materialization::{WORDS, Written};
 use crate::model::names::Names;
 use crate::model::origin::{SourceMap, position_of};
 use environment::{environment, plain_environment};
-use instead::{asked, instead};
+use instead::{asked, instead, name_start};
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 use std::io::Write;
@@ -198,7 +198,7 @@ fn fault(file: &SourceFile, context: &Context, error: &Error) -> Fault {
 
 fn fault_in(file: &SourceFile, error: &Error) -> Fault {
     let (line, column) = match (error.range(), error.line()) {
-        (Some(range), _) => position_of(file.text(), range.start),
+        (Some(range), _) => position_of(file.text(), name_start(file.text(), range.start)),
         (None, line) => (line.unwrap_or(1), 1),
     };
     Place { file: file.clone(), line, column }.fault(message(error, file.text()))
@@ -206,7 +206,12 @@ fn fault_in(file: &SourceFile, error: &Error) -> Fault {
 
 /// What is wrong, in one sentence; `text` is the template.
 fn message(error: &Error, text: &str) -> String {
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
+    let name = error.range().map_or("", |range| asked(text, name_start(text, range.start)));
+    let detail = match (error.detail(), error.kind()) {
+        (Some(detail), _) => detail.to_string(),
+        (None, ErrorKind::UndefinedError) if !name.is_empty() => format!("`{name}` is undefined"),
+        (None, kind) => kind.to_string(),
+    };
     match error.kind() {
         ErrorKind::InvalidOperation => detail,
         ErrorKind::OutOfFuel => {
@@ -214,8 +219,7 @@ fn message(error: &Error, text: &str) -> String {
         }
         ErrorKind::WriteFailure => format!("in the template: it makes more than {MAX_BYTES} bytes of SQL"),
         ErrorKind::UnknownFunction | ErrorKind::UndefinedError | ErrorKind::UnknownMethod => {
-            let name = error.range().map_or("", |range| asked(text, range.start));
-            let unknown = detail.trim_start_matches('`').split('`').next().unwrap_or_default();
+            let unknown = detail.split('`').nth(1).unwrap_or_default();
             instead(name, unknown).unwrap_or_else(|| format!("in the template: {detail}; offered are {OFFERED}"))
         }
         _ => format!("in the template: {detail}"),
