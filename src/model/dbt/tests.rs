@@ -178,9 +178,9 @@ fn macros_call_each_other_and_return_values() {
     let table = [
         (
             "select {{ endless() }}",
-            "macros/sub/m.sql:7:24: macros call each other more than 50 deep (called by queries/a.sql)",
+            "macros/sub/m.sql:7:25: macros call each other more than 50 deep (called by queries/a.sql)",
         ),
-        ("select {{ cents() }}", "macros/sub/m.sql:1:"),
+        ("select {{ cents() }}", "macros/sub/m.sql:3:"),
         ("select {{ return(1) }}", "queries/a.sql:1:11: `return` is for macros"),
         ("select {{ exceptions.raise_compiler_error('no such day') }}", "queries/a.sql:1:11: no such day"),
         ("select {{ ref('a', v=2) }}", "versions of models are not offered"),
