@@ -167,6 +167,13 @@ impl<'a> Worker<'a> {
         let ended = self.read(feed, positions, pin_start, &mut work).await;
         work.desk.abandon().await;
         let landed = self.land(&mut work).await;
+        // A run that is told to stop is over as well, and too many rejects are the graver news.
+        let over = ended
+            .as_ref()
+            .map_or_else(|stopped| matches!(stopped.kind(), Kind::Interrupted(_)), |ended| *ended == Ended::Finished);
+        if over && matches!(landed, Ok(true)) {
+            self.check_rejects(&work, true)?;
+        }
         match (ended?, landed?) {
             (Ended::Finished, false) => Ok(Ended::Reassign),
             (ended, _) => Ok(ended),
