@@ -143,9 +143,8 @@ impl<'a> Worker<'a> {
     /// ends it, no commit is under way and no file is open afterwards.
     async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
         let before_survey = table.as_ref().map(Table::version);
-        let drift = self.stream.drift;
         let keep_on = || self.halt.stop.check();
-        let mut desk = Desk::open(self.lake, self.engine, self.stream, drift, self.shares, table, &keep_on).await?;
+        let mut desk = Desk::open(self.lake, self.engine, self.stream, self.shares, table, Some(&keep_on)).await?;
         desk.notes.drain(..).for_each(|note| self.progress.note(note));
         if before_survey != Some(desk.table.version()) {
             return Ok(Ended::Reassign);
