@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::ident::is_portable_column;
-use crate::table::schema::storable_type;
+pub use crate::table::schema::type_name;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use std::sync::Arc;
 
@@ -122,32 +122,6 @@ fn split_at_commas(text: &str) -> Vec<&str> {
     }
     parts.push(&text[start..]);
     parts
-}
-
-/// The name a contract would use; the inverse of [`parse_type`] for every type a table can hold.
-pub fn type_name(data_type: &DataType) -> String {
-    let name = match storable_type(data_type) {
-        DataType::Utf8 => "text",
-        DataType::Boolean => "boolean",
-        DataType::Int8 => "tinyint",
-        DataType::Int16 => "smallint",
-        DataType::Int32 => "integer",
-        DataType::Int64 => "bigint",
-        DataType::Float32 => "real",
-        DataType::Float64 => "double precision",
-        DataType::Date32 => "date",
-        DataType::Timestamp(_, None) => "timestamp",
-        DataType::Timestamp(_, Some(_)) => "timestamptz",
-        DataType::Binary => "binary",
-        DataType::Decimal128(digits, scale) => return format!("decimal({digits},{scale})"),
-        DataType::List(element) => return format!("{}[]", type_name(element.data_type())),
-        DataType::Struct(fields) => {
-            let fields = fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type())));
-            return format!("struct<{}>", fields.collect::<Vec<_>>().join(", "));
-        }
-        other => return other.to_string().to_lowercase(),
-    };
-    name.to_string()
 }
 
 #[cfg(test)]

@@ -17,10 +17,14 @@ use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The first time-out of a question to the broker; doubled until [`CONNECT_TIMEOUT`] is used up.
 const FIRST_TRY: Duration = Duration::from_secs(1);
+/// How long a broker that refuses connections, or a name that stands for no machine, is given before anything was heard
+/// from it: an address is wrong more often than a broker is about to start.
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long more messages are waited for once there is one: a slice of many costs less than many slices.
 const LINGER: Duration = Duration::from_millis(20);
 /// Fetched and not yet taken, unless the caller says otherwise.
@@ -38,6 +42,8 @@ pub struct Watermarks {
 pub struct Consumer {
     pub(super) config: KafkaConfig,
     client: BaseConsumer<Watch>,
+    /// A question was answered.
+    answered: AtomicBool,
     pub(super) assigned: Assigned,
     /// Partition numbers whose end was reached by one of several topics.
     pub(super) doubts: BTreeSet<i32>,
@@ -61,6 +67,7 @@ impl Consumer {
         Ok(Consumer {
             config: config.clone(),
             client,
+            answered: AtomicBool::new(false),
             assigned: Assigned::default(),
             doubts: BTreeSet::new(),
             second: None,
@@ -284,15 +291,22 @@ impl Consumer {
         format!("read topic{ending} `{}`", topics.join("`, `"))
     }
 
-    /// Puts a question until it is answered, refused for good, or [`CONNECT_TIMEOUT`] is over.
+    /// Puts a question until it is answered, refused for good, or [`CONNECT_TIMEOUT`] is over; [`REFUSED_TIMEOUT`]
+    /// where nobody listens.
     fn ask<T>(&self, attempt: &str, question: impl Fn(&BaseConsumer<Watch>, Duration) -> KafkaResult<T>) -> Result<T> {
-        let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let mut timeout = FIRST_TRY;
+        let begun = Instant::now();
+        let (mut deadline, mut timeout) = (begun + CONNECT_TIMEOUT, FIRST_TRY);
         loop {
             let failure = match question(&self.client, timeout) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
+            if !self.answered.load(Ordering::Relaxed) && self.client.context().is_nobody_there() {
+                deadline = deadline.min(begun + REFUSED_TIMEOUT);
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             self.listen(Duration::from_millis(50).min(left));
             if !fault::is_transient(&failure) || self.client.context().refused().is_some() || left.is_zero() {

@@ -56,7 +56,8 @@ pub(super) fn explain(config: &KafkaConfig, attempt: &str, failure: KafkaError, 
         Code::AutoOffsetReset | Code::OffsetOutOfRange => (
             Kind::Input,
             "the offset to go on from is no longer in the topic",
-            "records were deleted by retention or the topic was created anew; choose where to start again",
+            "records were deleted by retention or the topic was created anew; what was committed stays, and the next run says \
+             which and what to do",
         ),
         Code::InvalidTopic
         | Code::InvalidPartitions

@@ -211,11 +211,11 @@ fn a_source_called_like_a_generation_is_itself() {
 }
 
 #[test]
-fn nobody_at_the_address_is_unavailable_within_the_time_out() {
+fn nobody_at_the_address_is_unavailable_within_seconds() {
     let config = KafkaConfig { brokers: "127.0.0.1:1".into(), ..KafkaConfig::default() };
     let started = Instant::now();
     let error = admin::reachable(&config).unwrap_err();
-    assert!(started.elapsed() < CONNECT_TIMEOUT + Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
     assert!(error.hint_text().unwrap().contains("kafka.brokers"));

@@ -67,6 +67,12 @@ impl Watch {
         self.last().filter(|reported| is_refusal(&reported.failure))
     }
 
+    /// Whether the last fault was that no machine has the name, or nothing listens there: known at once, unlike silence.
+    pub fn is_nobody_there(&self) -> bool {
+        let known = ["Connection refused", "Failed to resolve"];
+        self.last().is_some_and(|reported| known.iter().any(|words| reported.reason.contains(words)))
+    }
+
     pub fn report(&self, failure: KafkaError, reason: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // "all brokers are down" says less than the reason that came before it.

@@ -197,7 +197,7 @@ impl Table {
     fn reshaped(&self, commit: &Commit) -> bool {
         let files = commit.staged.files();
         let fits = || schema::widened(&self.schema, &files.schema, &self.name.to_string()).is_ok();
-        commit.mode == Mode::Append && files.base < self.state.version() && !fits()
+        matches!(commit.mode, Mode::Append | Mode::Exchange) && files.base < self.state.version() && !fits()
     }
 
     /// Those of the files that are still in the table with all their rows.

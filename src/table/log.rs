@@ -1,6 +1,7 @@
 //! Single commits of a table as they stand in its log: what they carried and which positions they moved.
 
 use super::CommitInfo;
+use super::damage;
 use super::failure::failed;
 use crate::error::{Context, Kind, Result};
 use deltalake::kernel::{Add, Remove};
@@ -108,7 +109,8 @@ fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {
     entry.info.version = version as i64;
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         let line: Line = serde_json::from_slice(line)
-            .context(Kind::Internal, || format!("version {version} of `{table}` holds a broken line"))?;
+            .context(Kind::Input, || format!("`_delta_log/{version:020}.json` of `{table}` holds a broken line"))
+            .map_err(|error| error.hint(damage::HINT))?;
         if let Some(commit_info) = line.commit_info {
             entry.restored_version = restored_version(&commit_info);
             describe(&mut entry.info, commit_info);

@@ -15,6 +15,7 @@ mod changes;
 mod commit;
 mod compact;
 mod crash;
+mod damage;
 mod exchange;
 mod facts;
 mod failure;
@@ -96,10 +97,16 @@ pub struct CommitInfo {
 
 impl Table {
     async fn load(name: TableName, log: LogStoreRef, version: Option<u64>) -> Result<Table> {
-        let state = DeltaTableState::try_new(log.as_ref(), version).await.map_err(|error| match version {
-            None => failed(error, format!("read table `{name}`")),
-            Some(version) => failed(error, format!("read version {version} of `{name}`")),
-        })?;
+        let state = match DeltaTableState::try_new(log.as_ref(), version).await {
+            Ok(state) => state,
+            Err(error) => {
+                let attempt = match version {
+                    None => format!("read table `{name}`"),
+                    Some(version) => format!("read version {version} of `{name}`"),
+                };
+                return Err(damage::located(failed(error, attempt), log.as_ref()).await);
+            }
+        };
         let schema = schema::storable(&state.snapshot().arrow_schema());
         let read_whole = state.version();
         Ok(Table { name, log, state, schema, read_whole, positions: BTreeMap::new() })
@@ -173,7 +180,10 @@ impl Table {
                 self.state = state;
             }),
         };
-        outcome.map_err(|error| failed(error, format!("read the newest version of `{}`", self.name)))?;
+        if let Err(error) = outcome {
+            let failure = failed(error, format!("read the newest version of `{}`", self.name));
+            return Err(damage::located(failure, self.log.as_ref()).await);
+        }
         self.follow(before).await
     }
 

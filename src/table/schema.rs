@@ -45,6 +45,32 @@ fn storable_field(field: &FieldRef, name: &str) -> FieldRef {
     Arc::new(Field::new(name, storable_type(field.data_type()), true))
 }
 
+/// The name a contract would use; the inverse of [`parse_type`] for every type a table can hold.
+pub fn type_name(data_type: &DataType) -> String {
+    let name = match storable_type(data_type) {
+        DataType::Utf8 => "text",
+        DataType::Boolean => "boolean",
+        DataType::Int8 => "tinyint",
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "integer",
+        DataType::Int64 => "bigint",
+        DataType::Float32 => "real",
+        DataType::Float64 => "double precision",
+        DataType::Date32 => "date",
+        DataType::Timestamp(_, None) => "timestamp",
+        DataType::Timestamp(_, Some(_)) => "timestamptz",
+        DataType::Binary => "binary",
+        DataType::Decimal128(digits, scale) => return format!("decimal({digits},{scale})"),
+        DataType::List(element) => return format!("{}[]", type_name(element.data_type())),
+        DataType::Struct(fields) => {
+            let fields = fields.iter().map(|field| format!("{}: {}", field.name(), type_name(field.data_type())));
+            return format!("struct<{}>", fields.collect::<Vec<_>>().join(", "));
+        }
+        other => return other.to_string().to_lowercase(),
+    };
+    name.to_string()
+}
+
 /// The schema with every type made storable, every column nullable and all metadata dropped.
 pub fn storable(schema: &Schema) -> SchemaRef {
     let fields: Fields = schema.fields().iter().map(|field| storable_field(field, field.name())).collect();
@@ -77,6 +103,7 @@ pub fn widened(standing: &SchemaRef, added: &Schema, table: &str) -> Result<Sche
         let Some((_, existing)) = standing.column_with_name(field.name()) else { continue };
         let (old, new) = (storable_type(existing.data_type()), field.data_type());
         if old != *new {
+            let (old, new) = (type_name(&old), type_name(new));
             return Err(Error::config(format!("column `{}` of `{table}` is {old}, not {new}", field.name()))
                 .hint("rows can only be added in the table's own types; replace the table to change one"));
         }
@@ -105,8 +132,9 @@ pub fn is_wider(from: &DataType, to: &DataType) -> bool {
 /// The column as `field` has it; a value that does not fit its type is an error of kind Input, never a null.
 pub fn convert(column: &ArrayRef, field: &Field) -> Result<ArrayRef> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(column, field.data_type(), &options)
-        .context(Kind::Input, || format!("a value of column `{}` does not fit {}", field.name(), field.data_type()))
+    cast_with_options(column, field.data_type(), &options).context(Kind::Input, || {
+        format!("a value of column `{}` does not fit {}", field.name(), type_name(field.data_type()))
+    })
 }
 
 /// A batch of these columns; the number of rows is given because there may be no column to tell it.

@@ -1,8 +1,8 @@
 //! Records that were read before and set aside, decoded by the stream as it is declared now.
 //!
 //! The same door as for new ones, but for the marks: that a row of a source was sent before was judged when it came.
-//! Commits nothing and moves no position. Nor does it make columns: a field nobody declared that is no column yet stays
-//! rescued, whatever the stream says.
+//! Commits nothing and moves no position. Fields nobody declared become columns as they do when records are new, with the
+//! commit of whoever takes what was written; types stay as they are.
 
 use super::Stream;
 use super::columns::{OFFSET, PARTITION, REASON};
@@ -12,7 +12,6 @@ use super::sort::Sorted;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kafka::Messages;
-use crate::model::Drift;
 use crate::partition::Partition;
 use crate::table::{Lake, Stage, Table};
 use arrow::array::AsArray;
@@ -33,8 +32,7 @@ pub struct Decoded {
 impl Again {
     /// Fails as `lake bronze` would when the stream does not fit its table. `memory`: [`super::Options::memory`].
     pub async fn open(lake: &Lake, engine: &Engine, stream: &Stream, memory: usize, table: Table) -> Result<Again> {
-        let drift = if stream.drift == Drift::Add { Drift::Rescue } else { stream.drift };
-        Desk::open(lake, engine, stream, drift, Shares::of(memory, 1), Some(table), &|| Ok(())).await.map(Again)
+        Desk::open(lake, engine, stream, Shares::of(memory, 1), Some(table), None).await.map(Again)
     }
 
     /// As it was opened.
@@ -45,6 +43,11 @@ impl Again {
     /// Writes rows into files that have the columns of the table and, by the contract, should have.
     pub async fn write(&mut self, good: &RecordBatch, quarantined: &RecordBatch) -> Result<()> {
         self.0.stage_rows(good, quarantined).await
+    }
+
+    /// What there is to tell of columns that records brought.
+    pub fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.0.notes)
     }
 
     /// What was written so far.

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(widen(&[("a", DataType::Int32), ("b", DataType::Utf8)]), Ok(0));
         assert_eq!(widen(&[("b", DataType::Utf8)]), Ok(0));
         assert_eq!(widen(&[("c", DataType::Utf8), ("a", DataType::Int32)]), Ok(1));
-        assert!(widen(&[("a", DataType::Int64)]).unwrap_err().contains("is Int32, not Int64"));
+        assert!(widen(&[("a", DataType::Int64)]).unwrap_err().contains("is integer, not bigint"));
     }
 
     #[test]

@@ -81,16 +81,15 @@ pub(super) struct Worked {
 
 impl Desk {
     /// Takes the table as it was opened, or creates it by its contract; with Bronze's own columns alone when there is none, so
-    /// that positions have their place before there is anything to infer columns from. `drift` is the stream's own, or
-    /// `Rescue` where the table's columns are to stay as they are. `keep_on`: as of [`widen`].
+    /// that positions have their place before there is anything to infer columns from. Types that got wider are taken over
+    /// where there is a `keep_on` to be asked, as of [`widen`].
     pub async fn open(
         lake: &Lake,
         engine: &Engine,
         stream: &Stream,
-        drift: Drift,
         shares: Shares,
         existing: Option<Table>,
-        keep_on: KeepOn<'_>,
+        keep_on: Option<KeepOn<'_>>,
     ) -> Result<Desk> {
         let decoded = decoded_columns(stream, existing.as_ref().map(Table::schema))?;
         let name = &stream.table;
@@ -109,13 +108,15 @@ impl Desk {
             }
         };
         folders::check_partition_columns(name, table.partition_by(), &partition_by)?;
-        let notes = match drift {
-            Drift::Add => widen(&mut table, &wanted, shares.row_group, keep_on).await?.into_iter().collect(),
-            Drift::Rescue | Drift::Fail => Vec::new(),
+        let notes = match (stream.drift, keep_on) {
+            (Drift::Add, Some(keep_on)) => {
+                widen(&mut table, &wanted, shares.row_group, keep_on).await?.into_iter().collect()
+            }
+            _ => Vec::new(),
         };
         columns::widened(name, &table.schema(), &wanted)?;
         // A statement says itself what columns there are.
-        let drift = if drift == Drift::Add && transform.is_some() { Drift::Rescue } else { drift };
+        let drift = if stream.drift == Drift::Add && transform.is_some() { Drift::Rescue } else { stream.drift };
         let decoder = Some(open_decoder(&stream.format, drift, &decoded)?);
         Ok(Desk {
             name: name.clone(),

@@ -39,7 +39,7 @@ impl Met {
             commonest.unwrap_or_default()
         );
         Err(Error::input(message).hint(
-            "the batch at hand was not committed and is read again by the next run: mend the contract or the stream's \
+            "what was not committed is read again by the next run: mend the contract or the stream's \
              SQL, or raise max_reject_rate; `lake quarantine list` shows what was committed before",
         ))
     }

@@ -143,9 +143,8 @@ impl<'a> Worker<'a> {
     /// ends it, no commit is under way and no file is open afterwards.
     async fn serve(&mut self, table: Option<Table>, feed: impl Feed, survey: &Survey) -> Result<Ended> {
         let before_survey = table.as_ref().map(Table::version);
-        let drift = self.stream.drift;
         let keep_on = || self.halt.stop.check();
-        let mut desk = Desk::open(self.lake, self.engine, self.stream, drift, self.shares, table, &keep_on).await?;
+        let mut desk = Desk::open(self.lake, self.engine, self.stream, self.shares, table, Some(&keep_on)).await?;
         desk.notes.drain(..).for_each(|note| self.progress.note(note));
         if before_survey != Some(desk.table.version()) {
             return Ok(Ended::Reassign);
@@ -167,6 +166,13 @@ impl<'a> Worker<'a> {
         let ended = self.read(feed, positions, pin_start, &mut work).await;
         work.desk.abandon().await;
         let landed = self.land(&mut work).await;
+        // A run that is told to stop is over as well, and too many rejects are the graver news.
+        let over = ended
+            .as_ref()
+            .map_or_else(|stopped| matches!(stopped.kind(), Kind::Interrupted(_)), |ended| *ended == Ended::Finished);
+        if over && matches!(landed, Ok(true)) {
+            self.check_rejects(&work, true)?;
+        }
         match (ended?, landed?) {
             (Ended::Finished, false) => Ok(Ended::Reassign),
             (ended, _) => Ok(ended),

@@ -43,9 +43,11 @@ pub(super) async fn commit(
     failpoint::hit(&format!("{verb}.after_commit"));
     match committed {
         Committed::Done { version } => Ok(version),
-        Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
-            Err(Error::internal("a commit without positions was fenced"))
+        Committed::Reshaped => {
+            let message = format!("`{}` was given other columns meanwhile", table.name());
+            Err(Error::conflict(message).hint("run again"))
         }
+        Committed::Fenced { .. } | Committed::Outgrown => Err(Error::internal("a commit without positions was fenced")),
     }
 }
 

@@ -116,8 +116,10 @@ impl Round<'_> {
             self.again.abandon().await;
             return outcome.map(|()| self.report);
         }
+        let notes = self.again.notes();
         let stage = self.again.into_stage().await?;
         self.report.version = Some(commit(table, &picked, stage, "redrive", &self.tally.resolved).await?);
+        notes.into_iter().for_each(|note| self.progress.note(note));
         Ok(self.report)
     }
 

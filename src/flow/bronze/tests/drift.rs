@@ -183,8 +183,7 @@ async fn a_writer_takes_over_the_columns_that_another_one_added() {
         let shares = Shares::of(64 << 20, 1);
         bench.stream.drift = drift;
         let standing = Some(bench.table().await);
-        let mut desk =
-            Desk::open(&bench.lake, &bench.engine, &bench.stream, drift, shares, standing, &|| Ok(())).await.unwrap();
+        let mut desk = Desk::open(&bench.lake, &bench.engine, &bench.stream, shares, standing, None).await.unwrap();
         assert!(!desk.is_behind());
         bench.stream.drift = Drift::Add;
         let grown = topic_of(&[r#"{"n":1}"#, r#"{"n":2,"x":1}"#]);
@@ -234,4 +233,37 @@ async fn a_contract_with_a_wider_type_has_the_table_written_anew() {
     types(&mut bench, DataType::Utf8, moment);
     let refused = bench.run(&topic_of(&payloads), 1, usize::MAX, 100).await.unwrap_err();
     assert!(!refused.hint_text().unwrap().contains("`drift: add`"), "{:?}", refused.hint_text());
+}
+
+#[tokio::test]
+async fn redriven_records_bring_columns_as_new_ones_do() {
+    let mut bench = bench(Drift::Add).await;
+    bench.stream.columns[0].data_type = Some(DataType::Int32);
+    let topic = topic_of(&[r#"{"n":1}"#, r#"{"n":3000000000,"x":{"y":[1]},"z":true}"#]);
+    let report = bench.run(&topic, 1, usize::MAX, 100).await.unwrap();
+    assert_eq!((report.rows, report.rejects, columns_of(&bench).await), (1, 1, vec!["n Int32".to_string()]));
+    bench.stream.columns[0].data_type = Some(DataType::Int64);
+    bench.run(&topic, 1, usize::MAX, 100).await.unwrap();
+    let notes = bench.notes();
+    for (dry_run, columns) in [(true, &["n Int64"][..]), (false, &["n Int64", "x Utf8", "z Boolean"])] {
+        let Bench { lake, engine, stream, progress, .. } = &bench;
+        let stop = Stop::default();
+        let redriven = crate::flow::quarantine::redrive(lake, engine, stream, 64 << 20, dry_run, progress, &stop).await;
+        assert_eq!(
+            (redriven.unwrap().rows, columns_of(&bench).await),
+            (1, columns.iter().map(|c| c.to_string()).collect())
+        );
+    }
+    let note = "records of `bronze.books` bring new columns: `x` text, `z` boolean";
+    assert!(notes.lock().unwrap().contains(&note.to_string()), "{:?}", notes.lock().unwrap());
+    let read =
+        bench.query("select n, z, _offset, _rescued from bronze.books where not _quarantined order by _offset").await;
+    let expected = "\
++------------+------+---------+----------+
+| n          | z    | _offset | _rescued |
++------------+------+---------+----------+
+| 1          |      | 0       |          |
+| 3000000000 | true | 1       |          |
++------------+------+---------+----------+";
+    assert_eq!(shown(&read), expected);
 }

@@ -1,9 +1,9 @@
 //! Records that decode, and that the stream's SQL or the name of a folder cannot take.
 
-use super::tables::{Bench, shown, topic_of};
+use super::tables::{Bench, once, shown, topic_of};
 use super::*;
 use crate::error::Kind;
-use crate::flow::quarantine;
+use crate::flow::{Event, quarantine};
 
 async fn bench(sql: &str) -> Bench {
     let mut bench = Bench::new().await;
@@ -101,6 +101,27 @@ async fn a_limit_to_rejects_holds_for_those_of_the_sql() {
     assert_eq!(error.kind(), Kind::Input);
     let said = error.to_string();
     assert!(said.contains("of 4 records of `bronze.books` 2 are rejects") && said.contains("divide by zero"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_to_rejects_holds_for_a_run_that_is_told_to_stop() {
+    for (limit, kind) in [(0.5, Kind::Input), (0.8, Kind::Interrupted(15))] {
+        let mut bench = Bench::new().await;
+        bench.stream.max_reject_rate = Some(limit);
+        let stop = Stop::default();
+        let asked = stop.clone();
+        bench.progress = Progress::new(move |event| {
+            if let Event::Committed(_) = event {
+                asked.request(15);
+            }
+        });
+        let topic = topic_of(&["bad", "bad", "{\"n\":1}", "bad"]);
+        let connect = move || Ok((topic.consumer(1, usize::MAX), topic.survey()));
+        let options = Options { once: false, interval: Duration::from_millis(200), ..once() };
+        let stopped = bench.work(&options, &stop, connect).await.unwrap_err();
+        assert_eq!(stopped.kind(), kind, "{stopped}");
+        assert_eq!(bench.table().await.rows(), Some(4));
+    }
 }
 
 #[tokio::test]

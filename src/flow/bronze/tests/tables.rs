@@ -48,7 +48,7 @@ impl Bench {
         self.work(&options, &Stop::default(), move || Ok((topic.consumer(seed, lives), topic.survey()))).await
     }
 
-    async fn work(
+    pub async fn work(
         &self,
         options: &Options,
         stop: &Stop,
