@@ -3,6 +3,7 @@
 
 mod bronze;
 mod embedded;
+mod increments;
 mod quarantine;
 
 use crate::support::Project;

@@ -2,6 +2,7 @@
 //! of all rows. The seed of each history is printed; `LAKE_TEST_SEED` plays one again.
 
 use super::*;
+use crate::engine::Session;
 use crate::ident::quote;
 use crate::table::{Commit, Mode, Picked, Staged, Table, schema};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
@@ -98,9 +99,11 @@ async fn history(seed: u64) -> usize {
         assert!(failure.is_none(), "seed {seed}, step {step}: {failure:?}");
         let increment = |model: &&ModelReport| model.status == ModelStatus::Built && !model.reason.contains("whole");
         built += report.models.iter().filter(increment).count() * usize::from(step > 0);
+        let session = shop.engine.session();
+        crate::flow::catalog::open_all(&shop.lake, &session, None).await.unwrap();
         for (at, (_, sql)) in KINDS.iter().enumerate().filter(|_| step > 0) {
             let reason = &report.models.iter().find(|model| model.table.ends_with(&at.to_string())).unwrap().reason;
-            compare(&shop, &format!("gold.m{at}"), sql, &format!("seed {seed}, step {step}, model {at}: {reason}"))
+            compare(&session, &format!("gold.m{at}"), sql, &format!("seed {seed}, step {step}, model {at}: {reason}"))
                 .await;
         }
     }
@@ -108,9 +111,7 @@ async fn history(seed: u64) -> usize {
 }
 
 /// As multisets of rows.
-async fn compare(shop: &Shop, table: &str, sql: &str, what: &str) {
-    let session = shop.engine.session();
-    crate::flow::catalog::open_all(&shop.lake, &session, None).await.unwrap();
+async fn compare(session: &Session, table: &str, sql: &str, what: &str) {
     let names = session.schema_of(&format!("select * from {table}")).await.unwrap();
     let list = names.fields().iter().map(|field| quote(field.name())).collect::<Vec<_>>().join(", ");
     let mut sides = Vec::new();
