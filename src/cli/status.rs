@@ -101,7 +101,10 @@ fn models(report: &Report) -> String {
     };
     let rows: Vec<_> = report.models.iter().map(row).collect();
     let head = ["model", "version", "rows", "tests", "last outcomes", "last run"];
-    if rows.is_empty() { String::new() } else { columns(&head, &rows) }
+    let whole =
+        |model: &status::ModelStatus| Some(format!("{} was built whole: {}\n", model.model, model.whole.as_ref()?));
+    let notes: String = report.models.iter().filter_map(whole).collect();
+    if rows.is_empty() { String::new() } else { columns(&head, &rows) + &notes }
 }
 
 /// `2 passed, 1 FAILED at 2026-..`; tests that never ran are counted too.

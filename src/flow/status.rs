@@ -6,6 +6,7 @@ use super::bronze::{self, Stream, position_app, topics_read};
 use super::checks::TestStatus;
 use super::checks::results::{self, Outcome};
 use super::load;
+use super::promote::plan::build_of;
 use super::unread;
 use super::verify::star;
 use crate::engine::Engine;
@@ -99,6 +100,9 @@ pub struct ModelStatus {
     pub version: Option<i64>,
     pub run: Option<u64>,
     pub rows: Option<u64>,
+    /// Why its last build was of all rows, where only new ones were to be built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<String>,
     /// Data tests declared on it, `sql/checks` included.
     pub tests: usize,
     /// How those that ever ran from this project's folder last ended.
@@ -335,6 +339,7 @@ async fn models(project: &model::Project, lake: &Lake) -> Result<Vec<ModelStatus
             if let Some(table) = lake.table(&model.table).await?.filter(|table| published.is_of(table)) {
                 let table = table.at(published.version).await?;
                 status.rows = table.rows();
+                status.whole = build_of(&table).await?.whole;
                 status.last_run = table.history(1).await?.first().and_then(|commit| time(commit.timestamp_ms));
             }
         }

@@ -3,6 +3,7 @@
 
 mod bronze;
 mod embedded;
+mod increments;
 mod quarantine;
 mod rejected;
 mod widening;

@@ -47,7 +47,8 @@ impl Candidate<'_> {
     /// Names of the tests that no row of the table fails as it stands: they passed when it was built, are the same
     /// now, and no row was changed since.
     pub async fn tests_that_stand(&self, step: &Step<'_>) -> Result<BTreeSet<String>> {
-        if self.mode != Mode::Append || self.table.schema() != self.staged.schema() {
+        // Of a merge the rows that stand and stay: a test that no row fails is failed by none of fewer.
+        if !matches!(self.mode, Mode::Append | Mode::Exchange) || self.table.schema() != self.staged.schema() {
             return Ok(BTreeSet::new());
         }
         let build = build_of(self.table).await?;
