@@ -8,6 +8,7 @@ use crate::decode::{self, Format};
 use crate::engine::types;
 use crate::ident::{Layer, TableName};
 use crate::model::Column;
+use crate::model::constraints;
 use crate::model::fault::{Faults, Place};
 use crate::model::fields::{Fields, text, texts, truth};
 use crate::model::files::SourceFile;
@@ -16,6 +17,7 @@ use crate::model::materialization::{WORDS, Written};
 use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
+use crate::model::unit::{self, DeclaredUnit};
 use arrow::datatypes::DataType;
 
 /// One table below `sources:`.
@@ -56,15 +58,16 @@ pub struct DeclaredColumn {
 pub struct Declared {
     pub sources: Vec<DeclaredSource>,
     pub models: Vec<DeclaredModel>,
+    pub(super) units: Vec<DeclaredUnit>,
 }
 
 /// Reads one file into `declared`.
-pub fn read(file: &SourceFile, declared: &mut Declared, faults: &mut Faults) {
+pub fn read(file: &SourceFile, fixtures: &[SourceFile], declared: &mut Declared, faults: &mut Faults) {
     let Some(root) = faults.keep(parse(file)) else { return };
     if matches!(root.value, Value::Null) {
         return;
     }
-    let fields = Fields::of(&root, "a contract", &["version", "sources", "models"], faults);
+    let fields = Fields::of(&root, "a contract", &["version", "sources", "models", "unit_tests"], faults);
     if let Some(node) = fields.get("version") {
         match text(node, "version", faults).as_deref() {
             Some("2") | None => {}
@@ -76,6 +79,9 @@ pub fn read(file: &SourceFile, declared: &mut Declared, faults: &mut Faults) {
     }
     for node in fields.list("models", faults) {
         declared.models.extend(read_model(node, faults));
+    }
+    for node in fields.list("unit_tests", faults) {
+        declared.units.extend(unit::read(node, fixtures, faults));
     }
 }
 
@@ -167,14 +173,16 @@ fn enforced(config: &Fields<'_>, faults: &mut Faults) -> bool {
 fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Vec<DeclaredTest>) {
     let (mut columns, mut tests): (Vec<DeclaredColumn>, Vec<DeclaredTest>) = (Vec::new(), Vec::new());
     for node in fields.list("columns", faults) {
-        let known = ["name", "data_type", "description", "meta", "tests", "data_tests"];
+        let known = ["name", "data_type", "description", "meta", "tests", "data_tests", "constraints"];
         let fields = Fields::of(node, "a column", &known, faults);
         let Some((name, place)) = fields.required("name", faults) else { continue };
         if columns.iter().any(|earlier| earlier.column.name == name) {
             faults.push(place.fault(format!("the column `{name}` is declared twice")));
             continue;
         }
-        tests.extend(read_tests(&fields, Some(&name), faults));
+        let written = read_tests(&fields, Some(&name), faults);
+        let constraints = constraints::read(&fields, &name, &written, faults);
+        tests.extend(written.into_iter().chain(constraints));
         let data_type = fields.get("data_type");
         columns.push(DeclaredColumn {
             place: data_type.map_or(place, |node| node.place.clone()),

@@ -1,7 +1,8 @@
 //! Finds and reads the project's files; understands none of them.
 //!
 //! Below `models/` every `.sql` is a model and every `.yml` or `.yaml` a contract, at any depth; other
-//! files there (notes, pictures) belong to nobody. `sql/bronze`, `sql/checks` and `sql/warehouse` are flat.
+//! files there (notes, pictures) belong to nobody. `sql/bronze`, `sql/checks`, `sql/warehouse` and
+//! `tests/fixtures` are flat.
 
 use crate::error::{Context, Error, Kind, Result};
 use std::path::{Path, PathBuf};
@@ -52,6 +53,8 @@ pub struct Files {
     pub stream_sql: Vec<SourceFile>,
     pub checks: Vec<SourceFile>,
     pub warehouse_sql: Vec<SourceFile>,
+    /// Rows for unit tests.
+    pub fixtures: Vec<SourceFile>,
 }
 
 /// Reads the project at `root`; folders that do not exist count as empty.
@@ -62,6 +65,7 @@ pub fn read(root: &Path) -> Result<Files> {
         stream_sql: read_below(root, "sql/bronze", &["sql"], 1)?,
         checks: read_below(root, "sql/checks", &["sql"], 1)?,
         warehouse_sql: read_below(root, "sql/warehouse", &["sql"], 1)?,
+        fixtures: read_below(root, "tests/fixtures", &["csv"], 1)?,
     })
 }
 

@@ -4,11 +4,13 @@
 //! with their places. Never touches the lake: the same files and variables always give the same project.
 //!
 //! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
-//!   understand dbt's spelling, `freshness` what it says of age, `stream` what it says of Kafka;
+//!   understand dbt's spelling, `constraints` and
+//!   `freshness` what it says as tests in other words, `unit` its unit tests, `stream` what it says of Kafka;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
 //! - `materialization` is how a model's rows become its table;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
+mod constraints;
 mod contract;
 pub mod fault;
 mod fields;
@@ -27,6 +29,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod unit;
 
 use crate::check::{Check, Rule};
 use crate::engine;
@@ -43,6 +46,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use stream::{Drift, KindBy, Only, StreamContract, reject_rate};
 pub use topics::{Pattern, Topics};
+pub use unit::UnitTest;
 
 /// Everything below `models/` and `sql/`, read and checked together.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +58,7 @@ pub struct Project {
     pub singular: Vec<Check>,
     /// `sql/warehouse/*.sql`: (path relative to the project, text), in name order.
     pub warehouse_sql: Vec<(PathBuf, String)>,
+    pub unit_tests: Vec<UnitTest>,
     /// By name of the singular check.
     pub singular_origins: BTreeMap<String, Origin>,
 }
