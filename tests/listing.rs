@@ -40,7 +40,13 @@ fn every_test_file_is_compiled_in() {
             let line = line.trim().trim_start_matches("pub ");
             line == format!("mod {module};")
         });
-        if !listed {
+        // One that several benchmarks share lies beside their folders.
+        let shared = |root: PathBuf| {
+            let text = fs::read_to_string(root).unwrap_or_default();
+            text.contains(&format!("#[path = \"../{module}.rs\"]\nmod {module};"))
+        };
+        let neighbours = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join("main.rs"));
+        if !listed && !neighbours.into_iter().any(shared) {
             unlisted.push(file);
         }
     }

@@ -9,8 +9,8 @@ use crate::engine::lineage::Source;
 use crate::engine::{Engine, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flow::catalog;
-use crate::flow::promote::build;
 use crate::flow::promote::plan::{Action, Plan, Step};
+use crate::flow::promote::{build, contract};
 use crate::ident::TableName;
 use crate::model::{Model, Project};
 use arrow::datatypes::SchemaRef;
@@ -88,7 +88,7 @@ impl<'a> Forecast<'a> {
             planned = build::fits(&query.layout, table, model).and(planned);
         }
         match planned {
-            Ok((build::Query { layout, .. }, _)) => {
+            Ok((contract::Query { layout, .. }, _)) => {
                 self.session.register_columns(&model.table, layout.schema.clone())?;
                 if outlook.before.is_some()
                     && !Changes::between(outlook.before.as_deref(), Some(&layout.schema)).are_none()

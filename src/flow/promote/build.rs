@@ -2,7 +2,7 @@
 
 use super::Run;
 use super::candidate::Candidate;
-use super::contract::{self, Layout};
+use super::contract::{self, Layout, Query};
 use super::culprit;
 use super::increment::{self, Reach, Work};
 use super::keys::Keys;
@@ -37,12 +37,6 @@ pub(super) enum Outcome {
     },
     /// Names of the tests that kept it from being published.
     Rejected(Vec<String>),
-}
-
-/// What is run, and the columns it returns.
-pub(in crate::flow) struct Query {
-    pub sql: String,
-    pub layout: Layout,
 }
 
 /// What is about to be committed.

@@ -19,7 +19,7 @@
 
 pub(in crate::flow) mod build;
 mod candidate;
-mod contract;
+pub(in crate::flow) mod contract;
 mod culprit;
 mod freshness;
 mod hashes;

@@ -6,8 +6,7 @@
 //! a version begins after the one before began and not before it ended, whatever a clock or a column of times says. A
 //! row whose time is not later than that of its present version changes nothing.
 
-use super::build::Query;
-use super::contract::Layout;
+use super::contract::{Layout, Query};
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::ident::quote;
