@@ -90,6 +90,9 @@ fn a_dbt_project_is_built_as_it_is() {
     assert!(failed.contains("Done. PASS=5 WARN=0 ERROR=2 SKIP=0 TOTAL=7"), "{failed}");
     let tested = project.lake(&["test"]).ok().stderr;
     assert!(tested.contains("Done. PASS=4 WARN=0 ERROR=0 SKIP=0 TOTAL=4"), "{tested}");
+    // It has no stream, which is an error in other projects.
+    let status = project.lake(&["status"]).ok().stdout;
+    assert!(status.contains("gold.customers"), "{status}");
 }
 
 #[test]
