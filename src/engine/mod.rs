@@ -33,13 +33,14 @@ use crate::table::schema;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::common::Column;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -232,9 +233,14 @@ impl Session {
         self.measured(sql).await.map(|(rows, _)| rows)
     }
 
+    /// As [`Session::stream`], sorted by columns of the result, the least first and NULL last.
+    pub async fn sorted(&self, sql: &str, by: &[String]) -> Result<SendableRecordBatchStream> {
+        results(self.physical(sql, by).await?, self.context.task_ctx())
+    }
+
     /// As [`Session::stream`], with the means to see what was read of files for it.
     pub async fn measured(&self, sql: &str) -> Result<(SendableRecordBatchStream, Reading)> {
-        let plan = self.physical(sql).await?;
+        let plan = self.physical(sql, &[]).await?;
         let reading = Reading(plan.clone());
         Ok((results(plan, self.context.task_ctx())?, reading))
     }
@@ -244,10 +250,12 @@ impl Session {
         deep::run(move || async move { plan(&context, &tables, &sql).await }).await?
     }
 
-    async fn physical(&self, sql: &str) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn physical(&self, sql: &str, sorted_by: &[String]) -> Result<Arc<dyn ExecutionPlan>> {
         let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
+        let by = sorted_by.to_vec();
         deep::run(move || async move {
             let logical = plan(&context, &tables, &sql).await?;
+            let logical = sorted(logical, &by).map_err(|error| failed(error, "sort the rows of a query"))?;
             let state = context.state();
             let optimized = state.optimize(&logical).map_err(|error| failed(error, "plan a query"))?;
             let physical = state.query_planner().create_physical_plan(&optimized, &state).await;
@@ -255,6 +263,18 @@ impl Session {
         })
         .await?
     }
+}
+
+fn sorted(plan: LogicalPlan, by: &[String]) -> datafusion::error::Result<LogicalPlan> {
+    if by.is_empty() {
+        return Ok(plan);
+    }
+    let column = |name: &String| {
+        let found = plan.schema().qualified_field_with_unqualified_name(name)?;
+        Ok(Expr::Column(Column::from(found)).sort(true, false))
+    };
+    let by = by.iter().map(column).collect::<datafusion::error::Result<Vec<_>>>()?;
+    LogicalPlanBuilder::from(plan).sort(by)?.build()
 }
 
 /// What a plan yields, in types that can be stored.

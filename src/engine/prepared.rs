@@ -48,7 +48,7 @@ impl Session {
         let table = StreamingTable::try_new(columns, vec![rows.clone()])
             .context(Kind::Internal, || format!("make `{name}` known to queries"))?;
         self.register_unqualified(name, Arc::new(table))?;
-        Ok(Prepared { plan: self.physical(sql).await?, rows, context: self.context.task_ctx() })
+        Ok(Prepared { plan: self.physical(sql, &[]).await?, rows, context: self.context.task_ctx() })
     }
 }
 

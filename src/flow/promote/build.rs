@@ -106,8 +106,14 @@ impl<'a> Run<'a> {
         let mut work = self.decide(step, reach).await?;
         let table = match standing {
             Some(table) => table.clone(),
-            None => self.lake.create(&model.table, query.layout.schema.clone(), &[]).await?,
+            None => {
+                let partition_by: Vec<&str> = model.partition_by.iter().map(String::as_str).collect();
+                self.lake.create(&model.table, query.layout.schema.clone(), &partition_by).await?
+            }
         };
+        if table.partition_by() != model.partition_by {
+            return Err(repartitioned(model, &table));
+        }
         if let (false, Err(misfit)) = (matches!(work, Work::Whole(_)), fits(&query.layout, &table, model)) {
             work = match work {
                 Work::AsWritten => return Err(misfit),
@@ -133,8 +139,17 @@ impl<'a> Run<'a> {
         }
         if let Some(mut keys) = keys {
             failpoint::hit("promote.before_merge");
-            let Merged { staged, mode, rows, effort } = merge(table, staged, &mut keys, self.stop).await?;
-            return Ok(Made { staged, mode, rows, effort: Some(effort), rejects });
+            return match merge(table, staged, &mut keys, self.stop).await {
+                Ok(Merged { staged, mode, rows, effort }) => {
+                    Ok(Made { staged, mode, rows, effort: Some(effort), rejects })
+                }
+                Err(error) => {
+                    if let Some(rejects) = rejects {
+                        rejects.discard().await;
+                    }
+                    Err(error)
+                }
+            };
         }
         let mode = if work.adds() { Mode::Append } else { Mode::Replace };
         Ok(Made { rows: staged.rows, staged, mode, effort: None, rejects })
@@ -203,7 +218,8 @@ impl<'a> Run<'a> {
             let columns = layout.schema.fields().iter().map(|field| field.name().as_str());
             culprit::named(failed, session, statement, columns, self.stop)
         };
-        let mut rows = match self.stop.before(session.stream(parted.as_deref().unwrap_or(statement))).await {
+        let run = parted.as_deref().unwrap_or(statement);
+        let mut rows = match self.stop.before(session.sorted(run, &model.cluster_by)).await {
             Err(error) if error.kind() == Kind::Input => {
                 return Err(explained(Error::input(attempt()).caused_by(error)).await);
             }
@@ -333,6 +349,17 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Delta has one layout of folders for all versions of a table.
+fn repartitioned(model: &Model, table: &Table) -> Error {
+    let columns = |names: &[String]| match names {
+        [] => "nothing".to_string(),
+        names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+    };
+    let (stands, wanted) = (columns(table.partition_by()), columns(&model.partition_by));
+    Error::config(format!("`{}` stands partitioned by {stands}, its model says {wanted}", model.table))
+        .hint("a table keeps its partitions for life: give the model another name, or take the table's folder away")
+}
+
 /// The keys of a build that merges its rows into those that stand.
 fn keys(model: &Model, query: &Query, work: &Work) -> Result<Option<Keys>> {
     let key = match &model.materialization {
@@ -367,6 +394,15 @@ pub(in crate::flow) async fn plan_query(
             None => return Err(error),
         },
     };
+    let placing = model.partition_by.iter().chain(&model.cluster_by);
+    if let Some(missing) = placing.into_iter().find(|name| layout.schema.column_with_name(name).is_none()) {
+        return Err(Error::config(format!(
+            "{}: `{}` returns no column `{missing}`",
+            model.file.display(),
+            model.table
+        ))
+        .hint("`partition_by` and `cluster_by` name columns of the result"));
+    }
     let reach = increment::reach(session, model, &layout).await?;
     let query = match &model.materialization {
         Materialization::Snapshot(snapshot) => {

@@ -198,6 +198,25 @@ async fn compact(shop: &Shop, table: &str) {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_laid_out_as_the_model_says() {
+    let config = ", partition_by='book', cluster_by='amount', incremental_strategy='replace_partition'";
+    let shop = Shop::open(&[("models/gold/m.sql", &file(config, "select id, book, amount from bronze.sales"))]).await;
+    shop.add_sales(&[(9, Some(1), 3)]).await;
+    shop.all().await;
+    let table = || async { shop.lake.table(&TableName::parse("gold.m").unwrap()).await.unwrap().unwrap() };
+    assert_eq!((table().await.partition_by().join(","), table().await.files().unwrap()), ("book".to_string(), 2));
+    assert_eq!(shop.numbers("select amount from gold.m where book = 1").await, [3, 5, 7]);
+    shop.add_sales(&[(10, Some(2), 1), (11, None, 8)]).await;
+    let report = shop.all().await;
+    assert_eq!((gold(&report).rows, gold(&report).files), (3, Some(Effort { rewritten: 1, kept: 1 })));
+    assert_eq!(shop.numbers("select amount from gold.m where book is null").await, [8, 9]);
+    shop.write("models/gold/m.sql", &file(", partition_by='id'", "select id, book, amount from bronze.sales"));
+    assert_eq!(shop.fault().await, "`gold.m` stands partitioned by `book`, its model says `id`");
+    shop.write("models/gold/m.sql", &file(", cluster_by='day'", "select id, book, amount from bronze.sales"));
+    assert_eq!(shop.fault().await, "models/gold/m.sql: `gold.m` returns no column `day`");
+}
+
 /// A table of twenty files by key: only those with a changed key are written anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_files_with_a_changed_key_are_written_anew() {
