@@ -32,7 +32,7 @@ pub(super) fn read(
     let delimiter = Some(config.delimiter.unwrap_or(','));
     let reading =
         SourceConfig { delimiter, encoding: Some("utf-8".into()), header: Some(true), ..SourceConfig::default() };
-    let preview = survey(&[input.clone()], &reading).map_err(|error| start.refuse(&error))?;
+    let preview = survey(std::slice::from_ref(&input), &reading).map_err(|error| start.refuse(&error))?;
     if let Some(told) = &preview.first_fault {
         return Err(bad_row(file, told));
     }

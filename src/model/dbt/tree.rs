@@ -50,9 +50,9 @@ fn check(node: &Node, faults: &mut Faults) {
     let Value::Map(entries) = &node.value else { return };
     for (key, node) in entries {
         match config_name(key, node) {
-            Some(name) => faults.keep(configs::refusal(name).map_or(Ok(()), |why| Err(key.place.fault(why)))),
-            None => Some(check(node, faults)),
-        };
+            Some(name) => configs::refusal(name).into_iter().for_each(|why| faults.push(key.place.fault(why))),
+            None => check(node, faults),
+        }
     }
 }
 
