@@ -8,17 +8,29 @@ use super::output::Answer;
 use super::promote::Chosen;
 use crate::error::{Error, Result};
 use crate::flow::checks::{TestReport, TestStatus};
+use crate::flow::select;
 use crate::flow::test::{Options, Report};
+use crate::flow::unit::unit;
 
-/// Run the data tests on what stands
+/// Run the unit tests, then the data tests on what stands
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     chosen: Chosen,
+    /// Only the unit tests: nothing but the project is needed
+    #[arg(long)]
+    unit: bool,
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let Chosen { select, exclude } = args.chosen;
+    if args.unit {
+        let (engine, project) = (connections.engine()?, connections.project()?);
+        let selection = select::parse(&select, &exclude)?;
+        let (unit_tests, failure) =
+            unit(&project, &engine, &selection, &connections.progress, &connections.stop).await?;
+        return Ok(Answer::new("", &Report { unit_tests, ..Report::default() })?.failing(failure));
+    }
     let (report, failure) = test(connections, &Options { select, exclude, only: None }).await?;
     let text = format!("{}{}", text(&report.tests), receipt(&report.evidence).unwrap_or_default());
     Ok(Answer::new(text, &report)?.failing(failure))

@@ -120,6 +120,13 @@ pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     deep::call(work)
 }
 
+/// Batches of one schema as a table.
+pub fn in_memory(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>> {
+    let table =
+        MemTable::try_new(schema, vec![batches]).context(Kind::Internal, || "the batches are not of one schema")?;
+    Ok(Arc::new(table))
+}
+
 /// A set of registered tables to query. Reads only: a statement other than a query is refused.
 pub struct Session {
     context: SessionContext,
@@ -178,9 +185,7 @@ impl Session {
 
     /// Makes batches visible under an unqualified name, replacing an earlier one.
     pub fn register_batches(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<()> {
-        let table = MemTable::try_new(schema, vec![batches])
-            .context(Kind::Internal, || format!("the batches of `{name}` are not of one schema"))?;
-        self.register_unqualified(name, Arc::new(table))
+        self.register_unqualified(name, in_memory(schema, batches)?)
     }
 
     /// Makes the result of a query visible as `layer.name`, replacing an earlier table; nothing runs yet.

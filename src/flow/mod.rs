@@ -34,6 +34,7 @@ pub mod select;
 pub mod status;
 pub mod streams;
 pub mod test;
+pub mod unit;
 pub mod unread;
 pub mod verify;
 

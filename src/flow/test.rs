@@ -1,13 +1,14 @@
-//! `lake test`: the project's data tests on what stands. Changes nothing in the lake; the first failing rows are
+//! `lake test`: the unit tests (see `unit`), then the project's data tests on what stands. Changes nothing in the lake; the first failing rows are
 //! kept below `target/failures` and the results in `target/run_results.json`, as in a promote.
 
 use crate::check::Check;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::flow::catalog::{self, Pins};
 use crate::flow::checks::{self, Bench, Known, TestReport, Totals};
 use crate::flow::promote::plan::selected;
 use crate::flow::select::{self, Selection};
+use crate::flow::unit::{UnitReport, unit};
 use crate::flow::{Progress, Stop, dbt_manifest};
 use crate::ident::TableName;
 use crate::model::Project;
@@ -31,6 +32,8 @@ pub struct Options {
 pub struct Report {
     /// The run whose tables were tested; none when nothing was published yet.
     pub run: Option<u64>,
+    /// Run first.
+    pub unit_tests: Vec<UnitReport>,
     pub tests: Vec<TestReport>,
     pub evidence: Totals,
 }
@@ -48,6 +51,10 @@ pub async fn test(
 ) -> Result<(Report, Option<Error>)> {
     let started = Instant::now();
     let selection = select::parse(&options.select, &options.exclude)?;
+    let (unit_tests, unit_failure) = match options.only.is_none() && !selection.asks_state() {
+        true => unit(project, engine, &selection, progress, stop).await?,
+        false => (Vec::new(), None),
+    };
     let mut checks = selected_checks(project, lake, &selection).await?;
     if let Some(only) = &options.only {
         checks.retain(|check| only.contains(&check.name));
@@ -66,7 +73,7 @@ pub async fn test(
     for table in tested(&checks).filter_map(|table| pins.get(table)) {
         bench.known.insert(table.name(), table.schema(), &catalog::facts(table)?);
     }
-    let mut report = Report { run: newest.map(|manifest| manifest.run), ..Report::default() };
+    let mut report = Report { run: newest.map(|manifest| manifest.run), unit_tests, ..Report::default() };
     progress.started("test", Some(checks.len() as u64));
     for check in checks {
         stop.check()?;
@@ -80,6 +87,12 @@ pub async fn test(
     dbt_manifest::write(root, project).await?;
     let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);
     let failure = checks::failure(&report.tests).map(|failed| failed.hint(hint));
+    let failure = match (unit_failure, failure) {
+        (Some(unit), Some(data)) => {
+            Some(Error::of_several(Kind::CheckFailed, "unit tests and data tests failed", vec![unit, data]))
+        }
+        (unit, data) => unit.or(data),
+    };
     Ok((report, failure))
 }
 

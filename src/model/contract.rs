@@ -8,6 +8,7 @@
 use crate::decode::{self, Format};
 use crate::engine::types;
 use crate::ident::{Layer, TableName};
+use crate::model::constraints;
 use crate::model::fault::{Faults, Place};
 use crate::model::fields::{Fields, text, texts, truth};
 use crate::model::files::SourceFile;
@@ -17,6 +18,7 @@ use crate::model::node::{Node, Value, parse};
 use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
 use crate::model::template::Texts;
+use crate::model::unit::{self, DeclaredUnit};
 use crate::model::{Column, configs};
 use arrow::datatypes::DataType;
 
@@ -72,6 +74,7 @@ pub struct DeclaredColumn {
 pub struct Declared {
     pub sources: Vec<DeclaredSource>,
     pub models: Vec<DeclaredModel>,
+    pub(super) units: Vec<DeclaredUnit>,
 }
 
 /// Of what stands below them nothing is built; their templates are their own.
@@ -84,13 +87,14 @@ const SOURCE_PASSED_OVER: [&str; 8] =
     ["description", "schema", "database", "loader", "tags", "quoting", "overrides", "meta"];
 
 /// Reads one file into `declared`, its templates expanded.
-pub fn read(file: &SourceFile, texts: &Texts, declared: &mut Declared, faults: &mut Faults) {
+pub fn read(file: &SourceFile, texts: &Texts, fixtures: &[SourceFile], declared: &mut Declared, faults: &mut Faults) {
     let Some(mut root) = faults.keep(parse(file)) else { return };
     if matches!(root.value, Value::Null) {
         return;
     }
     texts.expand(&mut root, &PASSED_OVER, faults);
-    let known: Vec<&str> = ["version", "sources", "models", "seeds"].into_iter().chain(PASSED_OVER).collect();
+    let known: Vec<&str> =
+        ["version", "sources", "models", "seeds", "unit_tests"].into_iter().chain(PASSED_OVER).collect();
     let fields = Fields::of(&root, "a contract", &known, faults);
     if let Some(node) = fields.get("version") {
         match text(node, "version", faults).as_deref() {
@@ -103,6 +107,9 @@ pub fn read(file: &SourceFile, texts: &Texts, declared: &mut Declared, faults: &
     }
     for node in fields.list("models", faults).iter().chain(fields.list("seeds", faults)) {
         declared.models.extend(read_model(node, faults));
+    }
+    for node in fields.list("unit_tests", faults) {
+        declared.units.extend(unit::read(node, fixtures, faults));
     }
 }
 
@@ -236,14 +243,27 @@ fn enforced(config: &Fields<'_>, faults: &mut Faults) -> bool {
 fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Vec<DeclaredTest>) {
     let (mut columns, mut tests): (Vec<DeclaredColumn>, Vec<DeclaredTest>) = (Vec::new(), Vec::new());
     for node in fields.list("columns", faults) {
-        let known = ["name", "data_type", "description", "meta", "tests", "data_tests", "quote", "tags", "granularity"];
+        let known = [
+            "name",
+            "data_type",
+            "description",
+            "meta",
+            "tests",
+            "data_tests",
+            "quote",
+            "tags",
+            "granularity",
+            "constraints",
+        ];
         let fields = Fields::of(node, "a column", &known, faults);
         let Some((name, place)) = fields.required("name", faults) else { continue };
         if columns.iter().any(|earlier| earlier.column.name == name) {
             faults.push(place.fault(format!("the column `{name}` is declared twice")));
             continue;
         }
-        tests.extend(read_tests(&fields, Some(&name), faults));
+        let written = read_tests(&fields, Some(&name), faults);
+        let constraints = constraints::read(&fields, &name, &written, faults);
+        tests.extend(written.into_iter().chain(constraints));
         let data_type = fields.get("data_type");
         columns.push(DeclaredColumn {
             place: data_type.map_or(place, |node| node.place.clone()),

@@ -2,7 +2,7 @@
 //!
 //! Below `models/` every `.sql` is a model and every `.yml` or `.yaml` a contract, at any depth, below `seeds/` every
 //! `.csv` a seed, below `macros/` every `.sql` holds macros; a `.md` may hold blocks of documentation. Other files there
-//! (pictures) belong to nobody. `sql/bronze`, `sql/checks` and `sql/warehouse` are flat. A dbt project names its
+//! (pictures) belong to nobody. `sql/bronze`, `sql/checks`, `sql/warehouse` and `tests/fixtures` are flat. A dbt project names its
 //! folders itself ([`Folders`]).
 
 use crate::error::{Context, Error, Kind, Result};
@@ -97,6 +97,8 @@ pub struct Files {
     pub stream_sql: Vec<SourceFile>,
     pub checks: Vec<SourceFile>,
     pub warehouse_sql: Vec<SourceFile>,
+    /// Rows for unit tests.
+    pub fixtures: Vec<SourceFile>,
 }
 
 /// Reads the project at `root`; folders that do not exist count as empty.
@@ -122,6 +124,7 @@ pub fn read(root: &Path, folders: &Folders) -> Result<Files> {
         stream_sql: read_below(root, "sql/bronze", &["sql"], 1)?,
         checks,
         warehouse_sql: read_below(root, "sql/warehouse", &["sql"], 1)?,
+        fixtures: read_below(root, "tests/fixtures", &["csv"], 1)?,
     })
 }
 

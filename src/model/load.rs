@@ -9,8 +9,10 @@ use crate::model::files::{self, Files, SourceFile};
 use crate::model::graph::{self, Edges};
 use crate::model::layout::{Layout, Placed, PlacedFile, layer_named};
 use crate::model::names::Names;
+use crate::model::rules::target;
 use crate::model::statement::{Statement, resolve};
 use crate::model::template::{Context, Macros, Rendered, Texts, of_settings, render};
+use crate::model::unit::{DeclaredUnit, Rows, UnitTest};
 use crate::model::{Materialization, Model, Origin, Project, SourceTable, dbt, seed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,7 +36,7 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     let mut declared = Declared::default();
     let texts = Texts::new(&context);
     for file in &files.contracts {
-        contract::read(file, &texts, &mut declared, &mut faults);
+        contract::read(file, &texts, &files.fixtures, &mut declared, &mut faults);
     }
     let placed = layout.place(&files, &declared, &mut faults);
     layout.seeds_for_sources(&placed, &mut declared);
@@ -50,6 +52,10 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     let mut project = Project { models, name: loader.context.project.to_string(), ..Project::default() };
     loader.sources(&declared, &files, &mut project);
     loader.singular(&files, &mut project);
+    for unit in &declared.units {
+        let test = loader.unit(unit, &placed, &project.unit_tests);
+        project.unit_tests.extend(test);
+    }
     project.warehouse_sql = files.warehouse_sql.iter().map(path_and_text).collect();
     name_checks_apart(&mut project);
     loader.faults.into_result(project)
@@ -353,6 +359,52 @@ impl Loader<'_> {
                 options: rendered.settings.test,
             });
         }
+    }
+}
+
+impl Loader<'_> {
+    fn unit(&mut self, unit: &DeclaredUnit, placed: &Placed, earlier: &[UnitTest]) -> Option<UnitTest> {
+        if earlier.iter().any(|other| other.name == unit.name) {
+            self.faults.push(unit.place.fault(format!("there is another unit test `{}`", unit.name)));
+            return None;
+        }
+        let (name, place) = &unit.model;
+        let names = self.context.names.clone();
+        let model = match name.split_once('.') {
+            Some((layer, name)) => names.qualified(layer, name),
+            None => names.reference(name, None),
+        };
+        let model = self.faults.keep(model.map_err(|message| place.fault(message)))?;
+        let placed = placed.tables.get(&model).filter(|placed| placed.file.path().ends_with(".sql"));
+        let Some(PlacedFile { file, .. }) = placed else {
+            self.faults.push(place.fault(format!("`{model}` is no model")));
+            return None;
+        };
+        let mut vars = self.context.vars.as_ref().clone();
+        vars.extend(of_settings(&unit.vars));
+        let vars = Arc::new(vars);
+        let usual = std::mem::replace(&mut self.context.vars, vars);
+        let rendered = self.statement(&model, file, unit.incremental);
+        self.context.vars = usual;
+        let (_, statement) = rendered?;
+        let mut given: Vec<(TableName, Rows)> = Vec::new();
+        for (input, place, rows) in &unit.given {
+            let table = match input.trim() {
+                "this" => Ok(model.clone()),
+                written => target(written, &model, &names),
+            };
+            let table = self.faults.keep(table.map_err(|message| place.fault(message)))?;
+            given.push((table, rows.clone()));
+        }
+        let missing =
+            statement.reads.iter().map(|(table, _)| table).find(|read| !given.iter().any(|(table, _)| table == *read));
+        if let Some(missing) = missing {
+            self.faults.push(unit.place.fault(format!("`{missing}`, which `{model}` reads, is not given")));
+            return None;
+        }
+        let origin = Origin { file: file.clone(), map: statement.map, ..Origin::default() };
+        let (name, expect) = (unit.name.clone(), unit.expect.clone());
+        Some(UnitTest { name, model, sql: statement.sql, origin, given, expect })
     }
 }
 

@@ -4,13 +4,15 @@
 //! at once with their places. Never touches the lake: the same files and variables always give the same project.
 //!
 //! - `files` finds and reads, `node` parses YAML with places, `fields` reads its maps, `contract` and `rules`
-//!   understand dbt's spelling, `configs` its configs, `freshness` what it says of age, `stream` what it says of Kafka;
+//!   understand dbt's spelling, `configs` its configs, `constraints` and `freshness` what it says as tests
+//!   in other words, `unit` its unit tests, `stream` what it says of Kafka;
 //! - `dbt` is a dbt project's own file, `layout` says in which layer a file's table lies, `seed` makes a model of a CSV;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
 //! - `materialization` is how a model's rows become its table;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
 mod configs;
+mod constraints;
 mod contract;
 mod dbt;
 pub mod fault;
@@ -32,6 +34,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod unit;
 
 use crate::check::{Check, Rule};
 use crate::engine;
@@ -51,6 +54,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 pub use stream::{Drift, KindBy, Only, StreamContract, reject_rate};
 pub use topics::{Pattern, Topics};
+pub use unit::UnitTest;
 
 /// Everything of the project, read and checked together.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +68,7 @@ pub struct Project {
     pub singular: Vec<Check>,
     /// `sql/warehouse/*.sql`: (path relative to the project, text), in name order.
     pub warehouse_sql: Vec<(PathBuf, String)>,
+    pub unit_tests: Vec<UnitTest>,
     /// By name of the singular check.
     pub singular_origins: BTreeMap<String, Origin>,
 }

@@ -303,3 +303,14 @@ fn a_stream_says_how_it_is_read() {
         assert!(fault.contains(expected) && fault.starts_with("models/sources.yml:"), "{meta} {columns}: {fault}");
     }
 }
+
+#[test]
+fn constraints_are_tests_that_are_not_written_already() {
+    let yml = "models:\n  - name: a\n    columns:\n      - name: x\n        tests: [not_null]\n        constraints:\n          \
+               - {type: primary_key}\n          - {type: not_null}\n          - {type: check, expression: x > 0}\n";
+    let files = [("models/silver/a.sql", "select 1 as x"), ("models/s.yml", yml)];
+    let project = load(&files).unwrap();
+    let names: Vec<&str> = project.models[0].checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(names, ["not_null_a_x", "unique_a_x", "expression_is_true_a_x_0"]);
+    assert_eq!(project.models[0].primary_key(), Some(vec!["x".to_string()]));
+}

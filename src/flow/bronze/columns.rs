@@ -70,7 +70,7 @@ pub(super) fn is_system(name: &str) -> bool {
 }
 
 /// The stream's columns, then Bronze's own; all nullable.
-pub(super) fn table_schema(columns: &Fields) -> SchemaRef {
+pub(in crate::flow) fn table_schema(columns: &Fields) -> SchemaRef {
     let own = SYSTEM_COLUMNS.iter().map(|name| Arc::new(Field::new(*name, system_type(name), true)));
     Arc::new(Schema::new(columns.iter().cloned().chain(own).collect::<Fields>()))
 }
@@ -82,7 +82,7 @@ pub(super) fn stream_columns(schema: &Schema) -> Fields {
 }
 
 /// The contract as Arrow columns; a column without a type is text.
-pub(super) fn declared(table: &TableName, columns: &[Column]) -> Result<Fields> {
+pub(in crate::flow) fn declared(table: &TableName, columns: &[Column]) -> Result<Fields> {
     if let Some(column) = columns.iter().find(|column| is_system(&column.name)) {
         return Err(Error::config(format!("`{table}` declares `{}`, which Bronze fills itself", column.name))
             .hint("take the column out of the contract"));

@@ -62,6 +62,7 @@ pub use columns::{
     HEADERS, HIDDEN_COLUMNS, INGESTED_AT, KEY, OFFSET, PARTITION, QUARANTINED, RAW, REASON, SOURCE, SOURCE_ROW,
     SYSTEM_COLUMNS, TIMESTAMP, TOPIC,
 };
+pub(in crate::flow) use columns::{declared, table_schema};
 pub use reading::{Share, partitions};
 pub use stored::topics_read;
 pub use told::Told;

@@ -1,17 +1,17 @@
 //! A model's columns against its contract: the columns the query returns, as the table will store them.
 //!
 //! An enforced contract (`config: {contract: {enforced: true}}`, as in dbt) also rules out further columns and
-//! gives the order. Otherwise it speaks only of the columns it lists; in a dbt project it may list some that are not
+//! gives the order, and both sides are shown when they differ. Otherwise it speaks only of the columns it lists; in a dbt project it may list some that are not
 //! there, as dbt lets it. That a column is never NULL is the
 //! business of its `not_null` test.
 
 use crate::engine::types::type_name;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ident::suggestion;
 use crate::model::Model;
 use crate::model::fault::{Faults, Place};
 use crate::table::schema;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use std::sync::Arc;
 
 /// The columns to store, and for each its position in the query's result.
@@ -58,9 +58,27 @@ pub(super) fn layout(model: &Model, planned: &Schema) -> Result<Layout> {
         let at = contract.map(|place| format!(" at {place}")).unwrap_or_default();
         faults.push(start.fault(format!("the column `{name}` is not in the contract{at}")));
     }
+    if faults.count() > 0 {
+        let declared = model.columns.iter().map(|column| (&column.name, column.data_type.as_ref()));
+        let returned = planned.fields().iter().map(|field| (field.name(), Some(field.data_type())));
+        let both = format!("declared: {}; returned: {}", listed(declared), listed(returned));
+        return Err(match faults.into_result(()) {
+            Err(error) => error.hint(both),
+            Ok(()) => Error::internal("faults of a contract are gone"),
+        });
+    }
     let positions: Vec<usize> = model.columns.iter().filter_map(|column| planned.index_of(&column.name).ok()).collect();
     let fields: Vec<_> = positions.iter().map(|position| planned.fields()[*position].clone()).collect();
     faults.into_result(Layout { schema: Arc::new(Schema::new(fields)), positions })
+}
+
+/// `id bigint, title text`
+fn listed<'a>(columns: impl Iterator<Item = (&'a String, Option<&'a DataType>)>) -> String {
+    let column = |(name, data_type): (&String, Option<&DataType>)| match data_type {
+        Some(data_type) => format!("{name} {}", type_name(data_type)),
+        None => name.clone(),
+    };
+    columns.map(column).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -69,7 +87,7 @@ mod tests {
     use crate::ident::TableName;
     use crate::model::files::SourceFile;
     use crate::model::{Column, Materialization, Origin};
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::Field;
 
     type Declared<'a> = (&'a str, Option<DataType>);
 
@@ -122,6 +140,14 @@ mod tests {
         let layout = layout(&model(&[("title", None)]), &planned()).unwrap();
         assert!(layout.is_as_planned());
         assert_eq!(layout.schema.fields().len(), 2);
+    }
+
+    #[test]
+    fn an_enforced_contract_shows_both_sides() {
+        let declared = model(&[("id", Some(DataType::Int64)), ("name", Some(DataType::Utf8))]);
+        let error = layout(&declared, &planned()).unwrap_err();
+        assert_eq!(error.hint_text(), Some("declared: id bigint, name text; returned: id bigint, title text"));
+        assert!(layout(&model(&[("titel", None)]), &planned()).unwrap_err().hint_text().is_none());
     }
 
     #[test]

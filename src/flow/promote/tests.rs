@@ -7,6 +7,7 @@ mod increments;
 mod oracle;
 pub(in crate::flow) mod shop;
 mod sieve;
+mod unit;
 
 use super::*;
 use crate::error::Kind;

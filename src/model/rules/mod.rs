@@ -16,6 +16,7 @@ use crate::model::fields::Fields;
 use crate::model::node::{Node, Value};
 use arguments::Arguments;
 pub(super) use options::expression;
+pub(super) use resolve::target;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

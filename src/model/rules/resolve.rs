@@ -81,7 +81,7 @@ fn short(expression: &str) -> String {
 }
 
 /// `ref('x')`, `source('s', 'x')`, `layer.x` or `x`.
-fn target(written: &str, by: &TableName, names: &Names) -> Result<TableName, String> {
+pub(in crate::model) fn target(written: &str, by: &TableName, names: &Names) -> Result<TableName, String> {
     let written = written.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
     let Some((function, rest)) = written.split_once('(') else {
         return match written.split_once('.') {

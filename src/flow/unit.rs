@@ -1,0 +1,257 @@
+//! Unit tests of models: the model's query over given rows, in this process, without a lake.
+//!
+//! Types come from contracts; of a model whose contract has none from its own query, planned over what it reads; of what
+//! is left from the values. Rows are compared as a multiset, in the columns that are expected.
+
+use super::bronze::{declared, table_schema};
+use super::rows;
+use super::select::Selection;
+use super::{Progress, Stop};
+use crate::engine::{self, Engine, Session};
+use crate::error::{Context, Error, Kind, Result};
+use crate::ident::{Layer, TableName, suggestion};
+use crate::model::unit::Rows;
+use crate::model::{Model, Project, UnitTest};
+use crate::table::schema::convert;
+use arrow::array::{ArrayRef, StringArray, new_null_array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct UnitReport {
+    pub name: String,
+    /// `layer.name` of the model.
+    pub model: String,
+    pub passed: bool,
+    /// Rows that differ, and what else is wrong.
+    pub message: Option<String>,
+    pub seconds: f64,
+}
+
+/// Runs the unit tests of the selected models. The second value is the failure (kind CheckFailed) when one failed.
+pub async fn unit(
+    project: &Project,
+    engine: &Engine,
+    selection: &Selection,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<(Vec<UnitReport>, Option<Error>)> {
+    if selection.asks_state() {
+        return Err(Error::config(
+            "unit tests need no lake, and what changed since it was built is known to none else",
+        )
+        .hint("select the models by name, or run all tests"));
+    }
+    let selected = selection.models(project, &BTreeSet::new())?;
+    let tests: Vec<&UnitTest> = project.unit_tests.iter().filter(|test| selected.contains(&test.model)).collect();
+    let types = types(project, engine, &tests).await;
+    let mut reports = Vec::new();
+    progress.started("unit tests", Some(tests.len() as u64));
+    for test in tests {
+        stop.check()?;
+        let started = Instant::now();
+        let message = match stop.before(compare(engine, &types, test)).await {
+            Ok(difference) => difference,
+            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => return Err(error),
+            Err(error) => Some(told(&error)),
+        };
+        let (name, model) = (test.name.clone(), test.model.to_string());
+        let seconds = started.elapsed().as_secs_f64();
+        reports.push(UnitReport { name, model, passed: message.is_none(), message, seconds });
+        progress.advanced("unit tests", 1, 0);
+    }
+    let failed: Vec<&UnitReport> = reports.iter().filter(|report| !report.passed).collect();
+    progress.finished("unit tests", format!("{} passed, {} failed", reports.len() - failed.len(), failed.len()));
+    let line = |report: &&UnitReport| {
+        format!("unit test `{}` of `{}`: {}", report.name, report.model, report.message.clone().unwrap_or_default())
+    };
+    let lines = failed.iter().map(line).collect::<Vec<_>>().join("\n");
+    let failure = (!failed.is_empty()).then(|| Error::check_failed(lines));
+    Ok((reports, failure))
+}
+
+fn told(error: &Error) -> String {
+    std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ")
+}
+
+/// What is known of the columns of the given tables.
+type Types = BTreeMap<TableName, SchemaRef>;
+
+/// Plans, without rows, the models that are given and what they read.
+async fn types(project: &Project, engine: &Engine, tests: &[&UnitTest]) -> Types {
+    let mut wanted: BTreeSet<&TableName> =
+        tests.iter().flat_map(|test| test.given.iter().map(|(table, _)| table)).collect();
+    for model in project.models.iter().rev().filter(|model| !is_typed(model)) {
+        if wanted.contains(&model.table) {
+            wanted.extend(&model.upstream);
+        }
+    }
+    let session = engine.session();
+    let mut types = Types::new();
+    for source in project.sources.iter().filter(|source| wanted.contains(&source.table)) {
+        let Ok(columns) = declared(&source.table, &source.columns) else { continue };
+        let schema = table_schema(&columns);
+        // A source nobody typed may have any columns: what is given says which.
+        if session.register_columns(&source.table, schema.clone()).is_ok() && !source.columns.is_empty() {
+            types.insert(source.table.clone(), schema);
+        }
+    }
+    for model in project.models.iter().filter(|model| wanted.contains(&model.table)) {
+        let schema = match is_typed(model) {
+            true => Ok(contract(model)),
+            false => session.schema_of(&model.sql).await,
+        };
+        // One that cannot be planned is told when it is built; its rows are typed by their values.
+        let Ok(schema) = schema else { continue };
+        if session.register_columns(&model.table, schema.clone()).is_ok() {
+            types.insert(model.table.clone(), schema);
+        }
+    }
+    types
+}
+
+fn is_typed(model: &Model) -> bool {
+    !model.columns.is_empty() && model.columns.iter().all(|column| column.data_type.is_some())
+}
+
+fn contract(model: &Model) -> SchemaRef {
+    let typed = model.columns.iter().filter_map(|column| Some((&column.name, column.data_type.clone()?)));
+    let fields: Vec<Field> = typed.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
+    crate::table::schema::storable(&Schema::new(fields))
+}
+
+/// How what the model makes differs from what is expected.
+async fn compare(engine: &Engine, types: &Types, test: &UnitTest) -> Result<Option<String>> {
+    let session = engine.session();
+    for (table, rows) in &test.given {
+        give(&session, table, types.get(table), rows)?;
+    }
+    let schema = session.schema_of(&test.sql).await.map_err(|error| match engine::fault_of(&error) {
+        Some(fault) => Error::config(test.origin.fault(fault, &test.sql, &test.origin.map).to_string()),
+        None => error,
+    })?;
+    let made = session.query(&test.sql).await?;
+    let made = concat_batches(&schema, &made).context(Kind::Internal, || "join the rows of a model")?;
+    let expected = expected(&test.expect, &schema)?;
+    let positions: Vec<usize> =
+        expected.schema_ref().fields().iter().filter_map(|field| schema.index_of(field.name()).ok()).collect();
+    let made = made.project(&positions).context(Kind::Internal, || "pick the expected columns")?;
+    difference(&test.expect.columns, &rows::texts(&expected)?, &rows::texts(&made)?)
+}
+
+fn give(session: &Session, table: &TableName, known: Option<&SchemaRef>, rows: &Rows) -> Result<()> {
+    let mut fields: Vec<Field> =
+        known.iter().flat_map(|schema| schema.fields()).map(|field| field.as_ref().clone()).collect();
+    for (at, column) in rows.columns.iter().enumerate() {
+        if fields.iter().any(|field| field.name() == column) {
+            continue;
+        }
+        if known.is_some() && table.layer() != Layer::Bronze {
+            let near = suggestion(column, fields.iter().map(|field| field.name().as_str()));
+            return Err(Error::config(
+                rows.place.fault(format!("`{table}` has no column `{column}`{near}")).to_string(),
+            ));
+        }
+        fields.push(Field::new(column, type_of(rows.cells.iter().filter_map(|row| row[at].as_deref())), true));
+    }
+    if known.is_none() && table.layer() == Layer::Bronze {
+        let own = table_schema(&Fields::empty());
+        let new = own.fields().iter().filter(|field| !rows.columns.contains(field.name()));
+        fields.extend(new.map(|field| field.as_ref().clone()).collect::<Vec<_>>());
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let batch = typed(rows, &schema)?;
+    session.register(table, engine::in_memory(schema, vec![batch])?)
+}
+
+/// Of values nobody typed.
+fn type_of<'a>(values: impl Iterator<Item = &'a str>) -> DataType {
+    let values: Vec<&str> = values.collect();
+    let all = |is: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| is(value));
+    match () {
+        () if all(|value| value.parse::<i64>().is_ok()) => DataType::Int64,
+        () if all(|value| value.parse::<f64>().is_ok()) => DataType::Float64,
+        () if all(|value| matches!(value, "true" | "false")) => DataType::Boolean,
+        () if all(|value| chrono::NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok()) => DataType::Date32,
+        () => DataType::Utf8,
+    }
+}
+
+/// The rows in these columns; those not written are NULL.
+fn typed(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch> {
+    let count = rows.cells.len();
+    let column = |field: &Field| -> Result<ArrayRef> {
+        let Some(at) = rows.columns.iter().position(|column| column == field.name()) else {
+            return Ok(new_null_array(field.data_type(), count));
+        };
+        let texts: StringArray = rows.cells.iter().map(|row| row[at].as_deref()).collect();
+        let texts: ArrayRef = Arc::new(texts);
+        let misfit = |error: Error| Error::config(rows.place.fault(format!("{error}")).to_string()).caused_by(error);
+        convert(&texts, field).map_err(misfit)
+    };
+    let columns = schema.fields().iter().map(|field| column(field)).collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+        .context(Kind::Internal, || "arrange given rows")
+}
+
+/// In the types of what the model makes.
+fn expected(rows: &Rows, made: &SchemaRef) -> Result<RecordBatch> {
+    let mut fields = Vec::new();
+    for column in &rows.columns {
+        let Ok(field) = made.field_with_name(column) else {
+            let near = suggestion(column, made.fields().iter().map(|field| field.name().as_str()));
+            return Err(Error::config(
+                rows.place.fault(format!("the model returns no column `{column}`{near}")).to_string(),
+            ));
+        };
+        fields.push(field.clone());
+    }
+    typed(rows, &Arc::new(Schema::new(fields)))
+}
+
+type Row = Vec<Option<String>>;
+
+/// Rows that only one side has, as a table; none when both are the same, however ordered.
+fn difference(columns: &[String], expected: &[Row], made: &[Row]) -> Result<Option<String>> {
+    let mut counts: BTreeMap<&Row, i64> = BTreeMap::new();
+    expected.iter().for_each(|row| *counts.entry(row).or_default() += 1);
+    made.iter().for_each(|row| *counts.entry(row).or_default() -= 1);
+    let of = |sign: i64| -> Vec<&Row> {
+        let rows = counts.iter().filter(|(_, count)| **count * sign > 0);
+        rows.flat_map(|(row, count)| std::iter::repeat_n(*row, count.unsigned_abs() as usize)).collect()
+    };
+    let (missing, unexpected) = (of(1), of(-1));
+    if missing.is_empty() && unexpected.is_empty() {
+        // Without columns there is nothing to tell rows apart by but their number.
+        return Ok((columns.is_empty() && expected.len() != made.len())
+            .then(|| format!("{} rows are expected, the model returns {}", expected.len(), made.len())));
+    }
+    let head = std::iter::once(String::new()).chain(columns.iter().cloned()).collect();
+    let line = |word: &'static str| {
+        move |row: &&Row| {
+            let cells = row.iter().map(|cell| cell.clone().unwrap_or_else(|| "NULL".to_string()));
+            std::iter::once(word.to_string()).chain(cells).collect::<Vec<String>>()
+        }
+    };
+    let mut lines: Vec<Vec<String>> = vec![head];
+    lines.extend(missing.iter().map(line("expected")));
+    lines.extend(unexpected.iter().map(line("actual")));
+    Ok(Some(format!("{} missing, {} unexpected\n{}", missing.len(), unexpected.len(), aligned(&lines))))
+}
+
+fn aligned(lines: &[Vec<String>]) -> String {
+    let cells = lines.first().map_or(0, Vec::len);
+    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..cells).map(width).collect();
+    let pad = |line: &Vec<String>| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        format!("  {}", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    lines.iter().map(pad).collect::<Vec<_>>().join("\n")
+}

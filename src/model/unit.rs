@@ -1,0 +1,199 @@
+//! dbt's `unit_tests:`: rows given to a model in place of its tables, and the rows it is expected to make of them.
+//!
+//! Rows stay text here; whoever runs the test knows the types. They are written as maps, as CSV, or as CSV in
+//! `tests/fixtures`, where an empty cell is NULL. Resolving renders the model with what the test overrides.
+
+use crate::ident::{TableName, suggestion};
+use crate::model::Origin;
+use crate::model::fault::{Fault, Faults, Place};
+use crate::model::fields::{Fields, text, truth};
+use crate::model::files::SourceFile;
+use crate::model::node::{Node, Value};
+use arrow::array::AsArray;
+use arrow::csv::ReaderBuilder;
+use arrow::csv::reader::Format;
+use arrow::datatypes::{DataType, Field, Schema};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One unit test, ready to run.
+#[derive(Debug, Clone)]
+pub struct UnitTest {
+    pub name: String,
+    pub model: TableName,
+    /// The model's query with the test's overrides.
+    pub sql: String,
+    /// The way from `sql` back to the model's file.
+    pub origin: Origin,
+    /// The model itself is among them for a test of its incremental query.
+    pub given: Vec<(TableName, Rows)>,
+    pub expect: Rows,
+}
+
+/// Rows as text, NULL is none; each row has a cell for each column.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    pub place: Place,
+    pub columns: Vec<String>,
+    pub cells: Vec<Vec<Option<String>>>,
+}
+
+/// A unit test as written.
+#[derive(Debug, Clone)]
+pub(super) struct DeclaredUnit {
+    pub place: Place,
+    pub name: String,
+    pub model: (String, Place),
+    pub given: Vec<(String, Place, Rows)>,
+    pub expect: Rows,
+    pub vars: BTreeMap<String, String>,
+    pub incremental: bool,
+}
+
+pub(super) fn read(node: &Node, fixtures: &[SourceFile], faults: &mut Faults) -> Option<DeclaredUnit> {
+    let known = ["name", "model", "description", "given", "expect", "overrides", "config", "tags", "meta"];
+    let fields = Fields::of(node, "a unit test", &known, faults);
+    let (name, model) = (fields.required("name", faults), fields.required("model", faults));
+    let mut given = Vec::new();
+    let nodes = fields.list("given", faults);
+    for node in nodes {
+        let fields = Fields::of(node, "what is given", &["input", "rows", "format", "fixture"], faults);
+        let rows = rows(&fields, &node.place, fixtures, faults);
+        if let (Some((input, place)), Some(rows)) = (fields.required("input", faults), rows) {
+            given.push((input, place, rows));
+        }
+    }
+    let Some(expect) = fields.get("expect") else {
+        faults.push(node.place.fault("`expect` is missing"));
+        return None;
+    };
+    let expected = Fields::of(expect, "what is expected", &["rows", "format", "fixture"], faults);
+    let expected = rows(&expected, &expect.place, fixtures, faults);
+    let overrides = fields.map("overrides", "the overrides", &["macros", "vars"], faults);
+    let macros = overrides.map("macros", "the macros overridden", &["is_incremental"], faults);
+    let incremental = macros.get("is_incremental").and_then(|node| truth(node, "is_incremental", faults));
+    let vars = vars(overrides.get("vars"), faults);
+    let (name, place) = name?;
+    // What is wrong with the rest of it was told.
+    if given.len() < nodes.len() {
+        return None;
+    }
+    Some(DeclaredUnit {
+        place,
+        name,
+        model: model?,
+        given,
+        expect: expected?,
+        vars,
+        incremental: incremental.unwrap_or(false),
+    })
+}
+
+fn vars(node: Option<&Node>, faults: &mut Faults) -> BTreeMap<String, String> {
+    match node.map(|node| (&node.value, node)) {
+        Some((Value::Map(entries), _)) => entries
+            .iter()
+            .filter_map(|(key, node)| Some((key.name.clone(), text(node, "a variable", faults)?)))
+            .collect(),
+        None | Some((Value::Null, _)) => BTreeMap::new(),
+        Some((_, node)) => {
+            faults.push(node.place.fault("`vars` must be a map of names and values"));
+            BTreeMap::new()
+        }
+    }
+}
+
+fn rows(fields: &Fields<'_>, place: &Place, fixtures: &[SourceFile], faults: &mut Faults) -> Option<Rows> {
+    let format = fields.text("format", faults);
+    match (format.as_deref(), fields.get("rows"), fields.text("fixture", faults)) {
+        (None | Some("dict"), Some(node), None) => maps(node, faults),
+        (Some("csv"), Some(node), None) => {
+            let text = text(node, "rows", faults)?;
+            faults.keep(csv(&text, &node.place))
+        }
+        (Some("csv"), None, Some(name)) => {
+            let Some(file) = fixtures.iter().find(|file| file.stem() == name) else {
+                let near = suggestion(&name, fixtures.iter().map(SourceFile::stem));
+                faults.push(place.fault(format!("there is no tests/fixtures/{name}.csv{near}")));
+                return None;
+            };
+            faults.keep(csv(file.text(), place))
+        }
+        (Some(other), ..) if other != "csv" && other != "dict" => {
+            faults.push(place.fault(format!("the format `{other}` is not read, write dict or csv")));
+            None
+        }
+        _ => {
+            faults.push(place.fault("rows are given as `rows`, or with `format: csv` as `rows` or `fixture`"));
+            None
+        }
+    }
+}
+
+/// A list of maps; a column one does not have is NULL there.
+fn maps(node: &Node, faults: &mut Faults) -> Option<Rows> {
+    let items = match &node.value {
+        Value::List(items) => items.as_slice(),
+        Value::Null => &[],
+        _ => {
+            faults.push(node.place.fault("`rows` must be a list of maps"));
+            return None;
+        }
+    };
+    let mut columns: Vec<String> = Vec::new();
+    let mut maps = Vec::new();
+    for item in items {
+        let Value::Map(entries) = &item.value else {
+            faults.push(item.place.fault("a row is a map of columns and values"));
+            return None;
+        };
+        let mut row = BTreeMap::new();
+        for (key, value) in entries {
+            if !columns.contains(&key.name) {
+                columns.push(key.name.clone());
+            }
+            row.insert(key.name.as_str(), text(value, &key.name, faults));
+        }
+        maps.push(row);
+    }
+    let cells =
+        maps.iter().map(|row| columns.iter().map(|column| row.get(column.as_str()).cloned().flatten()).collect());
+    let cells = cells.collect();
+    Some(Rows { place: node.place.clone(), columns, cells })
+}
+
+fn csv(text: &str, place: &Place) -> Result<Rows, Fault> {
+    let fault = |error: arrow::error::ArrowError| place.fault(format!("no valid CSV: {error}"));
+    let (named, _) = Format::default().with_header(true).infer_schema(text.as_bytes(), Some(0)).map_err(fault)?;
+    let columns: Vec<String> = named.fields().iter().map(|field| field.name().to_string()).collect();
+    let schema = Schema::new(columns.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>());
+    let reader = ReaderBuilder::new(Arc::new(schema)).with_header(true).build(text.as_bytes()).map_err(fault)?;
+    let mut cells = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(fault)?;
+        let texts: Vec<_> = batch.columns().iter().map(|column| column.as_string::<i32>()).collect();
+        let row = |row: usize| {
+            let cells = texts.iter().map(|column| column.iter().nth(row).flatten());
+            cells.map(|cell| cell.filter(|cell| !cell.is_empty()).map(str::to_string)).collect()
+        };
+        cells.extend((0..batch.num_rows()).map(row));
+    }
+    Ok(Rows { place: place.clone(), columns, cells })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_is_text_and_empty_is_null() {
+        let place = Place { file: SourceFile::new("models/a.yml", ""), line: 1, column: 1 };
+        let rows = csv("id,name,note\n1,\" a, b\",\n02,,x\n", &place).unwrap();
+        assert_eq!(rows.columns, ["id", "name", "note"]);
+        let text = |text: &str| Some(text.to_string());
+        assert_eq!(rows.cells[1], [text("02"), None, text("x")]);
+        assert_eq!(rows.cells[0], [text("1"), text(" a, b"), None]);
+        let fault = csv("id,name\n1\n", &place).unwrap_err().to_string();
+        assert!(fault.contains("no valid CSV"), "{fault}");
+    }
+}
