@@ -12,8 +12,9 @@ pub(super) fn failing_rows(subject: &str, columns: &[String]) -> String {
 pub(super) fn failing_rows_of_added(standing: &str, added: &str, columns: &[String]) -> String {
     let (list, present) = (list(columns), present(columns));
     let same: Vec<String> =
-        columns.iter().map(quote_name).map(|name| format!("standing.{name} = added.{name}")).collect();
-    let of_standing: Vec<String> = columns.iter().map(quote_name).map(|name| format!("standing.{name}")).collect();
+        columns.iter().map(|column| quote(column)).map(|name| format!("standing.{name} = added.{name}")).collect();
+    let of_standing: Vec<String> =
+        columns.iter().map(|column| quote(column)).map(|name| format!("standing.{name}")).collect();
     format!(
         "with added as (select {list} from {added} where {present}), \
          standing as (select {list} from {standing} where {present}) \
@@ -24,12 +25,8 @@ pub(super) fn failing_rows_of_added(standing: &str, added: &str, columns: &[Stri
     )
 }
 
-fn quote_name(column: &String) -> String {
-    quote(column)
-}
-
 fn list(columns: &[String]) -> String {
-    columns.iter().map(quote_name).collect::<Vec<_>>().join(", ")
+    columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ")
 }
 
 fn present(columns: &[String]) -> String {

@@ -10,7 +10,6 @@ use crate::flow::promote::plan::selected;
 use crate::flow::select::{self, Selection};
 use crate::flow::unit::{UnitReport, unit};
 use crate::flow::{Progress, Stop, dbt_manifest};
-use crate::ident::TableName;
 use crate::model::Project;
 use crate::table::{Lake, manifest};
 use serde::Serialize;
@@ -70,7 +69,7 @@ pub async fn test(
     for table in pins.values().filter(|table| catalog::published(table)) {
         catalog::register(&bench.session, table).await?;
     }
-    for table in tested(&checks).filter_map(|table| pins.get(table)) {
+    for table in checks::provable_tables(&checks).into_iter().filter_map(|table| pins.get(table)) {
         bench.known.insert(table.name(), table.schema(), &catalog::facts(table)?);
     }
     let mut report = Report { run: newest.map(|manifest| manifest.run), unit_tests, ..Report::default() };
@@ -102,13 +101,6 @@ async fn selected_checks<'a>(project: &'a Project, lake: &Lake, selection: &Sele
     }
     let selected = selected(selection, project, lake).await?;
     Ok(project.checks().filter(|check| check.tables().iter().any(|table| selected.contains(table))).collect())
-}
-
-/// The tables of which statistics may prove something.
-fn tested<'a>(checks: &[&'a Check]) -> impl Iterator<Item = &'a TableName> {
-    let tables: BTreeSet<&TableName> =
-        checks.iter().filter(|check| check.is_provable()).map(|check| &check.table).collect();
-    tables.into_iter()
 }
 
 async fn run_or_skip(bench: &Bench<'_>, pins: &Pins, check: &Check) -> Result<TestReport> {

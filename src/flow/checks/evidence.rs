@@ -6,7 +6,7 @@ use crate::ident::TableName;
 use crate::table::FileFacts;
 use arrow::datatypes::SchemaRef;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +39,11 @@ impl Totals {
         }
         totals
     }
+}
+
+/// The tables of which statistics may prove something.
+pub(in crate::flow) fn provable_tables<'a>(checks: &[&'a Check]) -> BTreeSet<&'a TableName> {
+    checks.iter().filter(|check| check.is_provable()).map(|check| &check.table).collect()
 }
 
 /// What is known of tables without reading them.

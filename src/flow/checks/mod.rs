@@ -7,8 +7,8 @@
 mod evidence;
 pub mod results;
 
-pub(in crate::flow) use evidence::Known;
 pub use evidence::{Evidence, Totals};
+pub(in crate::flow) use evidence::{Known, provable_tables};
 
 use crate::check::{Check, Verdict};
 use crate::engine::{self, Session};

@@ -173,16 +173,22 @@ impl<'a> Run<'a> {
         let mut sieve = Sieve::new(self.lake, &model.table, quarantining(model, &self.pins), schema)?;
         let mut stage = table.stage(schema.clone()).await?;
         let staged = match self.write(session, model, query, &mut stage, &mut sieve, keys).await {
-            Ok(()) => stage.finish().await?,
+            Ok(()) => stage.finish().await,
             Err(error) => {
                 stage.abort().await;
+                Err(error)
+            }
+        };
+        let (staged, sieve) = match (staged, sieve) {
+            (Ok(staged), Some(sieve)) => (staged, sieve),
+            (Ok(staged), None) => return Ok((staged, None)),
+            (Err(error), sieve) => {
                 if let Some(sieve) = sieve {
                     sieve.abort().await;
                 }
                 return Err(error);
             }
         };
-        let Some(sieve) = sieve else { return Ok((staged, None)) };
         let noted = if work.adds() { build_of(table).await?.rejected } else { None };
         match sieve.finish(staged.rows, work.adds(), noted).await {
             Ok(rejects) => Ok((staged, Some(rejects))),
@@ -288,6 +294,10 @@ impl<'a> Run<'a> {
         let tables: BTreeSet<TableName> = step.guards.iter().flat_map(|check| check.tables()).collect();
         for table in tables.iter().filter(|table| Some(*table) != replaced).filter_map(|table| self.pins.get(table)) {
             catalog::register(&bench.session, table).await?;
+        }
+        let provable = checks::provable_tables(&step.guards);
+        for table in provable.iter().filter(|table| Some(**table) != replaced).filter_map(|table| self.pins.get(*table))
+        {
             bench.known.insert(table.name(), table.schema(), &catalog::facts(table)?);
         }
         if let Some(candidate) = candidate {
@@ -315,6 +325,10 @@ impl<'a> Run<'a> {
             txns.push(Txn { app, expected, next: pinned.version() });
         }
         let Made { staged, mode, rows, rejects, .. } = made;
+        if rejects.is_none() && mode != Mode::Replace {
+            // Rows set aside when the model still had such a test stay known.
+            build.rejected = build_of(table).await?.rejected;
+        }
         if let Some(rejects) = rejects {
             match rejects.commit(&txns, &step.model.table).await {
                 Ok(version) => build.rejected = version,

@@ -186,10 +186,14 @@ async fn unknown_of(table: &Table, noted: Option<i64>) -> Result<Option<crate::t
     if table.same_rows_since(noted).await? {
         return Ok(None);
     }
-    let files = table.added_since(&table.at(noted).await?)?;
+    let files = match table.at(noted).await {
+        Ok(known) => table.added_since(&known)?,
+        Err(error) if error.kind() == Kind::Input => None,
+        Err(error) => return Err(error),
+    };
     files.map(Some).ok_or_else(|| {
-        Error::conflict(format!("`{}` has rows of a run that did not end, among others of its files", table.name()))
-            .hint("a full refresh of its model makes it anew")
+        let message = format!("which rows of `{}` are of a run that did not end can no longer be told", table.name());
+        Error::conflict(message).hint("a full refresh of its model makes it anew")
     })
 }
 
