@@ -1,4 +1,9 @@
 //! Joins files, contracts and statements into a [`Project`], collecting every fault on the way.
+//!
+//! `declared` says what names there are and which contract is whose, `unit` joins unit tests.
+
+mod declared;
+mod unit;
 
 use crate::check::{Check, OnFailure, Rule};
 use crate::error::{Error, Result};
@@ -7,13 +12,11 @@ use crate::model::contract::{self, Declared, DeclaredConfig, DeclaredModel};
 use crate::model::fault::{Faults, Place};
 use crate::model::files::{self, Files, SourceFile};
 use crate::model::graph::{self, Edges};
-use crate::model::layout::{Layout, Placed, PlacedFile, layer_named};
-use crate::model::names::Names;
-use crate::model::rules::target;
+use crate::model::layout::{Layout, PlacedFile, layer_named};
 use crate::model::statement::{Statement, resolve};
 use crate::model::template::{Context, Macros, Rendered, Texts, of_settings, render};
-use crate::model::unit::{DeclaredUnit, Rows, UnitTest};
 use crate::model::{Materialization, Model, Origin, Project, SourceTable, dbt, seed};
+use declared::{contracts_of_models, names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,63 +71,6 @@ pub fn table_of(topic: &str) -> Result<TableName> {
             .hint("declare a table for it in models/sources.yml")
     })?;
     TableName::new(Layer::Bronze, &name)
-}
-
-fn names(declared: &Declared, topics: &[&str], tables: &BTreeMap<TableName, PlacedFile>, faults: &mut Faults) -> Names {
-    let mut names = Names::default();
-    let mut places: BTreeMap<&TableName, &Place> = BTreeMap::new();
-    for source in &declared.sources {
-        if let Some(earlier) = places.insert(&source.table, &source.place) {
-            faults.push(source.place.fault(format!("`{}` is already declared at {earlier}", source.table)));
-        }
-        names.add_source(&source.source, &source.name, &source.table);
-    }
-    let is_declared = |topic: &&&str| declared.sources.iter().any(|source| source.stream.topics.include(topic));
-    // A topic that names no table is an error where its stream is asked for; no model can read it.
-    let undeclared = topics.iter().filter(|topic| !is_declared(topic)).filter_map(|topic| table_of(topic).ok());
-    for table in undeclared.filter(|table| !places.contains_key(table)) {
-        names.add_source("bronze", table.name(), &table);
-    }
-    for table in tables.keys() {
-        names.add_model(table);
-    }
-    names
-}
-
-/// Finds the model each contract speaks of.
-fn contracts_of_models<'a>(
-    declared: &'a Declared,
-    placed: &Placed,
-    layout: &Layout,
-    faults: &mut Faults,
-) -> BTreeMap<TableName, &'a DeclaredModel> {
-    let tables = &placed.tables;
-    let mut contracts: BTreeMap<TableName, &DeclaredModel> = BTreeMap::new();
-    let mut by_name: BTreeMap<String, Vec<&TableName>> = BTreeMap::new();
-    for table in tables.keys() {
-        by_name.entry(table.name().to_string()).or_default().push(table);
-        by_name.entry(table.to_string()).or_default().push(table);
-    }
-    for model in declared.models.iter().filter(|model| !placed.disabled.contains(&model.name)) {
-        let place = &model.place;
-        let mut fitting: Vec<&TableName> = by_name.get(&model.name).cloned().unwrap_or_default();
-        if fitting.len() > 1 {
-            fitting.retain(|table| Some(table.layer()) == layout.layer_beside(&place.file));
-        }
-        let [table] = fitting.as_slice() else {
-            let near = suggestion(&model.name, tables.keys().map(TableName::name));
-            let message = match by_name.contains_key(&model.name) {
-                true => format!("several models are named `{}`, write layer.name", model.name),
-                false => format!("no model file is named `{}.sql`{near}", model.name),
-            };
-            faults.push(place.fault(message));
-            continue;
-        };
-        if let Some(earlier) = contracts.insert((*table).clone(), model) {
-            faults.push(place.fault(format!("`{}` is already declared at {}", model.name, earlier.place)));
-        }
-    }
-    contracts
 }
 
 /// A model before its place in the order is known.
@@ -359,55 +305,6 @@ impl Loader<'_> {
                 options: rendered.settings.test,
             });
         }
-    }
-}
-
-impl Loader<'_> {
-    fn unit(
-        &mut self,
-        unit: &DeclaredUnit,
-        tables: &BTreeMap<TableName, PlacedFile>,
-        earlier: &[UnitTest],
-    ) -> Option<UnitTest> {
-        if earlier.iter().any(|other| other.name == unit.name) {
-            self.faults.push(unit.place.fault(format!("there is another unit test `{}`", unit.name)));
-            return None;
-        }
-        let (name, place) = &unit.model;
-        let names = self.context.names.clone();
-        let model = match name.split_once('.') {
-            Some((layer, name)) => names.qualified(layer, name),
-            None => names.reference(name, None),
-        };
-        let model = self.faults.keep(model.map_err(|message| place.fault(message)))?;
-        let Some(PlacedFile { file, .. }) = tables.get(&model) else {
-            self.faults.push(place.fault(format!("`{model}` is no model")));
-            return None;
-        };
-        let mut vars = self.context.vars.as_ref().clone();
-        vars.extend(of_settings(&unit.vars));
-        let usual = std::mem::replace(&mut self.context.vars, Arc::new(vars));
-        let rendered = self.statement(&model, file, unit.incremental);
-        self.context.vars = usual;
-        let (_, statement) = rendered?;
-        let mut given: Vec<(TableName, Rows)> = Vec::new();
-        for (input, place, rows) in &unit.given {
-            let table = match input.trim() {
-                "this" => Ok(model.clone()),
-                written => target(written, &model, &names),
-            };
-            let table = self.faults.keep(table.map_err(|message| place.fault(message)))?;
-            given.push((table, rows.clone()));
-        }
-        let missing =
-            statement.reads.iter().map(|(table, _)| table).find(|read| !given.iter().any(|(table, _)| table == *read));
-        if let Some(missing) = missing {
-            self.faults.push(unit.place.fault(format!("`{missing}`, which `{model}` reads, is not given")));
-            return None;
-        }
-        let origin = Origin { file: file.clone(), map: statement.map, ..Origin::default() };
-        let (name, expect) = (unit.name.clone(), unit.expect.clone());
-        Some(UnitTest { name, model, sql: statement.sql, origin, given, expect })
     }
 }
 
