@@ -1,7 +1,7 @@
 //! The columns each table will have after the run, and what no longer fits them.
 //!
 //! Goes through all models in building order on a session whose tables have columns and no rows. One that is built
-//! is planned as `build` would; one that stays is planned on the new columns of what it reads, only to see whether
+//! is planned as a build would; one that stays is planned on the new columns of what it reads, only to see whether
 //! it still can be.
 
 use super::{Broken, Changes};
@@ -10,7 +10,7 @@ use crate::engine::{Engine, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flow::catalog;
 use crate::flow::promote::plan::{Action, Plan, Step};
-use crate::flow::promote::{build, contract};
+use crate::flow::promote::{contract, prepare};
 use crate::ident::TableName;
 use crate::model::{Model, Project};
 use arrow::datatypes::SchemaRef;
@@ -82,10 +82,10 @@ impl<'a> Forecast<'a> {
             return Ok(());
         }
         let standing = self.decided.pins.get(&model.table).filter(|_| step.adds);
-        let mut planned = build::plan_query(&self.session, model, standing).await;
+        let mut planned = prepare::plan_query(&self.session, model, standing).await;
         // One that is driven by a table is built whole when its rows no longer fit.
         if let (Ok((query, None)), Some(table)) = (&planned, standing) {
-            planned = build::fits(&query.layout, table, model).and(planned);
+            planned = prepare::fits(&query.layout, table, model).and(planned);
         }
         match planned {
             Ok((contract::Query { layout, .. }, _)) => {
@@ -117,7 +117,7 @@ impl<'a> Forecast<'a> {
         if !reads(&self.changed) || reads(&self.unknown) {
             return Ok(());
         }
-        if let Err(error) = build::plan_query(&self.session, model, None).await {
+        if let Err(error) = prepare::plan_query(&self.session, model, None).await {
             self.blame(model, &fault(error)?);
         }
         Ok(())

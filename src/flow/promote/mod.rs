@@ -10,28 +10,30 @@
 //! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
 //!   as it was built; `flow::plan` shows it;
 //! - `freshness` judges the sources before anything is built;
-//! - `contract` compares a model's columns with its declaration, `build` makes one table, `candidate` shows it to its tests,
-//!   `sieve` takes rows out of it, `culprit` says which
-//!   column a failed query failed in;
-//! - `increment` says what a build is run on, `keys` and `merge` bring its rows into those that stand, `unique` proves
-//!   that a key came once; `snapshot` writes the statement of a history;
+//! - `build` makes one table: `prepare` finds out what is run and `contract` whether its columns are those declared,
+//!   `increment` what it is run on; `stage` writes the rows, of which `sieve` takes some out, and `culprit` says which
+//!   column a failed query failed in; `keys` and `merge` bring the rows into those that stand, `unique` proves that a key
+//!   came once; `guard` runs the tests on what `candidate` shows them; `snapshot` writes the statement of a history;
 //! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
 
-pub(in crate::flow) mod build;
+mod build;
 mod candidate;
 pub(in crate::flow) mod contract;
 mod culprit;
 mod freshness;
+mod guard;
 mod hashes;
 mod increment;
 mod keys;
 mod merge;
 pub(in crate::flow) mod plan;
+pub(in crate::flow) mod prepare;
 mod publish;
 pub mod reason;
 mod results;
 mod sieve;
 mod snapshot;
+mod stage;
 #[cfg(test)]
 pub(in crate::flow) mod tests;
 mod unique;
