@@ -111,7 +111,7 @@ async fn a_difference_is_shown_row_by_row() {
     let start = "models/unit.yml:9:20: the model returns no column `nam`, did you mean `name`?";
     assert!(message(1).starts_with(start), "{}", message(1));
     assert!(message(2).contains("`silver.days` has no column `totl`, did you mean `total`?"), "{}", message(2));
-    assert!(message(3).contains("a value of column `n` does not fit Int64"), "{}", message(3));
+    assert!(message(3).contains("a value of column `n` does not fit bigint"), "{}", message(3));
     let failure = failure.unwrap();
     assert_eq!(failure.kind(), Kind::CheckFailed);
     assert!(failure.to_string().contains("unit test `wrong` of `silver.plain`: 1 missing"), "{failure}");
