@@ -20,9 +20,8 @@
 //!
 //! The modules below stand in layers, each importing only those above it in this list of layers:
 //! 1. `error`, `ident`, `record`, `partition`, `failpoint`: plain values, which import only each other;
-//! 2. adapters: `source`, `kafka`, `table`, `check`, `warehouse`, `embedded`, which import no other one; `engine`
-//!    (over `table`), `decode` (over `engine`), `model` (over `check`, `engine` and
-//!    `source`);
+//! 2. adapters: `source`, `kafka`, `table`, `check`, `warehouse`, `embedded`, which import no other one; `engine` over
+//!    `table`, `decode` over `engine`, `model` over `check`, `engine`, `decode` and `source`;
 //! 3. `flow`: joins adapters, one verb = one loop = one report;
 //! 4. `config`, `scaffold`: layers of settings into the adapters' options; a new project;
 //! 5. `cli`: arguments in, text out.

@@ -2,9 +2,8 @@
 //!
 //! Owns the SQL of every rule and nothing else: it neither runs queries nor decides what a failure does.
 //! NULL is treated as dbt does: `unique`, `relationships` and `accepted_values` ignore it, `not_null` is
-//! there for it. `options` is what all rules take, `proof` what
-//! needs no query, `reject` which rows would have to go. To add a rule: an arm of [`Rule`], a file with its `failing_rows`, an arm in each match below
-//! and in `model::rules`.
+//! there for it. `options` is what all rules take, `proof` what needs no query, `reject` which rows would have to go.
+//! To add a rule: an arm of [`Rule`], a file with its `failing_rows`, an arm in each match below and in `model::rules`.
 
 mod accepted_range;
 pub(crate) mod accepted_values;

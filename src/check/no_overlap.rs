@@ -5,12 +5,12 @@ use crate::ident::quote;
 /// Rows that begin before the one before them of the same key has ended, or end before they begin. Times are half open.
 pub(super) fn failing_rows(subject: &str, key: &[String], from: &str, to: &str) -> String {
     let key = key.iter().map(|column| format!("subject.{}", quote(column))).collect::<Vec<_>>().join(", ");
-    let (from, to) = (format!("subject.{}", quote(from)), format!("subject.{}", quote(to)));
+    let (from, to) = (quote(from), quote(to));
     format!(
-        "select * from (select subject.*, lag({to}) over before as lake_ended, row_number() over before as lake_nth \
-         from {subject} window before as (partition by {key} order by {from}, {to} nulls last)) as versions \
-         where {bare_to} < {bare_from} or (lake_nth > 1 and (lake_ended is null or lake_ended > {bare_from}))",
-        bare_to = to.replace("subject.", "versions."),
-        bare_from = from.replace("subject.", "versions.")
+        "select * exclude (lake_ended, lake_nth) from (select subject.*, lag(subject.{to}) over before as lake_ended, \
+         row_number() over before as lake_nth from {subject} window before as (partition by {key} \
+         order by subject.{from}, subject.{to} nulls last)) as versions \
+         where versions.{to} < versions.{from} \
+         or (lake_nth > 1 and (lake_ended is null or lake_ended > versions.{from}))"
     )
 }

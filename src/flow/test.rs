@@ -1,5 +1,6 @@
-//! `lake test`: the unit tests (see `unit`), then the project's data tests on what stands. Changes nothing in the lake; the first failing rows are
-//! kept below `target/failures` and the results in `target/run_results.json`, as in a promote.
+//! `lake test`: the unit tests (see `unit`), then the project's data tests on what stands. Changes nothing in the lake;
+//! the first failing rows are kept below `target/failures` and the results in `target/run_results.json`, as in a
+//! promote.
 
 use crate::check::Check;
 use crate::engine::Engine;

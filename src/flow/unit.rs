@@ -4,6 +4,7 @@
 //! is left from the values. Rows are compared as a multiset, in the columns that are expected.
 
 use super::bronze::{declared, table_schema};
+use super::catalog;
 use super::rows;
 use super::select::Selection;
 use super::{Progress, Stop};
@@ -104,7 +105,8 @@ async fn types(project: &Project, engine: &Engine, tests: &[&UnitTest]) -> Types
     for model in project.models.iter().filter(|model| wanted.contains(&model.table)) {
         let schema = match is_typed(model) {
             true => Ok(contract(model)),
-            false => session.schema_of(&model.sql).await,
+            false if catalog::register_seed(&session, model).is_ok() => session.schema_of(&model.sql).await,
+            false => continue,
         };
         // One that cannot be planned is told when it is built; its rows are typed by their values.
         let Ok(schema) = schema else { continue };

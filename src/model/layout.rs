@@ -5,7 +5,7 @@
 //! for others to read. Seeds are Silver unless a config says otherwise.
 
 use crate::ident::{Layer, TableName};
-use crate::model::contract::{Declared, DeclaredConfig, read_config};
+use crate::model::contract::{Declared, DeclaredConfig, DeclaredModel, read_config};
 use crate::model::dbt::ProjectFile;
 use crate::model::fault::{Faults, Place};
 use crate::model::files::{Files, Folders, SourceFile};
@@ -24,8 +24,8 @@ pub(super) fn layer_named(name: &str) -> Option<Layer> {
 #[derive(Default)]
 pub(super) struct Placed {
     pub tables: BTreeMap<TableName, PlacedFile>,
-    /// Names of those that are not.
-    pub disabled: BTreeSet<String>,
+    /// Which of the declared models speak of files that are not.
+    pub disabled: BTreeSet<usize>,
 }
 
 pub(super) struct PlacedFile {
@@ -72,17 +72,28 @@ impl Layout {
         self.layer_of(contract, [None, None])
     }
 
+    /// Whether a contract is that of the file of this name and layer, before `schema` makes it another: by its name with
+    /// the layer, or by the name alone, which of two files in different layers means the one in the contract's own.
+    fn speaks_of(&self, contract: &DeclaredModel, stem: &str, layer: Option<Layer>, files: &Files) -> bool {
+        if contract.name != stem {
+            return layer.is_some_and(|layer| contract.name == format!("{}.{stem}", layer.as_str()));
+        }
+        let same = files.models.iter().chain(&files.seeds).filter(|file| file.stem() == stem).count();
+        same == 1 || self.layer_beside(&contract.place.file) == layer
+    }
+
     /// The table of every file; a file without one is a fault.
     pub fn place(&self, files: &Files, declared: &Declared, faults: &mut Faults) -> Placed {
-        let configs: BTreeMap<&str, &DeclaredConfig> =
-            declared.models.iter().map(|model| (model.name.as_str(), &model.config)).collect();
         let mut placed = Placed::default();
         for file in files.models.iter().chain(&files.seeds) {
             let start = Place { file: file.clone(), line: 1, column: 1 };
             let config = self.config_of(file, faults);
-            let own = configs.get(file.stem()).copied();
+            let usual = self.layer_of(file, [None, Some(&config)]);
+            let declared = declared.models.iter().enumerate();
+            let own = declared.clone().find(|(_, model)| self.speaks_of(model, file.stem(), usual, files));
+            let (number, own) = own.map(|(number, model)| (number, &model.config)).unzip();
             if own.and_then(|own| own.enabled).or(config.enabled) == Some(false) {
-                placed.disabled.insert(file.stem().to_string());
+                placed.disabled.extend(number);
                 continue;
             }
             let Some(layer) = self.layer_of(file, [own, Some(&config)]) else {

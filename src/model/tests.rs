@@ -314,3 +314,31 @@ fn constraints_are_tests_that_are_not_written_already() {
     assert_eq!(names, ["not_null_a_x", "unique_a_x", "expression_is_true_a_x_0"]);
     assert_eq!(project.models[0].primary_key(), Some(vec!["x".to_string()]));
 }
+
+#[test]
+fn of_two_models_of_one_name_a_contract_turns_off_the_one_it_speaks_of() {
+    let off = |path: &'static str, name: &str| {
+        let contract = format!("models:\n  - name: {name}\n    config: {{enabled: false}}\n");
+        let files = [
+            ("models/sources.yml", SOURCES),
+            ("models/silver/book.sql", "select id from bronze.books"),
+            ("models/gold/book.sql", "select id from bronze.books"),
+            (path, contract.as_str()),
+        ];
+        load(&files).unwrap().models.iter().map(|model| model.table.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(off("models/gold/book.yml", "book"), ["silver.book"]);
+    assert_eq!(off("models/silver/book.yml", "book"), ["gold.book"]);
+    assert_eq!(off("models/all.yml", "gold.book"), ["silver.book"]);
+}
+
+#[test]
+fn a_check_that_is_turned_off_is_none() {
+    let sql = "select id from bronze.books where id is null";
+    let names = |text: String| {
+        let files = [("models/sources.yml", SOURCES), ("sql/checks/no_id.sql", text.as_str())];
+        load(&files).unwrap().singular.iter().map(|check| check.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(sql.to_string()), ["no_id"]);
+    assert!(names(format!("{{{{ config(enabled=false) }}}}{sql}")).is_empty());
+}

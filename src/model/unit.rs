@@ -9,6 +9,7 @@ use crate::model::fault::{Fault, Faults, Place};
 use crate::model::fields::{Fields, text, truth};
 use crate::model::files::SourceFile;
 use crate::model::node::{Node, Value};
+use crate::model::template::{Vars, value_of};
 use arrow::array::AsArray;
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
@@ -46,7 +47,7 @@ pub(super) struct DeclaredUnit {
     pub model: (String, Place),
     pub given: Vec<(String, Place, Rows)>,
     pub expect: Rows,
-    pub vars: BTreeMap<String, String>,
+    pub vars: Vars,
     pub incremental: bool,
 }
 
@@ -89,16 +90,15 @@ pub(super) fn read(node: &Node, fixtures: &[SourceFile], faults: &mut Faults) ->
     })
 }
 
-fn vars(node: Option<&Node>, faults: &mut Faults) -> BTreeMap<String, String> {
+fn vars(node: Option<&Node>, faults: &mut Faults) -> Vars {
     match node.map(|node| (&node.value, node)) {
-        Some((Value::Map(entries), _)) => entries
-            .iter()
-            .filter_map(|(key, node)| Some((key.name.clone(), text(node, "a variable", faults)?)))
-            .collect(),
-        None | Some((Value::Null, _)) => BTreeMap::new(),
+        Some((Value::Map(entries), _)) => {
+            entries.iter().map(|(key, node)| (key.name.clone(), value_of(node))).collect()
+        }
+        None | Some((Value::Null, _)) => Vars::new(),
         Some((_, node)) => {
             faults.push(node.place.fault("`vars` must be a map of names and values"));
-            BTreeMap::new()
+            Vars::new()
         }
     }
 }

@@ -107,11 +107,11 @@ impl Table {
     }
 }
 
-/// Types whose order in statistics is the order of their values, all of them.
+/// Types whose order in statistics is the order of their values, all of them; timestamps are cut to milliseconds there.
 fn is_bounded(data_type: &DataType) -> bool {
     use DataType::*;
     match schema::storable_type(data_type) {
-        Int8 | Int16 | Int32 | Int64 | Date32 | Utf8 | Timestamp(..) => true,
+        Int8 | Int16 | Int32 | Int64 | Date32 | Utf8 => true,
         Decimal128(digits, _) => digits <= MOST_DIGITS,
         _ => false,
     }

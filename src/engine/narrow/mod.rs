@@ -93,9 +93,7 @@ impl Reader<'_> {
                 Ok(found.map(|narrow| Narrow { columns: vec![None; unnest.schema.fields().len()], ..narrow }))
             }
             other => match self.is_read_below(other)? {
-                true => {
-                    Err(format!("`{}` stands between", other.display().to_string().split(':').next().unwrap_or("")))
-                }
+                true => Err("it stands in a part of the statement of which that cannot be told".to_string()),
                 false => Ok(None),
             },
         }

@@ -122,6 +122,9 @@ impl Transform {
     }
 
     fn only_together(&self, fault: Error) -> Error {
+        if fault.kind() != Kind::Input {
+            return fault;
+        }
         fault.hint(format!(
             "`{}` takes each of the records alone and not all at once, and how many it sees at once depends on how they \
              arrive; look at rows together in a Silver model",

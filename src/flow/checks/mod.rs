@@ -1,8 +1,8 @@
 //! Runs data tests: counts the rows that break a rule and keeps the first of them for people to see.
 //!
-//! What the statistics of files prove is not read (`evidence`). Kept rows lie as CSV below `target/failures`, one file per test, replaced at each run and removed when the
-//! test passes. What a failure means for a table is decided by the flow that asked. `results` notes how the tests
-//! ended.
+//! What the statistics of files prove is not read (`evidence`). Kept rows lie as CSV below `target/failures`, one file
+//! per test, replaced at each run and removed when the test passes. What a failure means for a table is decided by the
+//! flow that asked. `results` notes how the tests ended.
 
 mod evidence;
 pub mod results;

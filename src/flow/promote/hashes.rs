@@ -58,6 +58,11 @@ impl<'a> Hasher<'a> {
         let singular = self.singular.get(&model.table).into_iter().flatten();
         let mut contract = Sha256::new();
         contract.update(format!("{:?}", model.materialization));
+        for (word, columns) in [("partition_by", &model.partition_by), ("cluster_by", &model.cluster_by)] {
+            if !columns.is_empty() {
+                contract.update(format!("|{word} {columns:?}"));
+            }
+        }
         for column in &model.columns {
             contract.update(format!("|{} {:?}", column.name, column.data_type));
         }

@@ -63,7 +63,7 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// Of the selected ones build these alone; the others stay as they stand. `None` for all.
     pub only: Option<BTreeSet<TableName>>,
-    /// Rebuild everything selected from nothing, `append` models too.
+    /// Rebuild everything selected from nothing, incremental models too; the histories of snapshots stay.
     pub full_refresh: bool,
 }
 

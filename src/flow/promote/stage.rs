@@ -11,6 +11,8 @@ use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::Model;
 use crate::table::{Stage, Staged, Table};
+use arrow::array::AsArray;
+use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 
 impl Run<'_> {
@@ -95,6 +97,7 @@ impl Run<'_> {
                 None if layout.is_as_planned() => batch,
                 None => batch.project(&layout.positions).context(Kind::Internal, attempt)?,
             };
+            refuse_empty_text(model, &arranged)?;
             let count = arranged.num_rows() as u64;
             if let Some(keys) = keys.as_mut() {
                 keys.came(&arranged)?;
@@ -102,5 +105,19 @@ impl Run<'_> {
             stage.write(arranged).await?;
             self.progress.advanced(&name, count, 0);
         }
+    }
+}
+
+/// Delta keeps an empty text in a partition column as NULL: the table would not hold what the query returned.
+fn refuse_empty_text(model: &Model, rows: &RecordBatch) -> Result<()> {
+    let columns = model.partition_by.iter().filter_map(|name| Some((name, rows.column_by_name(name)?)));
+    let mut texts = columns.filter_map(|(name, column)| Some((name, column.as_string_opt::<i32>()?)));
+    match texts.find(|(_, texts)| texts.iter().flatten().any(str::is_empty)) {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::input(format!(
+            "`{}` is partitioned by `{name}`, which is an empty text in a row: Delta would keep that as NULL",
+            model.table
+        ))
+        .hint(format!("write nullif({name}, '') in {}", model.file.display()))),
     }
 }

@@ -48,7 +48,10 @@ pub(super) fn contracts_of_models<'a>(
         by_name.entry(table.name().to_string()).or_default().push(table);
         by_name.entry(table.to_string()).or_default().push(table);
     }
-    for model in declared.models.iter().filter(|model| !placed.disabled.contains(&model.name)) {
+    for (number, model) in declared.models.iter().enumerate() {
+        if placed.disabled.contains(&number) {
+            continue;
+        }
         let place = &model.place;
         let mut fitting: Vec<&TableName> = by_name.get(&model.name).cloned().unwrap_or_default();
         if fitting.len() > 1 {

@@ -120,6 +120,8 @@ impl Loader<'_> {
 
     /// What the file cannot say of itself, for it is asked before it is read.
     fn check_settings(&mut self, table: &TableName, file: &SourceFile, rendered: &Rendered) {
+        let misplaced = rendered.settings.misplaced(false);
+        self.faults.keep(misplaced.map_or(Ok(()), |message| Err(start_of(file).fault(message))));
         let said = rendered.settings.schema.as_deref().and_then(layer_named);
         if let Some(layer) = said.filter(|layer| *layer != table.layer()) {
             let message = format!(
@@ -284,6 +286,11 @@ impl Loader<'_> {
     fn singular(&mut self, files: &Files, project: &mut Project) {
         for file in &files.checks {
             let Some(rendered) = self.faults.keep(render(file, &self.context)) else { continue };
+            let misplaced = rendered.settings.misplaced(true);
+            self.faults.keep(misplaced.map_or(Ok(()), |message| Err(start_of(file).fault(message))));
+            if rendered.settings.enabled == Some(false) {
+                continue;
+            }
             let names = self.context.names.clone();
             let faults = self.faults.count();
             let Some(statement) = resolve(file, &rendered, None, &names, &mut self.faults) else { continue };

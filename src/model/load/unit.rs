@@ -5,7 +5,6 @@ use crate::ident::TableName;
 use crate::model::Origin;
 use crate::model::layout::PlacedFile;
 use crate::model::rules::target;
-use crate::model::template::of_settings;
 use crate::model::unit::{DeclaredUnit, Rows, UnitTest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +32,7 @@ impl Loader<'_> {
             return None;
         };
         let mut vars = self.context.vars.as_ref().clone();
-        vars.extend(of_settings(&unit.vars));
+        vars.extend(unit.vars.clone());
         let usual = std::mem::replace(&mut self.context.vars, Arc::new(vars));
         let rendered = self.statement(&model, file, unit.incremental);
         self.context.vars = usual;

@@ -46,6 +46,23 @@ const MARKED: usize = 8;
 
 const OFFERED: &str = "ref, source, config, var, env_var, target, this, is_incremental and the macros in macros/";
 
+/// What only a check in SQL may set.
+const OF_CHECKS: [&str; 4] = ["severity", "warn_if", "error_if", "limit"];
+/// What both may.
+const OF_BOTH: [&str; 2] = ["enabled", "tags"];
+
+impl Settings {
+    /// A setting that means nothing where it stands; the message names it.
+    pub fn misplaced(&self, in_check: bool) -> Option<String> {
+        let fits = |word: &str| OF_BOTH.contains(&word) || OF_CHECKS.contains(&word) == in_check;
+        let word = self.words.iter().find(|word| !fits(word))?;
+        Some(match in_check {
+            true => format!("`{word}` is a setting of models, a check is not stored"),
+            false => format!("`{word}` is a setting of tests: write it at the test"),
+        })
+    }
+}
+
 /// What a template may ask for.
 #[derive(Clone, Default)]
 pub struct Context {
@@ -62,6 +79,8 @@ pub struct Context {
 /// What `config(...)` in a file sets.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
+    /// All that are set, by their names.
+    pub words: Vec<String>,
     pub stored: Written,
     pub tags: Option<Vec<String>>,
     /// Of a file in `sql/checks`.
@@ -135,6 +154,7 @@ struct Seen {
 fn settings(options: &Kwargs) -> Result<Settings, Error> {
     let mut settings = Settings::default();
     for name in options.args() {
+        settings.words.push(name.to_string());
         match name {
             "tags" => {
                 let value: Value = options.peek(name)?;

@@ -1,6 +1,7 @@
 //! Snapshots: what becomes of a row's versions.
 
 use super::*;
+use crate::check::{Check, Rule};
 
 /// `id, book, amount, at`, by the day of June 2024 at which a sale was changed.
 const SOURCE: &str = "select id, book, amount % 100 as amount, \
@@ -87,4 +88,19 @@ async fn a_row_without_key_and_a_key_of_two_rows_are_refused() {
     assert_eq!(text, "`gold.sale_history`: 2 new rows have the key book = 1");
     shop.write("models/gold/sale_history.sql", &model(config).replace("'book'", "'nothing'"));
     assert!(shop.fault().await.contains("returns no column `nothing`"));
+}
+
+/// By hand: of key 2 the first ends after the second began, of key 3 it never ends, of key 4 it ends before it began.
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_overlap_are_found() {
+    let sql = "select * from (values (1, 1, 2), (1, 2, null), (2, 1, 3), (2, 2, null), (3, 1, null), (3, 5, null), (4, 5, 1)) \
+               as h(key, began, ended)";
+    let shop = Shop::open(&[("models/gold/h.sql", sql)]).await;
+    shop.all().await;
+    let (key, from, to) = (vec!["key".to_string()], "began".to_string(), "ended".to_string());
+    let rule = Rule::NoOverlap { key, from, to };
+    let check =
+        Check { name: "h".into(), table: TableName::parse("gold.h").unwrap(), rule, options: Default::default() };
+    let sql = format!("select key from ({}) order by 1", check.failing_rows_sql());
+    assert_eq!(shop.numbers(&sql).await, [2, 3, 4]);
 }

@@ -237,3 +237,11 @@ async fn only_files_with_a_changed_key_are_written_anew() {
     assert_eq!(shop.numbers("select count(*) from gold.m").await, [1003]);
     assert_eq!(shop.numbers("select sum(amount) from gold.m where id > 999").await, [1003]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_text_that_would_name_a_partition_is_refused() {
+    let sql = "select id, case when id = 2 then '' else 'x' end as kind from bronze.sales";
+    let shop = Shop::open(&[("models/gold/m.sql", &format!("{{{{ config(partition_by='kind') }}}}{sql}"))]).await;
+    let fault = shop.fault().await;
+    assert!(fault.contains("`gold.m` is partitioned by `kind`, which is an empty text in a row"), "{fault}");
+}

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select * from bronze.books where id is null

@@ -1,0 +1,2 @@
+{{ config(severity='warn') }}
+select id, title from bronze.books
