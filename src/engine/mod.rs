@@ -15,9 +15,11 @@ pub mod types;
 
 mod deep;
 mod fault;
+mod floating;
 mod functions;
 mod parse;
 mod prepared;
+mod regroup;
 mod value;
 
 #[cfg(test)]
@@ -39,12 +41,15 @@ use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::Analyzer;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use floating::FloatingLiterals;
 use futures::{StreamExt, TryStreamExt};
 use lineage::Lineage;
 use narrow::Narrow;
@@ -97,7 +102,14 @@ impl Engine {
 
     /// An empty session with the schemas `bronze`, `silver` and `gold`.
     pub fn session(&self) -> Session {
-        let context = SessionContext::new_with_config_rt(self.config.clone(), self.runtime.clone());
+        let mut rules = Analyzer::new().rules;
+        rules.insert(0, Arc::new(FloatingLiterals));
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(self.config.clone())
+            .with_runtime_env(self.runtime.clone())
+            .with_analyzer_rules(rules)
+            .build();
+        let context = SessionContext::new_with_state(state);
         let schema = || Arc::new(MemorySchemaProvider::new());
         let layers = Layer::ALL.map(|layer| (layer, schema()));
         let unqualified = schema();

@@ -5,6 +5,7 @@
 
 use super::deep;
 use super::fault::{Fault, of_parser};
+use super::regroup::Regroup;
 use crate::error::Result as OurResult;
 use crate::ident::suggestion;
 use datafusion::sql::sqlparser::ast::{
@@ -83,10 +84,11 @@ fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T, Fault> + Send) -> Res
 pub(super) struct Parsed(Box<Query>);
 
 impl Parsed {
-    /// With every plain `timestamp` made one of microseconds, as everywhere in the lake: DataFusion's own
+    /// With operators grouped as SQL has them, and every plain `timestamp` made one of microseconds, as everywhere in the lake: DataFusion's own
     /// reading, nanoseconds, ends in the year 2262.
     pub fn into_statement(mut self) -> Statement {
         let ControlFlow::Continue(()) = VisitMut::visit(self.0.as_mut(), &mut Microseconds);
+        let ControlFlow::Continue(()) = VisitMut::visit(self.0.as_mut(), &mut Regroup);
         Statement::Query(self.0)
     }
 

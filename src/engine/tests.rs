@@ -260,3 +260,44 @@ async fn columns_left_out_windows_filtered_and_what_is_refused() {
         assert!(refused.causes()[0].contains("PIVOT is not offered: write"), "{:?}", refused.causes());
     }
 }
+
+/// Each is true in PostgreSQL.
+#[tokio::test]
+async fn floating_numbers_stay_floating_beside_numbers_with_a_point() {
+    let truths = [
+        "cast(1e-20 as double) > 0.0",
+        "cast(1e-20 as double) not in (0.0, 1.0)",
+        "nullif(cast(1e-20 as double), 0.0) is not null",
+        "coalesce(cast(1e-20 as double), 0.0) > 0",
+        "greatest(cast(1e-20 as double), 0.0) > 0",
+        "case when true then cast(1e-20 as double) else 0.0 end > 0",
+        "cast(1e16 as double) > 0.5",
+        "cast(0.12345678901234568 as double) between 0.12345678901234567 and 0.12345678901234569",
+        "cast(-1e-20 as double) < -0.0 or cast(-1e-20 as double) < 0.0",
+        "1.1 * 1.1 = 1.21 and 0.1 + 0.2 = 0.3",
+    ];
+    for truth in truths {
+        let found = session().query(&format!("select {truth} as t")).await.unwrap();
+        assert!(found[0].column(0).as_boolean().value(0), "{truth}");
+    }
+}
+
+/// By PostgreSQL 15.
+#[tokio::test]
+async fn is_distinct_from_binds_closer_than_and_and_or() {
+    let table = [
+        ("true is distinct from true and false", false),
+        ("true is distinct from true or true", true),
+        ("false is not distinct from false or true", true),
+        ("1 is distinct from 1 or 2 is distinct from 3", true),
+        ("false and 1 is distinct from 2 or true", true),
+        ("not 1 is distinct from 2 or true", true),
+        ("not (1 is distinct from 2 or true)", false),
+        ("true and (1 is distinct from 1 or false)", false),
+        ("'a' is distinct from 'b' and 1 is not distinct from 1 and null is distinct from 1", true),
+    ];
+    for (text, expected) in table {
+        let found = session().query(&format!("select {text} as t")).await.unwrap();
+        assert_eq!(found[0].column(0).as_boolean().value(0), expected, "{text}");
+    }
+}

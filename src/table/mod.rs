@@ -29,6 +29,7 @@ mod parts;
 mod retain;
 pub mod schema;
 mod staged;
+mod statistics;
 mod store;
 mod vacuum;
 mod write;

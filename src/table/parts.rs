@@ -7,6 +7,7 @@
 //! there are too many, or they hold too much, those that were not written to for longest are closed.
 
 use super::failure::failed;
+use super::statistics::only_exact;
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Scalar, StringArray, UInt32Array};
@@ -21,7 +22,7 @@ use deltalake::kernel::Add;
 use deltalake::kernel::scalars::ScalarExt;
 use deltalake::operations::get_num_idx_cols_and_stats_columns;
 use deltalake::parquet::basic::{Compression, Encoding};
-use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use object_store::ObjectStore;
 use std::collections::{BTreeMap, HashMap};
@@ -161,9 +162,14 @@ impl Parts {
             let Some(file) = oldest.and_then(|key| self.open.remove(&key)) else { return Ok(()) };
             let closed = file.writer.close().await;
             let adds = closed.map_err(|error| failed(error, format!("write rows of `{}`", self.table.name)))?;
-            self.closed.extend(adds);
+            self.note(adds);
         }
         Ok(())
+    }
+
+    fn note(&mut self, adds: Vec<Add>) {
+        let columns = self.file_schema.fields().clone();
+        self.closed.extend(adds.into_iter().map(|add| only_exact(add, &columns)));
     }
 
     /// Encoded rows are no bigger than they were before, for the most part.
@@ -180,6 +186,11 @@ impl Parts {
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_max_row_group_bytes(Some(self.row_group_bytes));
+        // Bounds leave NaN out, and what compares with it would not be read.
+        let floating = self.file_schema.fields().iter().filter(|field| field.data_type().is_floating());
+        let properties = floating.fold(properties, |properties, field| {
+            properties.set_column_statistics_enabled(ColumnPath::from(field.name().as_str()), EnabledStatistics::None)
+        });
         let properties = counting.filter(|field| is_integer(field)).fold(properties, |properties, field| {
             let path = || ColumnPath::from(field.name().as_str());
             properties
@@ -205,7 +216,7 @@ impl Parts {
         let mut fault = None;
         for file in std::mem::take(&mut self.open).into_values() {
             match file.writer.close().await {
-                Ok(closed) => self.closed.extend(closed),
+                Ok(closed) => self.note(closed),
                 Err(error) => fault = fault.or(Some(error)),
             }
         }

@@ -5,6 +5,7 @@
 mod beside;
 mod columns;
 mod damage;
+mod exact;
 mod exchange;
 mod lossy;
 mod partitions;
