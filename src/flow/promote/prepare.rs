@@ -108,6 +108,12 @@ pub(in crate::flow) fn fits(layout: &Layout, table: &Table, model: &Model) -> Re
         (Some(name), _) => format!("no longer returns `{name}`"),
         (None, Some(field)) => format!("returns `{}` in another type", field.name()),
     };
-    Err(Error::config(format!("{} {what}, so its rows cannot be added to `{}`", model.file.display(), model.table))
-        .hint("a full refresh rebuilds the table"))
+    let hint = match model.materialization {
+        Materialization::Snapshot(_) => {
+            "a history is never rebuilt: cast the column to the type it had, or give the model another name"
+        }
+        _ => "a full refresh rebuilds the table",
+    };
+    let misfit = format!("{} {what}, so its rows cannot be added to `{}`", model.file.display(), model.table);
+    Err(Error::config(misfit).hint(hint))
 }
