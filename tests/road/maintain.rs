@@ -8,10 +8,7 @@ use std::time::Duration;
 fn shop() -> Project {
     let project = Project::empty();
     project.write("lake.toml", "[[produce]]\nname = \"any\"\nfiles = [\"data/any.csv\"]\n[maintain]\nkeep_runs = 1\n");
-    project.write(
-        "models/silver/seen.sql",
-        "{{ config(materialized='append') }}\nselect id, 1 as n from bronze.any\n",
-    );
+    project.write("models/silver/seen.sql", "{{ config(materialized='append') }}\nselect id, 1 as n from bronze.any\n");
     let mut rows = String::from("id,amount\n");
     for round in 0..5 {
         for row in 0..10 {
