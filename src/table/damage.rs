@@ -2,6 +2,7 @@
 //! a reader would.
 
 use super::failure::failed;
+use super::local::EMPTY;
 use crate::error::{Error, Kind, Result};
 use arrow::error::ArrowError;
 use deltalake::logstore::LogStore;
@@ -9,7 +10,7 @@ use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::de::IgnoredAny;
 
 const FOLDER: &str = "_delta_log";
@@ -19,7 +20,8 @@ pub(super) const HINT: &str = "bring the file back from a copy of the lake; with
 
 /// The failure with the file it comes from, when one is damaged; otherwise as it was.
 pub(super) async fn located(failure: Error, log: &dyn LogStore) -> Error {
-    if failure.kind() != Kind::Internal {
+    let empty = failure.causes().iter().any(|cause| cause.contains(EMPTY));
+    if failure.kind() != Kind::Internal && !empty {
         return failure;
     }
     match find(log).await {
@@ -34,6 +36,10 @@ async fn find(log: &dyn LogStore) -> Result<Option<(Path, String)>> {
     let attempt = || "look through the log".to_string();
     let objects: Vec<_> =
         store.list(Some(&Path::from(FOLDER))).try_collect().await.map_err(|e| failed(e, attempt()))?;
+    let is_empty = |object: &&ObjectMeta| object.size == 0 && object.location.extension() == Some("json");
+    if let Some(empty) = objects.iter().find(is_empty) {
+        return Ok(Some((empty.location.clone(), "it is empty".to_string())));
+    }
     let mut files: Vec<Path> = objects.into_iter().map(|object| object.location).collect();
     files.sort();
     let newest = files.iter().rposition(|file| file.as_ref().ends_with(".checkpoint.parquet"));

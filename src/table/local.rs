@@ -2,7 +2,8 @@
 //!
 //! Delta asks for "the log's files from version n on" several times a commit. An object store answers from there on; a
 //! file system reads the whole folder, which after a day of one commit a second holds ninety thousand names. Here the
-//! files are looked up by the names they must have, as long as that tells the same as a listing would.
+//! files are looked up by the names they must have, as long as that tells the same as a listing would. A commit without
+//! a byte is refused.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use futures::stream::{self, BoxStream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 use serde::Deserialize;
 use std::fmt;
@@ -83,6 +84,15 @@ impl LocalStore {
     }
 }
 
+/// Said of a commit without a byte.
+pub(super) const EMPTY: &str = "is empty, and no commit is";
+
+/// What a power cut may leave of one has no bytes, and would be read as a commit of nothing.
+fn is_commit(file: &Path) -> bool {
+    let in_log = file.parts().rev().nth(1).is_some_and(|folder| folder.as_ref() == LOG);
+    in_log && file.extension() == Some("json")
+}
+
 fn commit(version: u64) -> String {
     format!("{version:020}.json")
 }
@@ -109,7 +119,11 @@ impl ObjectStore for LocalStore {
     }
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(at, options).await
+        let found = self.0.get_opts(at, options).await?;
+        match found.meta.size == 0 && is_commit(at) {
+            true => Err(Error::Generic { store: "local", source: format!("`{at}` {EMPTY}").into() }),
+            false => Ok(found),
+        }
     }
 
     async fn get_ranges(&self, at: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

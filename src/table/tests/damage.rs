@@ -24,7 +24,9 @@ async fn a_damaged_file_of_the_log_is_named() {
     let checkpoint = checkpoint(&folder);
     let newest = "00000000000000000023.json";
     type Damage<'a> = (&'a str, fn(&[u8]) -> Vec<u8>);
-    let damages: [Damage; 5] = [
+    let damages: [Damage; 7] = [
+        (newest, |_| Vec::new()),
+        ("00000000000000000021.json", |_| Vec::new()),
         (newest, |bytes| bytes[..bytes.len() - 40].to_vec()),
         ("00000000000000000022.json", |bytes| bytes[..30].to_vec()),
         (newest, |_| vec![0xd8, 0, 7, b'\n', 9]),
