@@ -1,8 +1,7 @@
 //! Which file of a table's log is damaged: asked only once the table cannot be read, because it takes reading all that
 //! a reader would.
 
-use super::failure::failed;
-use super::local::EMPTY;
+use super::failure::{DAMAGED, failed};
 use crate::error::{Error, Kind, Result};
 use arrow::error::ArrowError;
 use deltalake::logstore::LogStore;
@@ -10,22 +9,18 @@ use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::de::IgnoredAny;
 
 const FOLDER: &str = "_delta_log";
-/// The remedy for a file nobody can mend.
-pub(super) const HINT: &str = "bring the file back from a copy of the lake; without one, move the table away: it is filled \
-                               again from where its rows came from";
 
 /// The failure with the file it comes from, when one is damaged; otherwise as it was.
 pub(super) async fn located(failure: Error, log: &dyn LogStore) -> Error {
-    let empty = failure.causes().iter().any(|cause| cause.contains(EMPTY));
-    if failure.kind() != Kind::Internal && !empty {
+    if failure.kind() != Kind::Internal {
         return failure;
     }
     match find(log).await {
-        Ok(Some((file, why))) => Error::input(format!("{failure}: `{file}` is damaged")).hint(HINT).caused_by(why),
+        Ok(Some((file, why))) => Error::input(format!("{failure}: `{file}` is damaged")).hint(DAMAGED).caused_by(why),
         Ok(None) | Err(_) => failure,
     }
 }
@@ -36,10 +31,6 @@ async fn find(log: &dyn LogStore) -> Result<Option<(Path, String)>> {
     let attempt = || "look through the log".to_string();
     let objects: Vec<_> =
         store.list(Some(&Path::from(FOLDER))).try_collect().await.map_err(|e| failed(e, attempt()))?;
-    let is_empty = |object: &&ObjectMeta| object.size == 0 && object.location.extension() == Some("json");
-    if let Some(empty) = objects.iter().find(is_empty) {
-        return Ok(Some((empty.location.clone(), "it is empty".to_string())));
-    }
     let mut files: Vec<Path> = objects.into_iter().map(|object| object.location).collect();
     files.sort();
     let newest = files.iter().rposition(|file| file.as_ref().ends_with(".checkpoint.parquet"));

@@ -1,5 +1,6 @@
 //! What a failure of the store, or of delta-rs on it, means: whose fault it is and what to do.
 
+use super::local::EMPTY;
 use crate::error::{Cause, Error, Kind};
 use deltalake::DeltaTableError;
 use std::error::Error as StdError;
@@ -7,6 +8,10 @@ use std::error::Error as StdError;
 /// For a table whose newest versions, or all of them, were deleted under its writer.
 pub(super) const TAKEN_BACK: &str = "somebody took versions of the table back or made it again; \
                                      run again to go on from what it holds now";
+
+/// The remedy for a file nobody can mend.
+pub(super) const DAMAGED: &str = "bring the file back from a copy of the lake; without one, move the table away: it is \
+                                  filled again from where its rows came from";
 
 /// Our error for a failure of the store or of delta-rs on it: kind, remedy and cause follow from the store's
 /// own error wherever it stands in the chain of causes.
@@ -63,6 +68,9 @@ fn of_kernel(text: &str) -> Option<(Kind, &'static str)> {
     if gap(text).is_some() {
         return Some((Kind::Input, "bring the deleted files of `_delta_log` back, or move the table away"));
     }
+    if text.contains(EMPTY) {
+        return Some((Kind::Input, DAMAGED));
+    }
     let (_, store) = text.split_once("Error interacting with object store: ")?;
     let refused = ["lacked the necessary privileges", "lacked valid authentication"];
     Some(match refused.iter().any(|words| store.contains(words)) {
@@ -81,6 +89,7 @@ fn of_store(error: &object_store::Error, message: String) -> Error {
         NotFound { .. } if reason.starts_with("NoSuchBucket") => (Kind::Config, "create the bucket first"),
         NotFound { .. } => (Kind::Unavailable, MISSING),
         PermissionDenied { .. } | Unauthenticated { .. } => (Kind::Config, REFUSED),
+        _ if reason.contains(EMPTY) => (Kind::Input, DAMAGED),
         // The address of a cloud machine's own credentials: asked when none are configured.
         _ if error.to_string().contains("169.254.169.254") => {
             (Kind::Config, "no credentials were given: set aws_access_key_id and aws_secret_access_key")

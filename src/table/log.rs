@@ -1,13 +1,13 @@
 //! Single commits of a table as they stand in its log: what they carried and which positions they moved.
 
 use super::CommitInfo;
-use super::damage;
-use super::failure::failed;
+use super::failure::{DAMAGED, failed};
 use crate::error::{Context, Kind, Result};
+use bytes::Bytes;
 use deltalake::kernel::{Add, Remove};
 use deltalake::logstore::LogStore;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 
 /// The key of `commitInfo` under which everything of ours lies.
@@ -63,11 +63,21 @@ struct FileLine {
 
 /// The commit that made `version`; `None` when the log no longer holds it.
 pub(super) async fn entry(log: &dyn LogStore, table: &str, version: u64) -> Result<Option<Entry>> {
-    let bytes = log
-        .read_commit_entry(version)
-        .await
-        .map_err(|error| failed(error, format!("read version {version} of `{table}`")))?;
+    let bytes = read(log, table, version).await?;
     bytes.map(|bytes| parse(&bytes, table, version)).transpose()
+}
+
+async fn read(log: &dyn LogStore, table: &str, version: u64) -> Result<Option<Bytes>> {
+    let bytes = log.read_commit_entry(version).await;
+    bytes.map_err(|error| failed(error, format!("read version {version} of `{table}`")))
+}
+
+/// The actions of a commit, one a line; of each only what `T` asks for.
+fn lines<T: DeserializeOwned>(bytes: &[u8], table: &str, version: u64) -> Result<Vec<T>> {
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let broken = || format!("`_delta_log/{version:020}.json` of `{table}` holds a broken line");
+    let parsed = lines.map(|line| serde_json::from_slice(line).context(Kind::Input, broken));
+    parsed.collect::<Result<_>>().map_err(|error| error.hint(DAMAGED))
 }
 
 /// The files of one commit whose rows came or left.
@@ -88,15 +98,9 @@ struct ActionLine {
 
 /// What the commit that made `version` did to files; `None` when the log no longer holds it.
 pub(super) async fn files(log: &dyn LogStore, table: &str, version: u64) -> Result<Option<FileChanges>> {
-    let bytes = log
-        .read_commit_entry(version)
-        .await
-        .map_err(|error| failed(error, format!("read version {version} of `{table}`")))?;
-    let Some(bytes) = bytes else { return Ok(None) };
+    let Some(bytes) = read(log, table, version).await? else { return Ok(None) };
     let mut changes = FileChanges::default();
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let line: ActionLine = serde_json::from_slice(line)
-            .context(Kind::Internal, || format!("version {version} of `{table}` holds a broken line"))?;
+    for line in lines::<ActionLine>(&bytes, table, version)? {
         changes.changes_columns |= line.metadata.is_some();
         changes.added.extend(line.add.filter(|add| add.data_change));
         changes.removed.extend(line.remove.filter(|remove| remove.data_change));
@@ -107,10 +111,7 @@ pub(super) async fn files(log: &dyn LogStore, table: &str, version: u64) -> Resu
 fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {
     let mut entry = Entry::default();
     entry.info.version = version as i64;
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        let line: Line = serde_json::from_slice(line)
-            .context(Kind::Input, || format!("`_delta_log/{version:020}.json` of `{table}` holds a broken line"))
-            .map_err(|error| error.hint(damage::HINT))?;
+    for line in lines::<Line>(bytes, table, version)? {
         if let Some(commit_info) = line.commit_info {
             entry.restored_version = restored_version(&commit_info);
             describe(&mut entry.info, commit_info);
