@@ -6,7 +6,7 @@ use super::bronze::{self, Stream, position_app, topics_read};
 use super::checks::TestStatus;
 use super::checks::results::{self, Outcome};
 use super::load;
-use super::promote::plan::build_of;
+use super::promote::record::record_of;
 use super::unread;
 use super::verify::star;
 use crate::engine::Engine;
@@ -339,7 +339,7 @@ async fn models(project: &model::Project, lake: &Lake) -> Result<Vec<ModelStatus
             if let Some(table) = lake.table(&model.table).await?.filter(|table| published.is_of(table)) {
                 let table = table.at(published.version).await?;
                 status.rows = table.rows();
-                status.whole = build_of(&table).await?.whole;
+                status.whole = record_of(&table).await?.whole;
                 status.last_run = table.history(1).await?.first().and_then(|commit| time(commit.timestamp_ms));
             }
         }

@@ -6,6 +6,7 @@
 use super::exchange::{Picked, add, rows_of};
 use super::failure::failed;
 use super::staged::{FileTable, Files, Staged, partition_value};
+use super::statistics::is_exact;
 use super::{Provider, Table, schema};
 use crate::error::Result;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -21,8 +22,6 @@ use std::sync::Arc;
 const BATCH_ROWS: u64 = 8192;
 /// Bytes of text from which on writers cut it.
 const CUT_AT: usize = 32;
-/// Digits of a decimal that goes through a floating number, as statistics do, and comes back.
-const MOST_DIGITS: u8 = 15;
 
 /// Between which values those of a column lie in a file: one row each, of the column's type.
 pub struct Bounds {
@@ -112,7 +111,7 @@ fn is_bounded(data_type: &DataType) -> bool {
     use DataType::*;
     match schema::storable_type(data_type) {
         Int8 | Int16 | Int32 | Int64 | Date32 | Utf8 => true,
-        Decimal128(digits, _) => digits <= MOST_DIGITS,
+        decimal @ Decimal128(..) => is_exact(&decimal),
         _ => false,
     }
 }

@@ -121,6 +121,13 @@ impl Staged {
         }
     }
 
+    /// [`Staged::discard`] for each.
+    pub async fn discard_all(all: impl IntoIterator<Item = Staged>) {
+        for staged in all {
+            staged.discard().await;
+        }
+    }
+
     async fn delete(&self) -> Result<()> {
         let store = self.files.log.object_store(None);
         for add in &self.files.adds {

@@ -33,7 +33,8 @@ fn keep_exact(bounds: &mut Map<String, Value>, columns: &Fields) {
     }
 }
 
-fn is_exact(data_type: &DataType) -> bool {
+/// Whether bounds of such values come back from the log as they were.
+pub(super) fn is_exact(data_type: &DataType) -> bool {
     match data_type {
         DataType::Decimal128(digits, _) | DataType::Decimal256(digits, _) => *digits <= MOST_DIGITS,
         other => !other.is_floating(),

@@ -29,7 +29,7 @@ pub(super) async fn widen(
     let (mut done, mut restarts) = (None, 0);
     for _ in 0..MOST_ROUNDS {
         let Some((schema, changed)) = wider(table, wanted) else {
-            discard(done).await;
+            Staged::discard_all(done).await;
             return Ok(None);
         };
         let staged = table.rewrite_all(schema, row_group_bytes, done.take(), keep_on).await?;
@@ -50,10 +50,10 @@ pub(super) async fn widen(
         }
         table.refresh().await?;
         if !done.as_ref().is_none_or(|done| table.has_files_of(done)) {
-            discard(done.take()).await;
+            Staged::discard_all(done.take()).await;
         }
     }
-    discard(done).await;
+    Staged::discard_all(done).await;
     Err(Error::conflict(format!("others add rows to `{}` faster than they can be written anew", table.name()))
         .hint("let fewer of them run, or none, until its types have changed"))
 }
@@ -65,12 +65,6 @@ async fn commit(table: &mut Table, staged: Staged, changed: &[String]) -> Result
     let committed = table.commit(Commit { mode: Mode::Widen, staged, txns: Vec::new(), info }, "bronze.commit").await?;
     failpoint::hit("bronze.after_widening");
     Ok(committed)
-}
-
-async fn discard(staged: Option<Staged>) {
-    if let Some(staged) = staged {
-        staged.discard().await;
-    }
 }
 
 /// The table's columns with the wider types, and those as text; `None` when there is no wider type or another change.

@@ -6,12 +6,14 @@ use super::contract::Query;
 use super::increment::Work;
 use super::keys::Keys;
 use super::merge::{Effort, Merged, merge};
-use super::plan::{Build, Step, app, build_of};
+use super::plan::Step;
+use super::record::{Record, app};
 use super::sieve::Rejects;
 use super::{snapshot, unique};
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::failpoint;
+use crate::ident::TableName;
 use crate::model::{Materialization, Model};
 use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
 use serde_json::{Map, Value};
@@ -136,10 +138,10 @@ impl Run<'_> {
         tests: Map<String, Value>,
     ) -> Result<i64> {
         let mut txns = Vec::new();
-        let mut build = Build { hashes: step.hashes.clone(), whole, ..Build::default() };
+        let mut record = Record { hashes: step.hashes.clone(), whole, ..Record::default() };
         for upstream in &step.model.upstream {
             let Some(pinned) = self.pins.get(upstream) else { continue };
-            build.reads(pinned);
+            record.reads(pinned);
             let app = app(upstream);
             let expected = table.txn(&app).await?;
             txns.push(Txn { app, expected, next: pinned.version() });
@@ -147,11 +149,11 @@ impl Run<'_> {
         let Made { staged, mode, rows, rejects, .. } = made;
         if rejects.is_none() && mode != Mode::Replace {
             // Rows set aside when the model still had such a test stay known.
-            build.rejected = build_of(table).await?.rejected;
+            record.rejected = step.last.as_ref().and_then(|last| last.rejected);
         }
         if let Some(rejects) = rejects {
             match rejects.commit(&txns, &step.model.table).await {
-                Ok(version) => build.rejected = version,
+                Ok(version) => record.rejected = version,
                 Err(error) => {
                     staged.discard().await;
                     return Err(error);
@@ -159,16 +161,21 @@ impl Run<'_> {
             }
             failpoint::hit("promote.after_rejected");
         }
-        let info = build.into_info(rows, tests);
+        let info = record.into_info(rows, tests);
         failpoint::hit("promote.before_commit");
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
-        match committed {
-            Committed::Done { version } => Ok(version),
-            Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
-                Err(Error::conflict(format!("another promote published `{}` first", step.model.table))
-                    .hint("run again: what it published counts"))
-            }
+        version_of(committed, &step.model.table)
+    }
+}
+
+/// The version a commit made. Kind Conflict when another promote was faster.
+pub(super) fn version_of(committed: Committed, table: &TableName) -> Result<i64> {
+    match committed {
+        Committed::Done { version } => Ok(version),
+        Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
+            Err(Error::conflict(format!("another promote published `{table}` first"))
+                .hint("run again: what it published counts"))
         }
     }
 }

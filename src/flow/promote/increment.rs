@@ -8,7 +8,8 @@
 
 use super::Run;
 use super::contract::Layout;
-use super::plan::{Step, app, build_of};
+use super::plan::Step;
+use super::record::app;
 use super::sieve::quarantining;
 use crate::engine::Session;
 use crate::error::{Error, Result};
@@ -112,8 +113,8 @@ impl Run<'_> {
         let Some(read) = table.txn(&app(driver)).await? else {
             return Ok(Work::Whole(Some(format!("it did not read `{driver}` before"))));
         };
-        let known = build_of(table).await?.input_ids;
-        if known.get(&driver.to_string()).is_some_and(|id| id != pinned.id()) {
+        let known = step.last.as_ref().and_then(|last| last.input_ids.get(&driver.to_string()));
+        if known.is_some_and(|id| id != pinned.id()) {
             return Ok(Work::Whole(Some(format!("`{driver}` was made anew"))));
         }
         let (added, removed) = match pinned.since(read, catalog::aside(pinned)).await? {

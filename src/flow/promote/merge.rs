@@ -41,13 +41,19 @@ struct Hit {
 pub(super) async fn merge(table: &Table, fresh: Staged, keys: &mut Keys, stop: &Stop) -> Result<Merged> {
     let mut pieces = Pieces { stages: Vec::new(), schema: fresh.schema() };
     match pieces.cut(table, keys, stop).await {
-        Ok(doomed) => pieces.join(table, fresh, keys, doomed).await,
+        Ok(cut) => pieces.join(table, fresh, keys, cut).await,
         Err(error) => {
             fresh.discard().await;
             pieces.discard().await;
             Err(error)
         }
     }
+}
+
+/// Files whose rows the pieces hold from now on, as far as they stay.
+struct Cut {
+    doomed: Vec<Picked>,
+    effort: Effort,
 }
 
 /// Files written anew so far.
@@ -57,8 +63,9 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// Writes anew what is left of each file with a changed key, and returns those files.
-    async fn cut(&mut self, table: &Table, keys: &mut Keys, stop: &Stop) -> Result<Vec<Picked>> {
+    /// Writes anew what is left of each file with a changed key.
+    async fn cut(&mut self, table: &Table, keys: &mut Keys, stop: &Stop) -> Result<Cut> {
+        let files = table.files()?;
         let hits = hits(table, keys, stop).await?;
         for hit in &hits {
             stop.check()?;
@@ -83,11 +90,13 @@ impl Pieces {
             failpoint::hit("promote.mid_merge");
             doomed.push(hit.file);
         }
-        Ok(doomed)
+        let effort = Effort { rewritten: doomed.len(), kept: files - doomed.len() };
+        Ok(Cut { doomed, effort })
     }
 
     /// One commit of the new rows and of what is left of the files.
-    async fn join(mut self, table: &Table, fresh: Staged, keys: &Keys, doomed: Vec<Picked>) -> Result<Merged> {
+    async fn join(mut self, table: &Table, fresh: Staged, keys: &Keys, cut: Cut) -> Result<Merged> {
+        let Cut { doomed, effort } = cut;
         let fresh = match keys.all_new_changed() {
             true => fresh,
             false => match only_changed(table, &fresh, keys).await {
@@ -103,7 +112,6 @@ impl Pieces {
             },
         };
         let rows = fresh.rows;
-        let effort = Effort { rewritten: doomed.len(), kept: table.files()? - doomed.len() };
         let all = self.stages.drain(..).fold(fresh, Staged::and);
         let (staged, mode) = match doomed.is_empty() {
             true => (all, Mode::Append),
@@ -113,9 +121,7 @@ impl Pieces {
     }
 
     async fn discard(self) {
-        for staged in self.stages {
-            staged.discard().await;
-        }
+        Staged::discard_all(self.stages).await;
     }
 }
 

@@ -8,7 +8,7 @@
 //! with nothing new does nothing.
 //!
 //! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
-//!   as it was built; `flow::plan` shows it;
+//!   as it was built, `record` what a commit says of its build; `flow::plan` shows it;
 //! - `freshness` judges the sources before anything is built;
 //! - `build` makes one table: `prepare` finds out what is run and `contract` whether its columns are those declared,
 //!   `increment` what it is run on; `stage` writes the rows, of which `sieve` takes some out, and `culprit` says which
@@ -30,6 +30,7 @@ pub(in crate::flow) mod plan;
 pub(in crate::flow) mod prepare;
 mod publish;
 pub mod reason;
+pub(in crate::flow) mod record;
 mod results;
 mod sieve;
 mod snapshot;
@@ -169,7 +170,7 @@ impl<'a> Run<'a> {
             self.stop.check()?;
             let table = step.model.table.to_string();
             let started = Instant::now();
-            let mut report = self.step(plan, step).await?;
+            let mut report = self.step(step).await?;
             report.seconds = started.elapsed().as_secs_f64();
             if matches!(report.status, ModelStatus::Failed | ModelStatus::Blocked) {
                 self.broken.insert(step.model.table.clone());
@@ -184,9 +185,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn step(&mut self, plan: &Plan<'_>, step: &plan::Step<'_>) -> Result<ModelReport> {
+    async fn step(&mut self, step: &plan::Step<'_>) -> Result<ModelReport> {
         let model = step.model;
-        let version = plan.standing.get(&model.table).and_then(|_| Some(self.pins.get(&model.table)?.version()));
+        let version = step.last.as_ref().and_then(|_| Some(self.pins.get(&model.table)?.version()));
         let report = |status, reason: String| ModelReport {
             table: model.table.to_string(),
             status,

@@ -10,6 +10,7 @@
 use super::Options;
 use super::hashes::{Hasher, Hashes};
 use super::reason::Reason;
+use super::record::{Record, app, record_of};
 use crate::check::{Check, Rule};
 use crate::error::{Error, Result};
 use crate::flow::account;
@@ -21,20 +22,14 @@ use crate::model::{Materialization, Model, Project};
 use crate::table::manifest::{self, Manifest};
 use crate::table::{Lake, Table};
 use futures::TryStreamExt;
-use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-
-/// Commits looked through for the newest that built the table; others (maintenance) may lie above it.
-const HISTORY: usize = 100;
 
 pub(in crate::flow) struct Plan<'a> {
     /// In building order.
     pub steps: Vec<Step<'a>>,
     /// Existing tables, each at the version this run reads.
     pub pins: Pins,
-    /// The build each published table stems from.
-    pub standing: BTreeMap<TableName, Build>,
     /// Every check of a Silver or Gold table that reads a selected model.
     pub checks: Vec<&'a Check>,
     /// How old the sources may be that the selected models read.
@@ -49,6 +44,8 @@ pub(in crate::flow) struct Step<'a> {
     pub hashes: Hashes,
     /// Checks that must pass before this model's commit; of a skipped model, before a manifest names it.
     pub guards: Vec<&'a Check>,
+    /// Of the build that its published table stems from.
+    pub last: Option<Record>,
     /// It is built onto the rows that stand, unless it turns out that this is not enough.
     pub adds: bool,
     /// What the model may pass over although it is built.
@@ -59,91 +56,6 @@ pub(in crate::flow) struct Step<'a> {
 pub(in crate::flow) enum Action {
     Build(Reason),
     Skip(Reason),
-}
-
-/// What the commit of a build recorded about it.
-#[derive(Debug, Clone, Default)]
-pub(in crate::flow) struct Build {
-    pub hashes: Hashes,
-    /// Version of each upstream, by `layer.name`.
-    pub inputs: BTreeMap<String, i64>,
-    /// [`Table::id`] of each upstream; older commits do not hold it.
-    pub input_ids: BTreeMap<String, String>,
-    /// The version of the table of rejected rows that belongs to it; none when there is none.
-    pub rejected: Option<i64>,
-    /// Names of the tests that passed.
-    pub passed: BTreeSet<String>,
-    /// The version it made; of one not committed 0.
-    pub version: i64,
-    /// Why all rows were built where only new ones were to be.
-    pub whole: Option<String>,
-}
-
-impl Build {
-    pub fn into_info(self, rows: u64, tests: Map<String, Value>) -> Map<String, Value> {
-        let inputs: Map<String, Value> = self.inputs.into_iter().map(|(name, at)| (name, at.into())).collect();
-        let ids: Map<String, Value> = self.input_ids.into_iter().map(|(name, id)| (name, id.into())).collect();
-        let whole = self.whole.map(|why| ("whole", why.into()));
-        let entries = [
-            ("verb", "promote".into()),
-            ("sql_hash", self.hashes.sql.into()),
-            ("contract_hash", self.hashes.contract.into()),
-            ("text_hash", self.hashes.text.into()),
-            ("inputs", inputs.into()),
-            ("input_ids", ids.into()),
-            ("rows", rows.into()),
-            ("rejected_version", self.rejected.into()),
-            ("tests", tests.into()),
-        ];
-        entries.into_iter().chain(whole).map(|(key, value): (&str, Value)| (key.to_string(), value)).collect()
-    }
-
-    fn from_info(info: &Map<String, Value>) -> Option<Build> {
-        let text = |key: &str| info.get(key).and_then(Value::as_str).map(str::to_string);
-        let inputs = info.get("inputs").and_then(Value::as_object)?;
-        let inputs = inputs.iter().filter_map(|(name, version)| Some((name.clone(), version.as_i64()?)));
-        let ids = info.get("input_ids").and_then(Value::as_object).into_iter().flatten();
-        let ids = ids.filter_map(|(name, id)| Some((name.clone(), id.as_str()?.to_string())));
-        let tests = info.get("tests").and_then(Value::as_object).into_iter().flatten();
-        let passed = tests.filter(|(_, status)| status.as_str() == Some("pass")).map(|(name, _)| name.clone());
-        Some(Build {
-            passed: passed.collect(),
-            rejected: info.get("rejected_version").and_then(Value::as_i64),
-            version: 0,
-            hashes: Hashes {
-                sql: text("sql_hash")?,
-                contract: text("contract_hash")?,
-                text: text("text_hash").unwrap_or_default(),
-            },
-            inputs: inputs.collect(),
-            input_ids: ids.collect(),
-            whole: text("whole"),
-        })
-    }
-
-    /// Notes the version of an input.
-    pub fn reads(&mut self, upstream: &Table) {
-        let name = upstream.name().to_string();
-        self.inputs.insert(name.clone(), upstream.version());
-        self.input_ids.insert(name, upstream.id().to_string());
-    }
-}
-
-/// The app id under which a table stores the version of one of its inputs.
-pub(in crate::flow) fn app(upstream: &TableName) -> String {
-    format!("lake:promote:{upstream}")
-}
-
-/// The newest build of a published table; one without hashes and inputs when no promote wrote it.
-pub(in crate::flow) async fn build_of(table: &Table) -> Result<Build> {
-    for limit in [1, HISTORY] {
-        let history = table.history(limit).await?;
-        let found = history.iter().find_map(|commit| Some((commit.version, Build::from_info(&commit.info)?)));
-        if let Some((version, build)) = found {
-            return Ok(Build { version, ..build });
-        }
-    }
-    Ok(Build::default())
 }
 
 pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options: &Options) -> Result<Plan<'a>> {
@@ -164,7 +76,7 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     if let Some(newest) = &newest {
         hold_back(&mut pins, &selected, newest).await?;
     }
-    let standing = builds(&pins).await?;
+    let standing = records(&pins).await?;
     check_inputs(&models, &selected, &pins, &standing)?;
     let hashes = Hasher::of(project).all(&models)?;
     let mut steps: Vec<Step<'_>> = Vec::new();
@@ -180,11 +92,12 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
             Some(table) => late_rows(model, table, &pins).await?,
             None => None,
         };
-        steps.push(Step { model, action, hashes, guards: Vec::new(), adds, warning });
+        let last = standing.get(&model.table).cloned();
+        steps.push(Step { model, action, hashes, guards: Vec::new(), last, adds, warning });
     }
     let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
-    Ok(Plan { steps, pins, standing, checks, freshness, newest })
+    Ok(Plan { steps, pins, checks, freshness, newest })
 }
 
 fn freshness<'a>(project: &'a Project, models: &[&Model]) -> Vec<&'a Check> {
@@ -193,15 +106,15 @@ fn freshness<'a>(project: &'a Project, models: &[&Model]) -> Vec<&'a Check> {
     checks.filter(|check| matches!(check.rule, Rule::Freshness { .. })).collect()
 }
 
-/// The build each published model stems from.
-async fn builds(pins: &Pins) -> Result<BTreeMap<TableName, Build>> {
-    let mut builds = BTreeMap::new();
+/// Of the build each published model stems from.
+async fn records(pins: &Pins) -> Result<BTreeMap<TableName, Record>> {
+    let mut records = BTreeMap::new();
     for (name, table) in pins.iter().filter(|(name, _)| name.layer() != Layer::Bronze) {
         if catalog::published(table) {
-            builds.insert(name.clone(), build_of(table).await?);
+            records.insert(name.clone(), record_of(table).await?);
         }
     }
-    Ok(builds)
+    Ok(records)
 }
 
 /// The models a selection means; the lake is asked only when it asks for what is not as it was built.
@@ -213,10 +126,10 @@ pub(in crate::flow) async fn selected(
     let mut modified = BTreeSet::new();
     if selection.asks_state() {
         let pins = catalog::pin(lake, project.models.iter().map(|model| model.table.clone())).await?;
-        let standing = builds(&pins).await?;
+        let standing = records(&pins).await?;
         let models: Vec<&Model> = project.models.iter().collect();
         for (model, now) in models.iter().zip(Hasher::of(project).all(&models)?) {
-            if standing.get(&model.table).is_none_or(|build| build.hashes.changed_to(&now).is_some()) {
+            if standing.get(&model.table).is_none_or(|record| record.hashes.changed_to(&now).is_some()) {
                 modified.insert(model.table.clone());
             }
         }
@@ -226,7 +139,7 @@ pub(in crate::flow) async fn selected(
 
 /// The built tables whose rows are not those the newest manifest names.
 async fn unnamed(
-    standing: &BTreeMap<TableName, Build>,
+    standing: &BTreeMap<TableName, Record>,
     pins: &Pins,
     newest: Option<&Manifest>,
 ) -> Result<BTreeSet<TableName>> {
@@ -274,7 +187,7 @@ fn check_inputs(
     models: &[&Model],
     selected: &BTreeSet<TableName>,
     pins: &Pins,
-    standing: &BTreeMap<TableName, Build>,
+    standing: &BTreeMap<TableName, Record>,
 ) -> Result<()> {
     for model in models {
         for upstream in model.upstream.iter().filter(|upstream| !selected.contains(upstream)) {
@@ -301,7 +214,7 @@ async fn action(
     hashes: &Hashes,
     stale: &BTreeSet<TableName>,
     pins: &Pins,
-    standing: &BTreeMap<TableName, Build>,
+    standing: &BTreeMap<TableName, Record>,
     options: &Options,
 ) -> Result<Action> {
     let build = |reason| Ok(Action::Build(reason));
@@ -371,7 +284,7 @@ fn driver(model: &Model) -> Option<&TableName> {
 
 /// Whether a model whose last build was `last` goes on from the rows that stand. A history is never thrown away; other
 /// rows are when they were made by another statement, unless that statement itself says what is new.
-fn builds_onto(model: &Model, last: &Build, now: &Hashes, options: &Options) -> bool {
+fn builds_onto(model: &Model, last: &Record, now: &Hashes, options: &Options) -> bool {
     match &model.materialization {
         Materialization::Table => false,
         Materialization::Snapshot(_) => true,

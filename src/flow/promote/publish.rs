@@ -1,6 +1,7 @@
 //! The run manifest: which versions of the Silver and Gold tables belong together.
 
-use super::plan::{Plan, build_of};
+use super::plan::Plan;
+use super::record::record_of;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::flow::catalog::{self, Pins};
@@ -52,7 +53,7 @@ async fn entry(plan: &Plan<'_>, table: &Table) -> Result<ManifestTable> {
     {
         return Ok(standing.clone());
     }
-    let inputs = build_of(table).await?.inputs;
+    let inputs = record_of(table).await?.inputs;
     Ok(ManifestTable { version: table.version(), id: table.id().to_string(), inputs })
 }
 

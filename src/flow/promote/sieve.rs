@@ -5,13 +5,14 @@
 //! two has left rows that no commit of the model knows of; the next one takes them out in the commit that brings its
 //! own. Never decides what a number of rejected rows means for a test; `build` does.
 
+use super::build::version_of;
 use crate::check::{Check, OnFailure, reject};
 use crate::error::{Context, Error, Kind, Result};
 use crate::flow::catalog::Pins;
 use crate::flow::checks;
 use crate::ident::TableName;
 use crate::model::{Model, rejected_of};
-use crate::table::{Commit, Committed, Lake, Mode, Stage, Staged, Table, Txn};
+use crate::table::{Commit, Lake, Mode, Stage, Staged, Table, Txn};
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::{filter_record_batch, is_not_null, is_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -143,11 +144,11 @@ impl<'a> Sieve<'a> {
             None => (self.lake.table(&name).await?, None),
         };
         if seen != kept + rejected {
-            discard(staged).await;
+            Staged::discard_all(staged).await;
             let message = format!("{seen} rows were to be parted, {kept} were kept and {rejected} went to `{name}`");
             return Err(Error::internal(message));
         }
-        let Some(table) = table else { return Ok(Rejects { by_test, rows: 0, work: None }) };
+        let Some(table) = table else { return Ok(Rejects { by_test, rows: 0, pending: None }) };
         let doomed = match adds {
             true => unknown_of(&table, noted).await,
             false => Ok(None),
@@ -155,7 +156,7 @@ impl<'a> Sieve<'a> {
         let doomed = match doomed {
             Ok(doomed) => doomed,
             Err(error) => {
-                discard(staged).await;
+                Staged::discard_all(staged).await;
                 return Err(error);
             }
         };
@@ -169,13 +170,7 @@ impl<'a> Sieve<'a> {
             None if adds => (Mode::Append, staged),
             None => (Mode::Replace, staged),
         };
-        Ok(Rejects { by_test, rows: rejected, work: Some(Work { table, mode, staged }) })
-    }
-}
-
-async fn discard(staged: Option<Staged>) {
-    if let Some(staged) = staged {
-        staged.discard().await;
+        Ok(Rejects { by_test, rows: rejected, pending: Some(Pending { table, mode, staged }) })
     }
 }
 
@@ -202,10 +197,11 @@ pub(super) struct Rejects {
     /// Rejected rows by name of the test; a row may break several.
     pub by_test: BTreeMap<String, u64>,
     pub rows: u64,
-    work: Option<Work>,
+    pending: Option<Pending>,
 }
 
-struct Work {
+/// Not committed yet.
+struct Pending {
     table: Table,
     mode: Mode,
     /// None when the table stays as it is.
@@ -214,14 +210,14 @@ struct Work {
 
 impl Rejects {
     pub async fn discard(self) {
-        if let Some(work) = self.work {
-            discard(work.staged).await;
+        if let Some(pending) = self.pending {
+            Staged::discard_all(pending.staged).await;
         }
     }
 
     /// Commits them, with the positions of the model's own commit. Returns the table's version after that.
     pub async fn commit(self, txns: &[Txn], model: &TableName) -> Result<Option<i64>> {
-        let Some(Work { mut table, mode, staged }) = self.work else { return Ok(None) };
+        let Some(Pending { mut table, mode, staged }) = self.pending else { return Ok(None) };
         let Some(staged) = staged else { return Ok(Some(table.version())) };
         let mut own = Vec::new();
         for txn in txns {
@@ -229,11 +225,7 @@ impl Rejects {
         }
         let info = [("verb", "promote".into()), ("rejected_of", model.to_string().into()), ("rows", self.rows.into())];
         let info: Map<String, Value> = info.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-        match table.commit(Commit { mode, staged, txns: own, info }, "promote.commit_rejected").await? {
-            Committed::Done { version } => Ok(Some(version)),
-            Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
-                Err(Error::conflict(format!("another promote published `{}` first", table.name())).hint("run again"))
-            }
-        }
+        let committed = table.commit(Commit { mode, staged, txns: own, info }, "promote.commit_rejected").await?;
+        version_of(committed, table.name()).map(Some)
     }
 }

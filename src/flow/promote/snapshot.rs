@@ -158,7 +158,9 @@ impl Writer<'_> {
 
     /// A row of `from` as a version that begins at `begins`.
     fn version(&self, from: &str, begins: &str) -> String {
-        let key = self.snapshot.key.iter().map(|name| format!("coalesce(cast({from}.{} as text), '')", quote(name)));
+        // With their lengths, so that the values of one key never read like those of another.
+        let text = |name: &String| format!("cast({from}.{} as text)", quote(name));
+        let key = self.snapshot.key.iter().map(text).map(|text| format!("character_length({text}), {text}"));
         let id = format!("md5(concat_ws('|', {}, cast({begins} as text)))", key.collect::<Vec<_>>().join(", "));
         format!(
             "{}, cast({id} as text) as \"{ID}\", {from}.lake_at as \"dbt_updated_at\", {begins} as \"dbt_valid_from\", \

@@ -5,7 +5,7 @@ use super::contract::Query;
 use super::culprit;
 use super::increment::Work;
 use super::keys::Keys;
-use super::plan::{Step, build_of};
+use super::plan::Step;
 use super::sieve::{Rejects, Sieve, quarantining};
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
@@ -47,7 +47,7 @@ impl Run<'_> {
                 return Err(error);
             }
         };
-        let noted = if work.adds() { build_of(table).await?.rejected } else { None };
+        let noted = step.last.as_ref().filter(|_| work.adds()).and_then(|last| last.rejected);
         match sieve.finish(staged.rows, work.adds(), noted).await {
             Ok(rejects) => Ok((staged, Some(rejects))),
             Err(error) => {

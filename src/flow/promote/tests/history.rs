@@ -90,6 +90,21 @@ async fn a_row_without_key_and_a_key_of_two_rows_are_refused() {
     assert!(shop.fault().await.contains("returns no column `nothing`"));
 }
 
+/// The two keys read alike when their values are put one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_several_columns_are_told_apart() {
+    let config = "unique_key=['x', 'y'], strategy='check', check_cols=['amount']";
+    let rows = "select 'a|b' as x, 'c' as y, 1 as amount union all select 'a' as x, 'b|c' as y, 2 as amount";
+    let text = format!("{{{{ config(materialized='snapshot', {config}) }}}}\n{rows}\n");
+    let shop = Shop::open(&[("models/gold/pair_history.sql", &text)]).await;
+    shop.all().await;
+    shop.write("models/gold/pair_history.sql", &text.replace("1 as amount", "3 as amount"));
+    shop.all().await;
+    let versions = "select amount from gold.pair_history order by 1";
+    assert_eq!(shop.numbers(versions).await, [1, 2, 3]);
+    assert_eq!(shop.numbers("select count(distinct dbt_scd_id) from gold.pair_history").await, [3]);
+}
+
 /// By hand: of key 2 the first ends after the second began, of key 3 it never ends, of key 4 it ends before it began.
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_that_overlap_are_found() {
