@@ -4,7 +4,7 @@ use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::graph::{Drawing, Graph};
 use super::output::{Answer, Format};
-use super::promote::{Chosen, Target};
+use super::promote::{Anew, Chosen, Target};
 use super::screen;
 use crate::error::Result;
 use crate::flow::plan::{self, Changes, ModelPlan, Options, Read, Report};
@@ -17,9 +17,8 @@ pub struct Args {
     layer: Target,
     #[command(flatten)]
     chosen: Chosen,
-    /// As if everything selected were recomputed
-    #[arg(long)]
-    full_refresh: bool,
+    #[command(flatten)]
+    anew: Anew,
     /// Draw tables and models instead, those that would be built marked
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub graph: Option<Drawing>,
@@ -29,7 +28,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let (lake, engine) = (connections.lake().await?, connections.engine()?);
     let detailed = connections.verbose;
     let options = Options {
-        promote: args.chosen.options(args.layer, args.full_refresh),
+        promote: args.chosen.options(args.layer, args.anew),
         lineage: detailed || connections.format == Format::Json,
         schema: connections.config.warehouse.schema.clone(),
     };

@@ -16,9 +16,19 @@ pub struct Args {
     layer: Target,
     #[command(flatten)]
     chosen: Chosen,
+    #[command(flatten)]
+    anew: Anew,
+}
+
+/// What is made anew although it stands.
+#[derive(clap::Args)]
+pub struct Anew {
     /// Recompute models whose SQL and inputs have not changed, too
     #[arg(long)]
     full_refresh: bool,
+    /// Make the keys anew that came into the driving table of the one selected model after this version of it
+    #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "full_refresh")]
+    since_version: Option<i64>,
 }
 
 /// Which models, in dbt's words.
@@ -33,9 +43,10 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    pub fn options(self, target: Target, full_refresh: bool) -> Options {
+    pub fn options(self, target: Target, anew: Anew) -> Options {
         let Chosen { select, exclude } = self;
-        Options { layers: target.layers(), select, exclude, only: None, full_refresh }
+        let Anew { full_refresh, since_version } = anew;
+        Options { layers: target.layers(), select, exclude, only: None, full_refresh, since_version }
     }
 }
 
@@ -57,7 +68,7 @@ impl Target {
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
-    let options = args.chosen.options(args.layer, args.full_refresh);
+    let options = args.chosen.options(args.layer, args.anew);
     let (report, failure) = promote(connections, &options).await?;
     Ok(Answer::new("", &report)?.failing(failure))
 }

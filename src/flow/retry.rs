@@ -38,6 +38,7 @@ pub async fn retry(root: &Path, project: &Project) -> Result<Retry> {
             exclude: Vec::new(),
             only: Some(only),
             full_refresh: last.args.full_refresh,
+            since_version: last.args.since_version,
         }));
     }
     let failed = last.results.iter().filter(|ran| ran.is_unfinished());

@@ -82,7 +82,7 @@ pub async fn test(
     }
     progress.finished("test", checks::summary(&report.tests));
     report.evidence = Totals::of(&report.tests);
-    let args = checks::results::Args { which: "test".into(), full_refresh: false };
+    let args = checks::results::Args { which: "test".into(), ..Default::default() };
     checks::results::write(root, project, args, Vec::new(), &report.tests, started.elapsed()).await?;
     dbt_manifest::write(root, project).await?;
     let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);

@@ -90,6 +90,7 @@ pub(in crate::flow) struct Args {
     /// dbt's command: `build` or `test`.
     pub which: String,
     pub full_refresh: bool,
+    pub since_version: Option<i64>,
 }
 
 /// The last run of this project's folder.

@@ -8,7 +8,8 @@
 
 use super::Run;
 use super::contract::Layout;
-use super::plan::Step;
+use super::plan::{Action, Step};
+use super::reason::Reason;
 use super::record::app;
 use super::sieve::quarantining;
 use crate::engine::Session;
@@ -117,6 +118,7 @@ impl Run<'_> {
         if known.is_some_and(|id| id != pinned.id()) {
             return Ok(Work::Whole(Some(format!("`{driver}` was made anew"))));
         }
+        let read = if let Action::Build(Reason::Since(version)) = &step.action { *version } else { read };
         let (added, removed) = match pinned.since(read, catalog::aside(pinned)).await? {
             Since::Unknown(why) => return Ok(Work::Whole(Some(why))),
             Since::Files { added, removed } => (added, removed),

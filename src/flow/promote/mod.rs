@@ -66,6 +66,8 @@ pub struct Options {
     pub only: Option<BTreeSet<TableName>>,
     /// Rebuild everything selected from nothing, incremental models too; the histories of snapshots stay.
     pub full_refresh: bool,
+    /// What the one selected model makes of the rows that came into its driving table after this version is made anew.
+    pub since_version: Option<i64>,
 }
 
 /// What a run did. `tests` holds every test of the built models, also the skipped ones.

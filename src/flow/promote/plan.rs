@@ -66,6 +66,10 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     if models.is_empty() && !selection.asks_state() {
         return Err(nothing_selected(options));
     }
+    if options.since_version.is_some() && models.len() != 1 {
+        return Err(Error::config(format!("a version to go back to is one model's, {} are selected", models.len()))
+            .hint("name the model with `--select`"));
+    }
     // A test of a Bronze table gates nothing, whatever it compares it with: what it would hold back stands already.
     let gating = project.checks().filter(|check| check.table.layer() != Layer::Bronze);
     let checks: Vec<&Check> =
@@ -227,6 +231,10 @@ async fn action(
     if options.full_refresh {
         return build(Reason::FullRefresh);
     }
+    if let Some(version) = options.since_version {
+        may_go_back(model, table, version).await?;
+        return build(Reason::Since(version));
+    }
     let changed = last.hashes.changed_to(hashes);
     if let (Some(changed), Some(_)) = (&changed, driver(model)) {
         return build(changed.clone());
@@ -271,6 +279,26 @@ async fn action(
     match model.materialization {
         Materialization::Table | Materialization::Snapshot(_) => build(changed),
         Materialization::Incremental(_) => Ok(Action::Skip(Reason::NothingToAppend(Box::new(changed)))),
+    }
+}
+
+/// Refuses to build what came since `version` once more where rows would then stand twice, or be left out.
+async fn may_go_back(model: &Model, table: &Table, version: i64) -> Result<()> {
+    let name = &model.table;
+    let keyed = match &model.materialization {
+        Materialization::Incremental(incremental) if !incremental.strategy.key().is_empty() => driver(model),
+        _ => None,
+    };
+    let Some(driver) = keyed else {
+        return Err(Error::config(format!("`{name}` is not made by key from what is new in a table"))
+            .hint("`--since-version` makes the keys anew that came since; a full refresh makes all rows anew"));
+    };
+    match table.txn(&app(driver)).await? {
+        Some(read) if read < version => {
+            Err(Error::config(format!("`{name}` has read `{driver}` up to version {read}, not {version}"))
+                .hint("what came between would be left out"))
+        }
+        _ => Ok(()),
     }
 }
 

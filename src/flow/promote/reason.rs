@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Reason {
     NeverBuilt,
     FullRefresh,
+    /// What came after this version of the table that drives it is asked for once more.
+    Since(i64),
     /// A model it reads is built in the same run.
     UpstreamIsBuilt(TableName),
     /// `read` is the version the standing rows were made from, when that is known.
@@ -40,6 +42,7 @@ impl Reason {
         match self {
             Reason::NeverBuilt => "never_built",
             Reason::FullRefresh => "full_refresh",
+            Reason::Since(_) => "since_version",
             Reason::UpstreamIsBuilt(_) => "upstream_is_built",
             Reason::NewVersion { .. } => "new_version",
             Reason::MadeAnew(_) => "made_anew",
@@ -60,6 +63,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::NeverBuilt => f.write_str("never built"),
             Reason::FullRefresh => f.write_str("full refresh"),
+            Reason::Since(version) => write!(f, "since version {version} once more"),
             Reason::UpstreamIsBuilt(upstream) => write!(f, "`{upstream}` is rebuilt"),
             Reason::NewVersion { upstream, read: Some(read), now } => {
                 write!(f, "new version of `{upstream}`: {read} -> {now}")

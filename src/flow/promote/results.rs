@@ -20,7 +20,8 @@ pub(super) async fn write(
     let models: BTreeMap<String, &Model> =
         project.models.iter().map(|model| (model.table.to_string(), model)).collect();
     let built = report.models.iter().filter_map(|report| Some(entry(report, models.get(&report.table)?))).collect();
-    let args = results::Args { which: "build".into(), full_refresh: options.full_refresh };
+    let Options { full_refresh, since_version, .. } = *options;
+    let args = results::Args { which: "build".into(), full_refresh, since_version };
     results::write(root, project, args, built, &report.tests, elapsed).await
 }
 

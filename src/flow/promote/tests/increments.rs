@@ -65,6 +65,27 @@ async fn groups_are_kept_by_their_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_came_since_a_version_is_made_anew() {
+    let sql = "select s.id, s.amount, b.title from bronze.sales s left join bronze.books b on b.id = s.book";
+    let shop = Shop::open(&[("models/gold/m.sql", &file(", driven_by='sales', unique_key='id'", sql))]).await;
+    shop.all().await;
+    shop.add_sales(&[(4, Some(9), 4), (5, Some(1), 5)]).await;
+    shop.all().await;
+    shop.add_books(&[(Some(9), "Persuasion")]).await;
+    let since = |version| Options { layers: vec![Layer::Gold], since_version: Some(version), ..Options::default() };
+    let (report, failure) = shop.promote_with(since(1)).await.unwrap();
+    assert!(failure.is_none(), "{failure:?}");
+    assert_eq!((gold(&report).rows, gold(&report).reason.as_str()), (1, "since version 1 once more"));
+    assert_eq!(shop.numbers("select id from gold.m where title = 'Persuasion'").await, [4]);
+    let refused = |error: Error| (error.kind(), error.to_string());
+    let text = "`gold.m` has read `bronze.sales` up to version 2, not 3".to_string();
+    assert_eq!(refused(shop.promote_with(since(3)).await.unwrap_err()), (Kind::Config, text));
+    shop.write("models/gold/m.sql", &file(", driven_by='sales'", sql));
+    let text = "`gold.m` is not made by key from what is new in a table".to_string();
+    assert_eq!(refused(shop.promote_with(since(1)).await.unwrap_err()), (Kind::Config, text));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_comes_twice_is_named() {
     let shop =
         Shop::open(&[("models/gold/m.sql", &file(", unique_key='id'", "select id, amount from bronze.sales"))]).await;
