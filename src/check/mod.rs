@@ -70,10 +70,11 @@ pub enum Rule {
         from: String,
         to: String,
     },
-    /// `sql/checks/<name>.sql`: the rows it returns are failures. `reads` names its tables.
+    /// A query of the project's own in `file`: the rows it returns are failures. `reads` names its tables.
     Singular {
         sql: String,
         reads: Vec<TableName>,
+        file: String,
     },
 }
 
@@ -191,7 +192,7 @@ impl Check {
             Rule::NoOverlap { key, .. } => {
                 format!("{rows} of `{table}` valid while another of the same `{}` is", key.join(", "))
             }
-            Rule::Singular { .. } => format!("{rows} returned by sql/checks/{}.sql", self.name),
+            Rule::Singular { file, .. } => format!("{rows} returned by {file}"),
         }
     }
 

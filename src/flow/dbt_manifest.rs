@@ -131,7 +131,7 @@ fn test(project: &Project, check: &Check, file: String, tested: &str, parents: &
     node["compiled"] = true.into();
     node["compiled_code"] = check.failing_rows_sql().into();
     node["depends_on"] = json!({ "macros": [], "nodes": parents });
-    if let Some(origin) = project.singular_origins.get(&check.name) {
+    if let Some(origin) = project.origin_of(check) {
         node["path"] = origin.file.path().into();
         node["original_file_path"] = origin.file.path().into();
         node["raw_code"] = origin.file.text().into();

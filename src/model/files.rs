@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Deeper nesting is taken for a loop of symbolic links.
 const MAX_DEPTH: usize = 32;
-/// The folder below a dbt project's tests that holds tests to be named in contracts, not queries.
+/// The folder below a dbt project's tests that holds tests to be named in contracts, not queries alone.
 const GENERIC: &str = "generic";
 
 /// The text of one file and its path relative to the project. Cheap to clone.
@@ -96,6 +96,8 @@ pub struct Files {
     pub foreign: Vec<SourceFile>,
     pub stream_sql: Vec<SourceFile>,
     pub checks: Vec<SourceFile>,
+    /// Tests to be named in contracts.
+    pub own_tests: Vec<SourceFile>,
     pub warehouse_sql: Vec<SourceFile>,
     /// Rows for unit tests.
     pub fixtures: Vec<SourceFile>,
@@ -110,8 +112,9 @@ pub fn read(root: &Path, folders: &Folders) -> Result<Files> {
     };
     let Folders { models, seeds, macros, tests, snapshots } = folders;
     let mut checks = read_below(root, "sql/checks", &["sql"], 1)?;
-    let is_query = |file: &SourceFile| file.folders_below(tests).is_none_or(|steps| steps.first() != Some(&GENERIC));
-    checks.extend(below(&[tests], &["sql"])?.into_iter().filter(is_query));
+    let is_named = |file: &SourceFile| file.folders_below(tests).is_some_and(|steps| steps.first() == Some(&GENERIC));
+    let (own_tests, queries): (Vec<_>, Vec<_>) = below(&[tests], &["sql"])?.into_iter().partition(is_named);
+    checks.extend(queries);
     let mut foreign = below(&[models], &["py"])?;
     foreign.extend(below(&[snapshots], &["sql", "yml", "yaml"])?);
     Ok(Files {
@@ -123,6 +126,7 @@ pub fn read(root: &Path, folders: &Folders) -> Result<Files> {
         foreign,
         stream_sql: read_below(root, "sql/bronze", &["sql"], 1)?,
         checks,
+        own_tests,
         warehouse_sql: read_below(root, "sql/warehouse", &["sql"], 1)?,
         fixtures: read_below(root, "tests/fixtures", &["csv"], 1)?,
     })

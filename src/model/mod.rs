@@ -69,8 +69,8 @@ pub struct Project {
     /// `sql/warehouse/*.sql`: (path relative to the project, text), in name order.
     pub warehouse_sql: Vec<(PathBuf, String)>,
     pub unit_tests: Vec<UnitTest>,
-    /// By name of the singular check.
-    pub singular_origins: BTreeMap<String, Origin>,
+    /// Of the checks that are queries of the project's own, by the query.
+    pub query_origins: BTreeMap<String, Origin>,
 }
 
 /// A Bronze table as `sources.yml` declares it.
@@ -196,6 +196,14 @@ impl Project {
     /// Whether it is a dbt project.
     pub fn is_dbt(&self) -> bool {
         !self.name.is_empty()
+    }
+
+    /// Where the query of a check comes from that is one of the project's own.
+    pub fn origin_of(&self, check: &Check) -> Option<&Origin> {
+        match &check.rule {
+            Rule::Singular { sql, .. } => self.query_origins.get(sql),
+            _ => None,
+        }
     }
 
     pub fn model(&self, table: &TableName) -> Option<&Model> {

@@ -36,14 +36,14 @@ impl SourceMap {
         SourceMap(segments)
     }
 
-    /// Line for line, for a rendering that could not be followed by character. Right as long as the template
+    /// Line for line from byte `start` of the file on, for a rendering that could not be followed by character. Right as long as the template
     /// neither adds nor drops lines before the place.
-    pub fn by_lines(source: &str, rendered: &str) -> SourceMap {
+    pub fn by_lines(source: &str, start: usize, rendered: &str) -> SourceMap {
         let starts = |text: &str| -> Vec<usize> {
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
         };
-        let pairs = starts(rendered).into_iter().zip(starts(source));
-        SourceMap::new(pairs.map(|(at, source)| Segment { at, source, copied: false }).collect())
+        let pairs = starts(rendered).into_iter().zip(starts(&source[start..]));
+        SourceMap::new(pairs.map(|(at, source)| Segment { at, source: start + source, copied: false }).collect())
     }
 
     /// Records that `length` bytes were put into the statement at `at`.

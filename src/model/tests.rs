@@ -196,7 +196,7 @@ fn faults_show_place_line_and_caret() {
             "models/s.yml:4:27: unknown test `not_nul`, did you mean `not_null`? (known are not_null, unique, \
              accepted_values, accepted_range, relationships, expression_is_true, row_count, \
              dbt_utils.unique_combination_of_columns, dbt_utils.expression_is_true, dbt_utils.accepted_range, \
-             dbt_utils.not_empty_string, dbt_expectations.expect_table_row_count_to_be_between)\n  \
+             dbt_utils.not_empty_string, dbt_expectations.expect_table_row_count_to_be_between; others go into macros/)\n  \
              4 |       - {name: x, tests: [not_nul]}\n    |                           ^",
         ),
         (

@@ -189,7 +189,7 @@ fn is_zero(counted: &[RecordBatch]) -> bool {
 
 /// Shows a planning error of a check in the file it comes from, when that file is SQL.
 fn explain(error: Error, project: &Project, check: &Check) -> Error {
-    let origin = project.singular_origins.get(&check.name);
+    let origin = project.origin_of(check);
     match (origin, engine::fault_of(&error)) {
         (Some(origin), Some(fault)) => {
             Error::config(origin.fault(fault, &check.failing_rows_sql(), &origin.map).to_string())

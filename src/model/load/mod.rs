@@ -1,8 +1,10 @@
 //! Joins files, contracts and statements into a [`Project`], collecting every fault on the way.
 //!
-//! `declared` says what names there are and which contract is whose, `unit` joins unit tests.
+//! `declared` says what names there are and which contract is whose, `unit` joins unit tests, `own_test` tests whose query
+//! the project writes.
 
 mod declared;
+mod own_test;
 mod unit;
 
 use crate::check::{Check, OnFailure, Rule};
@@ -30,7 +32,7 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
         let message = "Python models and snapshot blocks are not run: write a SELECT below models/";
         faults.push(start_of(file).fault(message));
     }
-    let macros = Macros::read(&files.macros, &files.notes, &mut faults);
+    let macros = Macros::read(&files.macros, &files.own_tests, &files.notes, &mut faults);
     if let Some(dbt) = &layout.dbt {
         vars.clone_from(&dbt.vars);
     }
@@ -47,7 +49,8 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     names.layers_are_names = layout.dbt.is_some();
     context.names = Arc::new(names);
     let contracts = contracts_of_models(&declared, &placed, &layout, &mut faults);
-    let mut loader = Loader { root, context, is_dbt: layout.dbt.is_some(), faults };
+    let (is_dbt, query_origins) = (layout.dbt.is_some(), BTreeMap::new());
+    let mut loader = Loader { root, context, is_dbt, faults, query_origins };
     let files_of = placed.tables.iter();
     let drafts: Vec<Draft> =
         files_of.filter_map(|(table, file)| loader.draft(table, file, contracts.get(table).copied())).collect();
@@ -61,6 +64,7 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     }
     project.warehouse_sql = files.warehouse_sql.iter().map(path_and_text).collect();
     name_checks_apart(&mut project);
+    project.query_origins = loader.query_origins;
     loader.faults.into_result(project)
 }
 
@@ -84,6 +88,8 @@ struct Loader<'a> {
     context: Context,
     is_dbt: bool,
     faults: Faults,
+    /// See [`Project::query_origins`].
+    query_origins: BTreeMap<String, Origin>,
 }
 
 impl Loader<'_> {
@@ -216,7 +222,7 @@ impl Loader<'_> {
             model.columns.push(declared.column.clone());
         }
         for test in &contract.tests {
-            model.checks.extend(self.faults.keep(test.resolve(&model.table, &self.context.names)));
+            model.checks.extend(self.check(test, &model.table));
         }
     }
 
@@ -255,9 +261,7 @@ impl Loader<'_> {
 
     fn sources(&mut self, declared: &Declared, files: &Files, project: &mut Project) {
         for source in &declared.sources {
-            let checks = source.tests.iter();
-            let checks: Vec<Check> =
-                checks.filter_map(|test| self.faults.keep(test.resolve(&source.table, &self.context.names))).collect();
+            let checks: Vec<Check> = source.tests.iter().filter_map(|test| self.check(test, &source.table)).collect();
             if source.table.layer() != Layer::Bronze {
                 let seed = project.models.iter_mut().find(|model| model.table == source.table);
                 seed.into_iter().for_each(|seed| seed.checks.extend(checks.clone()));
@@ -304,11 +308,11 @@ impl Loader<'_> {
                 continue;
             };
             let origin = Origin { file: file.clone(), map: statement.map, ..Origin::default() };
-            project.singular_origins.insert(file.stem().to_string(), origin);
+            self.query_origins.insert(statement.sql.clone(), origin);
             project.singular.push(Check {
                 name: file.stem().to_string(),
                 table,
-                rule: Rule::Singular { sql: statement.sql, reads },
+                rule: Rule::Singular { sql: statement.sql, reads, file: file.path().to_string() },
                 options: rendered.settings.test,
             });
         }

@@ -2,11 +2,13 @@
 //!
 //! Both of dbt's places for arguments are read (directly below the name, or below `arguments:`), and both of
 //! its places for options (directly, or below `config:`). dbt_utils' names of the same rules are understood.
-//! `arguments` reads what a rule says, `options` what all take, `resolve` makes the check of it.
+//! `arguments` reads what a rule says, `options` what all take, `own` those whose query the project writes, `resolve` makes
+//! the check of it.
 //! To add a rule: a line in [`KINDS`] and an arm in `arguments`.
 
 mod arguments;
 mod options;
+mod own;
 mod resolve;
 
 use crate::check::{self, Rule};
@@ -16,7 +18,8 @@ use crate::model::fields::Fields;
 use crate::model::node::{Node, Value};
 use arguments::Arguments;
 pub(super) use options::expression;
-pub(super) use resolve::target;
+pub(super) use own::OwnTest;
+pub(super) use resolve::{default_name, named, short, target};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -47,6 +50,21 @@ const KINDS: [(&str, Kind, &[&str]); 12] = [
     ("dbt_expectations.expect_table_row_count_to_be_between", Kind::RowCount, &["min_value", "max_value"]),
 ];
 
+/// What may stand beside the arguments of every test.
+const OF_ALL: [&str; 3] = ["name", "config", "arguments"];
+
+/// What is wrong with a test that is neither offered nor among `own`.
+pub(super) fn unknown<'a>(name: &str, own: impl Iterator<Item = &'a str>) -> String {
+    let offered = KINDS.map(|(name, ..)| name);
+    let near = suggestion(name, offered.into_iter().chain(own));
+    format!("unknown test `{name}`{near} (known are {}; others go into macros/)", offered.join(", "))
+}
+
+/// Whether a test of this name is offered.
+pub(super) fn is_offered(name: &str) -> bool {
+    KINDS.iter().any(|(known, ..)| *known == name)
+}
+
 /// A test as written, its other table not yet looked up.
 #[derive(Debug, Clone)]
 pub struct DeclaredTest {
@@ -59,7 +77,14 @@ pub struct DeclaredTest {
 #[derive(Debug, Clone)]
 pub enum DeclaredRule {
     Known(Rule),
-    Relationships { column: String, to: String, to_place: Place, field: String },
+    /// One whose query the project writes, if it does.
+    Own(OwnTest),
+    Relationships {
+        column: String,
+        to: String,
+        to_place: Place,
+        field: String,
+    },
 }
 
 /// The tests of a column, or of a table when `column` is `None`.
@@ -80,13 +105,9 @@ fn read_test(node: &Node, column: Option<&str>, faults: &mut Faults) -> Option<D
         }
     };
     let Some((_, kind, arguments)) = KINDS.iter().find(|(known, ..)| known == name) else {
-        let names = KINDS.map(|(name, ..)| name);
-        let near = suggestion(name, names);
-        faults.push(place.fault(format!("unknown test `{name}`{near} (known are {})", names.join(", "))));
-        return None;
+        return own::read((name, place), body, column, faults);
     };
-    let known: Vec<&str> =
-        arguments.iter().chain(&["name", "config", "arguments"]).chain(&options::KEYS).copied().collect();
+    let known: Vec<&str> = arguments.iter().chain(&OF_ALL).chain(&options::KEYS).copied().collect();
     let fields = Fields::of(body, &format!("the test {name}"), &known, faults);
     let nested = fields.map("arguments", &format!("the arguments of {name}"), arguments, faults);
     let reader = Arguments { name, kind: *kind, column, place, fields: [&nested, &fields] };

@@ -1,30 +1,23 @@
 //! From a test as written to a check of a table: its name, and the other table it speaks of.
 
-use super::{DeclaredRule, DeclaredTest};
+use super::DeclaredTest;
 use crate::check::{Check, OnFailure, Rule, Severity};
 use crate::ident::{Layer, TableName};
 use crate::model::fault::Fault;
 use crate::model::names::{Names, rejected_of};
 
 impl DeclaredTest {
-    /// The check on `table`, its `to` looked up.
-    pub fn resolve(&self, table: &TableName, names: &Names) -> Result<Check, Fault> {
-        let rule = match self.rule.clone() {
-            DeclaredRule::Known(rule) => rule,
-            DeclaredRule::Relationships { column, to, to_place, field } => {
-                let to = target(&to, table, names).map_err(|message| to_place.fault(message))?;
-                Rule::Relationships { column, to, field }
-            }
-        };
-        let name = self.name.clone().unwrap_or_else(|| default_name(table, &rule));
+    /// Refuses a name that is no name, and to take rows out where that is not possible.
+    pub fn may_be(&self, check: &Check, names: &Names) -> Result<(), Fault> {
+        let Check { name, table, rule, options } = check;
         if self.name.is_some() && !name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
             let message = format!("the test name `{name}` may hold letters, digits, `_`, `.` and `-` only");
             return Err(self.place.fault(message));
         }
-        if self.options.on_failure == OnFailure::Quarantine {
-            self.can_quarantine(&rule, table, names).map_err(|message| self.place.fault(message))?;
+        if options.on_failure == OnFailure::Quarantine {
+            self.can_quarantine(rule, table, names).map_err(|message| self.place.fault(message))?;
         }
-        Ok(Check { name, table: table.clone(), rule, options: self.options.clone() })
+        Ok(())
     }
 }
 
@@ -54,7 +47,7 @@ impl DeclaredTest {
 }
 
 /// dbt's names: `not_null_<table>_<column>`, with `source_` and the layer in front for a Bronze table.
-fn default_name(table: &TableName, rule: &Rule) -> String {
+pub(in crate::model) fn default_name(table: &TableName, rule: &Rule) -> String {
     let rest = match rule {
         Rule::NotNull { column } | Rule::AcceptedValues { column, .. } | Rule::AcceptedRange { column, .. } => {
             column.clone()
@@ -65,8 +58,12 @@ fn default_name(table: &TableName, rule: &Rule) -> String {
         Rule::NoOverlap { key, .. } => key.join("_"),
         Rule::RowCount { .. } | Rule::Freshness { .. } | Rule::Singular { .. } => String::new(),
     };
-    let kind = rule.kind();
-    let rest = if rest.is_empty() { rest } else { format!("_{rest}") };
+    named(rule.kind(), table, &rest)
+}
+
+/// The name of a test of this kind, `rest` behind it.
+pub(in crate::model) fn named(kind: &str, table: &TableName, rest: &str) -> String {
+    let rest = if rest.is_empty() { String::new() } else { format!("_{rest}") };
     match table.layer() {
         Layer::Bronze => format!("source_{kind}_bronze_{}{rest}", table.name()),
         _ => format!("{kind}_{}{rest}", table.name()),
@@ -74,7 +71,7 @@ fn default_name(table: &TableName, rule: &Rule) -> String {
 }
 
 /// The letters and digits of an expression, as many as a name of a file takes well.
-fn short(expression: &str) -> String {
+pub(in crate::model) fn short(expression: &str) -> String {
     const MOST: usize = 60;
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_").chars().take(MOST).collect()

@@ -99,7 +99,7 @@ impl Object for Macro {
     }
 }
 
-fn run(block: &Block, environment: &Environment<'_>, args: &[Value]) -> Result<String, Error> {
+pub(super) fn run(block: &Block, environment: &Environment<'_>, args: &[Value]) -> Result<String, Error> {
     let template = environment.template_from_named_str(&block.template, &block.source)?;
     template.render_captured(())?.with_state_mut(|state| state.call_macro(&block.alias, args))
 }

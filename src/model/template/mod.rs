@@ -5,7 +5,8 @@
 //! same files and variables always give the same SQL.
 //!
 //! - `environment` is what a template may call, `instead` what it may not; `relation` is a table in a template;
-//! - `macros` reads macros out of `blocks` of files and knows those offered of dbt's packages, `calls` calls them;
+//! - `macros` reads macros out of `blocks` of files and knows those offered of dbt's packages, `calls` calls them, `own_test`
+//!   those that are tests;
 //! - `texts` expands YAML, `vars` are the variables, `follow` finds the way back into the file.
 
 mod blocks;
@@ -14,11 +15,13 @@ mod environment;
 mod follow;
 mod instead;
 mod macros;
+mod own_test;
 mod relation;
 mod texts;
 mod vars;
 
 pub use macros::Macros;
+pub use own_test::render_test;
 pub use texts::Texts;
 pub use vars::{Vars, of_settings, value_of};
 
@@ -113,7 +116,7 @@ pub fn render(file: &SourceFile, context: &Context) -> Result<Rendered, Fault> {
         follow::instrument(source).and_then(|marked| follow::strip(&expand(&marked, MARKED * MAX_BYTES).ok()?));
     let map = match followed {
         Some((stripped, map)) if stripped == sql => map,
-        _ => SourceMap::by_lines(source, &sql),
+        _ => SourceMap::by_lines(source, 0, &sql),
     };
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Rendered { sql, map, settings: seen.settings.clone(), asks_incremental: seen.asked_incremental })

@@ -36,6 +36,51 @@ async fn failing_rows_are_judged_by_their_number() {
     }
 }
 
+/// By hand: the amounts are 5, 7 and 9, the books of the sales 1, 1 and none, those there are 1, 2 and 3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_ones_own_gates_like_any_other() {
+    let own = "{% test at_most(model, column_name, most=8) %}\n{{ config(severity='warn') if most == 7 }}\n\
+        select * from {{ model }} where {{ column_name }} > {{ most }}\n{% endtest %}\n\
+        {% data_test known(model, column_name, to) %}\nselect {{ column_name }} from {{ model }}\n\
+        where {{ column_name }} not in (select id from {{ to }} where id > 1)\n{% enddata_test %}\n";
+    let column = |name: &str, test: &str| {
+        format!("models:\n  - name: sales\n    columns:\n      - name: {name}\n        tests:\n          - {test}\n")
+    };
+    let table = [
+        ("amount", "at_most", "at_most_sales_amount", TestStatus::Fail, 1),
+        ("amount", "at_most: {most: 4}", "at_most_sales_amount_4", TestStatus::Fail, 3),
+        ("amount", "at_most: {arguments: {most: 9}}", "at_most_sales_amount_9", TestStatus::Pass, 0),
+        ("amount", "at_most: {most: 7}", "at_most_sales_amount_7", TestStatus::Warn, 1),
+        ("amount", "at_most: {where: 'id < 3'}", "at_most_sales_amount", TestStatus::Pass, 0),
+        ("amount", "at_most: {name: small, severity: warn}", "small", TestStatus::Warn, 1),
+        (
+            "book",
+            "known: {to: \"source('bronze', 'books')\"}",
+            "known_sales_book_source_bronze_books",
+            TestStatus::Fail,
+            2,
+        ),
+    ];
+    for (name, test, called, status, failures) in table {
+        let files = [("macros/own.sql", own), ("models/silver/schema.yml", &column(name, test))];
+        let shop = Shop::open(&files).await;
+        let (report, failure) = outcome(&shop).await;
+        let run = test_named(&report, called);
+        assert_eq!((run.status, run.failures), (status, failures), "{test}");
+        assert_eq!((failure.is_some(), report.run.is_some()), (status == TestStatus::Fail, status != TestStatus::Fail));
+        if test == "at_most" {
+            assert_eq!(run.message.as_deref(), Some("1 row returned by macros/own.sql"));
+        }
+    }
+    let shop = Shop::open(&[
+        ("macros/own.sql", own),
+        ("models/silver/schema.yml", &column("amount", "at_most: {most: nothing}")),
+    ])
+    .await;
+    let text = shop.fault().await;
+    assert!(text.starts_with("macros/own.sql:3:1: column `nothing` not found"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_test_is_not_run_and_a_count_of_rows_is() {
     let off = table_tests("expression_is_true: {expression: amount < 0, config: {enabled: false}}");
@@ -43,7 +88,7 @@ async fn a_disabled_test_is_not_run_and_a_count_of_rows_is() {
     assert!(shop.all().await.tests.is_empty());
     shop.write("models/silver/schema.yml", &table_tests("row_count: {min_value: 3, max_value: 3}"));
     assert_eq!(test_named(&shop.all().await, "row_count_sales").status, TestStatus::Pass);
-    shop.add_sales(&[(4, Some(1), 1)]).await;
+    shop.add_sales(&[(4, Some(2), 1)]).await;
     let (report, failure) = shop.fails().await;
     let test = test_named(&report, "row_count_sales");
     assert_eq!(test.message.as_deref(), Some("the number of rows of `silver.sales` is not 3 to 3"));

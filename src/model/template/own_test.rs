@@ -1,0 +1,59 @@
+//! Tests whose query the project writes: a macro that is called with a table, not by a template.
+
+use super::calls::run;
+use super::environment::environment;
+use super::relation::Relation;
+use super::{Context, Rendered, Seen, fault, refused, value_of};
+use crate::ident::TableName;
+use crate::model::fault::Fault;
+use crate::model::files::SourceFile;
+use crate::model::node::{Node, Value as Yaml};
+use crate::model::origin::SourceMap;
+use crate::model::rules::{OwnTest, target};
+use minijinja::Error;
+use minijinja::value::{Kwargs, Value};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The query of a test on `table`, of which it sees the rows of `filter`, an SQL condition; `by` is the file that names
+/// the test. `None` when the project writes no such test.
+pub fn render_test(
+    own: &OwnTest,
+    table: &TableName,
+    filter: Option<&str>,
+    by: &SourceFile,
+    context: &Context,
+) -> Option<Result<Rendered, Fault>> {
+    let block = context.macros.tests.get(&own.test)?;
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let environment = environment(context, &seen);
+    let text = arguments(own, table, filter, context).and_then(|given| run(block, &environment, &[given]));
+    Some(text.map_err(|error| fault(by, context, &error)).map(|sql| {
+        let map = SourceMap::by_lines(block.file.text(), block.body, &sql);
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Rendered { sql, map, settings: seen.settings.clone(), asks_incremental: false }
+    }))
+}
+
+fn arguments(own: &OwnTest, table: &TableName, filter: Option<&str>, context: &Context) -> Result<Value, Error> {
+    let model = match filter {
+        None => Value::from_object(Relation(table.clone())),
+        Some(filter) => Value::from(format!("(select * from {} where {filter}) as lake_rows", table.quoted())),
+    };
+    let column = own.column.as_ref().map(|column| ("column_name".to_string(), Value::from(column.as_str())));
+    let mut given = vec![("model".to_string(), model)];
+    given.extend(column);
+    for (name, node) in &own.arguments {
+        given.push((name.clone(), argument(node, table, context)?));
+    }
+    Ok(given.into_iter().collect::<Kwargs>().into())
+}
+
+/// A value as YAML has it, and `ref('x')` or `source('s', 'x')` as the table.
+fn argument(node: &Node, table: &TableName, context: &Context) -> Result<Value, Error> {
+    match &node.value {
+        Yaml::Scalar(text) if ["ref(", "source("].iter().any(|call| text.trim_start().starts_with(call)) => {
+            target(text, table, &context.names).map(|table| Value::from_object(Relation(table))).map_err(refused)
+        }
+        _ => Ok(value_of(node)),
+    }
+}
