@@ -21,7 +21,7 @@ impl Done {
         let mut done = Done::default();
         for model in models {
             *match model.status {
-                ModelStatus::Built => &mut done.pass,
+                ModelStatus::Built | ModelStatus::View => &mut done.pass,
                 ModelStatus::Failed => &mut done.error,
                 ModelStatus::Blocked => &mut done.skip,
                 ModelStatus::Skipped => &mut done.no_op,
@@ -42,7 +42,7 @@ impl Done {
 }
 
 fn is_there(model: &ModelReport) -> bool {
-    matches!(model.status, ModelStatus::Built | ModelStatus::Skipped)
+    matches!(model.status, ModelStatus::Built | ModelStatus::Skipped | ModelStatus::View)
 }
 
 impl fmt::Display for Done {

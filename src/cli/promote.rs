@@ -85,7 +85,9 @@ pub async fn promote(connections: &mut Connections, options: &Options) -> Result
     let (progress, stop) = (&connections.progress, &connections.stop);
     let (report, failure) =
         crate::flow::promote::promote(&config.project, &project, &lake, &engine, options, progress, stop).await?;
-    if failure.is_none() && report.models.iter().all(|model| model.status == ModelStatus::Skipped) {
+    if failure.is_none()
+        && report.models.iter().all(|model| matches!(model.status, ModelStatus::Skipped | ModelStatus::View))
+    {
         progress.note(format!("promote: nothing to do, {} models are up to date", report.models.len()));
     }
     if let Some(receipt) = super::evidence::receipt(&report.evidence) {

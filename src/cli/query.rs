@@ -28,7 +28,9 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         connections.stop.before(query::warehouse(warehouse.as_mut(), &sql)).await?
     } else {
         let (lake, engine) = (connections.lake().await?, connections.engine()?);
-        connections.stop.before(query::lake(&lake, &engine, &sql)).await?
+        // The tables can be asked whatever is wrong with the project's files.
+        let views = connections.project().map(|project| project.views).unwrap_or_default();
+        connections.stop.before(query::lake(&lake, &engine, &views, &sql)).await?
     };
     rows::print(found, connections.format, &connections.screen, &connections.stop).await?;
     Ok(Answer::written())

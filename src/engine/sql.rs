@@ -40,6 +40,10 @@ pub struct Reference {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
+    /// Line and column behind the name.
+    pub end: (usize, usize),
+    /// The statement gives it a name of its own.
+    pub is_renamed: bool,
 }
 
 /// The tables a query reads, in the order they stand in it; names of CTEs are no tables where they are visible.
@@ -315,13 +319,14 @@ impl Visitor for TableReader {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
-        if let TableFactor::Table { name, args: None, .. } = factor {
+        if let TableFactor::Table { name, alias, args: None, .. } = factor {
             let idents: Vec<&Ident> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
             let parts: Vec<String> = idents.iter().map(|ident| normalized(ident)).collect();
             let is_cte = parts.len() == 1 && self.scopes.iter().any(|scope| scope.visible.contains(&parts[0]));
-            if let Some(first) = idents.first().filter(|_| !is_cte) {
-                let at = first.span.start;
-                self.found.push(Reference { parts, line: at.line as usize, column: at.column as usize });
+            if let (Some(first), Some(last), false) = (idents.first(), idents.last(), is_cte) {
+                let [at, end] = [first.span.start, last.span.end].map(|at| (at.line as usize, at.column as usize));
+                let (line, column) = at;
+                self.found.push(Reference { parts, line, column, end, is_renamed: alias.is_some() });
             }
         }
         ControlFlow::Continue(())

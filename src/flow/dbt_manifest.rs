@@ -37,15 +37,15 @@ pub(super) async fn write(root: &Path, project: &Project) -> Result<()> {
 }
 
 fn manifest(project: &Project) -> Value {
-    let models: BTreeMap<&TableName, &Model> = project.models.iter().map(|model| (&model.table, model)).collect();
+    let models: BTreeMap<&TableName, &Model> = project.nodes().map(|model| (&model.table, model)).collect();
     let id = |table: &TableName| match models.get(table) {
         Some(model) => model_id(model),
         None => source_id(table),
     };
     let mut parents: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut nodes = Map::new();
-    for model in &project.models {
-        parents.insert(model_id(model), model.upstream.iter().map(id).collect());
+    for model in project.nodes() {
+        parents.insert(model_id(model), model.reads.iter().map(id).collect());
         nodes.insert(model_id(model), node(project, model, &parents[&model_id(model)]));
     }
     for check in project.checks() {
@@ -99,6 +99,7 @@ fn node(project: &Project, model: &Model, parents: &BTreeSet<String>) -> Value {
     let mut node = common(project, &model.table, kind, &model.file.display().to_string());
     let materialized = match model.materialization {
         _ if model.seed.is_some() => "seed",
+        _ if project.views.iter().any(|view| view.table == model.table) => "view",
         Materialization::Table => "table",
         Materialization::Incremental(_) => "incremental",
         Materialization::Snapshot(_) => "snapshot",

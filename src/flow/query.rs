@@ -6,8 +6,8 @@
 use super::catalog;
 use crate::engine::{self, Engine};
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::Origin;
 use crate::model::files::SourceFile;
+use crate::model::{Model, Origin};
 use crate::table::{Lake, manifest};
 use crate::warehouse::Warehouse;
 use arrow::array::{ArrayRef, StringArray};
@@ -24,10 +24,14 @@ pub struct Rows {
 }
 
 /// Runs a query over the lake. An unknown table or column is refused with the nearest known name.
-pub async fn lake(lake: &Lake, engine: &Engine, sql: &str) -> Result<Rows> {
+/// Views whose tables are all there are visible too.
+pub async fn lake(lake: &Lake, engine: &Engine, views: &[Model], sql: &str) -> Result<Rows> {
     let session = engine.session();
     let newest = manifest::latest(lake).await?;
-    catalog::open_all(lake, &session, newest.as_ref()).await?;
+    let pins = catalog::open_all(lake, &session, newest.as_ref()).await?;
+    for view in views.iter().filter(|view| view.upstream.iter().all(|table| pins.contains_key(table))) {
+        session.register_view(&view.table, &view.sql).await?;
+    }
     let stream = session.stream(sql).await.map_err(|error| show_place(error, sql))?;
     let schema = stream.schema();
     let batches = stream.map(|batch| batch.map_err(|error| engine::failed(error, "run the query"))).boxed();

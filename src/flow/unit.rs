@@ -87,7 +87,7 @@ type Types = BTreeMap<TableName, SchemaRef>;
 async fn types(project: &Project, engine: &Engine, tests: &[&UnitTest]) -> Types {
     let mut wanted: BTreeSet<&TableName> =
         tests.iter().flat_map(|test| test.given.iter().map(|(table, _)| table)).collect();
-    for model in project.models.iter().rev().filter(|model| !is_typed(model)) {
+    for model in project.views.iter().chain(project.models.iter().rev()).filter(|model| !is_typed(model)) {
         if wanted.contains(&model.table) {
             wanted.extend(&model.upstream);
         }
@@ -102,7 +102,7 @@ async fn types(project: &Project, engine: &Engine, tests: &[&UnitTest]) -> Types
             types.insert(source.table.clone(), schema);
         }
     }
-    for model in project.models.iter().filter(|model| wanted.contains(&model.table)) {
+    for model in project.nodes().filter(|model| wanted.contains(&model.table)) {
         let schema = match is_typed(model) {
             true => Ok(contract(model)),
             false if catalog::register_seed(&session, model).is_ok() => session.schema_of(&model.sql).await,

@@ -23,8 +23,11 @@ pub(super) const WORDS: [&str; 11] = [
     "invalidate_hard_deletes",
 ];
 
-/// dbt's views: no database keeps them here, and readers of a run would see the same rows.
-const STORED_AS_TABLES: [&str; 3] = ["view", "ephemeral", "seed"];
+/// dbt's word for what is part of the statements that read it, and its other one.
+const VIEW: &str = "view";
+const EPHEMERAL: &str = "ephemeral";
+/// dbt's word for what is a table here.
+const SEED: &str = "seed";
 
 /// Columns of a snapshot: when a version of a row began, and when it ended.
 const VALID_FROM: &str = "dbt_valid_from";
@@ -133,7 +136,8 @@ impl Written {
             return Err(format!("unknown setting `{word}`{}", suggestion(word, WORDS)));
         };
         let value = match (*word, value.as_slice()) {
-            ("materialized", [name]) if STORED_AS_TABLES.contains(&name.as_str()) => vec!["table".to_string()],
+            ("materialized", [name]) if name == SEED => vec!["table".to_string()],
+            ("materialized", [name]) if name == EPHEMERAL => vec![VIEW.to_string()],
             ("materialized", [name]) => known_materialization(name).map(|()| value)?,
             _ => value,
         };
@@ -148,6 +152,11 @@ impl Written {
         Written(words)
     }
 
+    /// Whether the model is stored nowhere.
+    pub fn is_view(&self) -> bool {
+        matches!(self.text("materialized"), Ok(Some(kind)) if kind == VIEW)
+    }
+
     pub fn partition_by(&self) -> Vec<String> {
         self.list("partition_by")
     }
@@ -159,7 +168,7 @@ impl Written {
     /// What it means for a model that reads `upstream`; the message says what is missing or does not fit.
     pub fn resolve(&self, upstream: &[TableName], asks_incremental: bool) -> Result<Materialization, String> {
         match self.text("materialized")?.as_deref().unwrap_or("table") {
-            "table" => Ok(Materialization::Table),
+            "table" | VIEW => Ok(Materialization::Table),
             "snapshot" => self.snapshot(asks_incremental).map(Materialization::Snapshot),
             kind => {
                 let strategy = self.strategy(kind == "append")?;
@@ -270,12 +279,12 @@ impl Written {
 }
 
 fn known_materialization(name: &str) -> Result<(), String> {
-    const KNOWN: [&str; 4] = ["table", "incremental", "append", "snapshot"];
+    const KNOWN: [&str; 5] = ["table", VIEW, "incremental", "append", "snapshot"];
     match KNOWN.contains(&name) {
         true => Ok(()),
-        false => {
-            Err(format!("the materialization `{name}` is not offered, use table, incremental, append or snapshot"))
-        }
+        false => Err(format!(
+            "the materialization `{name}` is not offered, use table, view, incremental, append or snapshot"
+        )),
     }
 }
 

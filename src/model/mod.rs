@@ -8,7 +8,7 @@
 //!   `unit` its unit tests, `stream` what it says of Kafka;
 //! - `dbt` is a dbt project's own file, `layout` says in which layer a file's table lies, `seed` makes a model of a CSV;
 //! - `template` expands, `origin` leads from the expanded statement back to the file;
-//! - `materialization` is how a model's rows become its table;
+//! - `materialization` is how a model's rows become its table, `views` puts those without a table into what reads them;
 //! - `names` says what a name means, `graph` what comes first, `load` joins it all; `fault` prints.
 
 mod configs;
@@ -35,6 +35,7 @@ mod template;
 mod tests;
 mod topics;
 pub mod unit;
+mod views;
 
 use crate::check::{Check, Rule};
 use crate::engine;
@@ -64,7 +65,9 @@ pub struct Project {
     pub sources: Vec<SourceTable>,
     /// In dependency order.
     pub models: Vec<Model>,
-    /// `sql/checks/*.sql`
+    /// Stored nowhere, part of the statements that read them; in dependency order.
+    pub views: Vec<Model>,
+    /// `sql/checks/*.sql`, and the tests of views.
     pub singular: Vec<Check>,
     /// `sql/warehouse/*.sql`: (path relative to the project, text), in name order.
     pub warehouse_sql: Vec<(PathBuf, String)>,
@@ -108,8 +111,10 @@ pub struct Model {
     pub description: String,
     pub columns: Vec<Column>,
     pub checks: Vec<Check>,
-    /// Tables it reads, sorted; in whichever rendering.
+    /// Tables it reads, sorted; in whichever rendering, through views.
     pub upstream: Vec<TableName>,
+    /// What its text names, sorted: tables and views.
+    pub reads: Vec<TableName>,
     pub tags: Vec<String>,
     /// The columns of the contract are all there are, in that order.
     pub contract_enforced: bool,
@@ -130,6 +135,8 @@ pub struct Origin {
     pub incremental: Option<(String, SourceMap)>,
     /// Where the contract declares a column.
     pub columns: BTreeMap<String, Place>,
+    /// The views that are part of it: statement and where it comes from.
+    pub views: Vec<(String, Origin)>,
 }
 
 impl Model {
@@ -191,6 +198,11 @@ impl Project {
     /// produced: models may read the table of one ([`table_of`]) that has no contract, too. All faults at once.
     pub fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]) -> Result<Project> {
         engine::on_deep_stack(|| load::load(root, vars, topics))?
+    }
+
+    /// Models and views.
+    pub fn nodes(&self) -> impl Iterator<Item = &Model> {
+        self.models.iter().chain(&self.views)
     }
 
     /// Whether it is a dbt project.

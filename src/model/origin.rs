@@ -48,17 +48,28 @@ impl SourceMap {
 
     /// Records that `length` bytes were put into the statement at `at`.
     pub fn inserted(&mut self, at: usize, length: usize) {
-        let source = self.source_of(at);
-        let index = self.0.partition_point(|segment| segment.at < at);
-        let copied = self.0[..index].last().is_none_or(|segment| segment.copied);
-        for segment in &mut self.0[index..] {
-            segment.at += length;
+        self.replaced(at, 0, length);
+    }
+
+    /// Records that `length` bytes took the place of the `removed` ones at `at`.
+    pub fn replaced(&mut self, at: usize, removed: usize, length: usize) {
+        let (from, behind) = (self.source_of(at), at + removed);
+        let rest = Segment { at: at + length, source: self.source_of(behind), copied: self.is_copied(behind) };
+        let first = self.0.partition_point(|segment| segment.at < at);
+        let last = self.0.partition_point(|segment| segment.at < behind);
+        for segment in &mut self.0[last..] {
+            segment.at = segment.at - removed + length;
         }
-        let mut between = vec![Segment { at, source, copied: false }];
-        if self.0.get(index).is_none_or(|next| next.at > at + length) {
-            between.push(Segment { at: at + length, source, copied });
+        let mut between = vec![Segment { at, source: from, copied: false }];
+        if self.0.get(last).is_none_or(|next| next.at > at + length) {
+            between.push(rest);
         }
-        self.0.splice(index..index, between);
+        self.0.splice(first..last, between);
+    }
+
+    fn is_copied(&self, at: usize) -> bool {
+        let index = self.0.partition_point(|segment| segment.at <= at);
+        self.0[..index].last().is_none_or(|segment| segment.copied)
     }
 
     /// The byte of the file that byte `at` of the statement stems from.

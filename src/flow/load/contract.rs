@@ -156,6 +156,7 @@ mod tests {
             columns: vec![],
             checks: checks.collect(),
             upstream: vec![],
+            reads: vec![],
             tags: vec![],
             contract_enforced: false,
             contract_describes: false,

@@ -40,6 +40,7 @@ fn model(name: &str, rules: Vec<Rule>) -> Model {
         columns: vec![],
         checks: rules.into_iter().map(check).collect(),
         upstream: vec![],
+        reads: vec![],
         tags: vec![],
         contract_enforced: false,
         contract_describes: false,

@@ -116,6 +116,7 @@ mod tests {
             columns: columns.iter().map(column).collect(),
             checks: Vec::new(),
             upstream: Vec::new(),
+            reads: vec![],
             tags: Vec::new(),
             contract_describes: false,
             seed: None,

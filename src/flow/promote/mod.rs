@@ -87,6 +87,8 @@ pub enum ModelStatus {
     Built,
     /// Nothing changed.
     Skipped,
+    /// Stored nowhere: part of what reads it.
+    View,
     /// A test or the query failed; readers keep the old version.
     Failed,
     /// A table it reads failed.
@@ -110,6 +112,13 @@ pub struct ModelReport {
     /// Its newest version, which readers see once a manifest names it; none when it was never built.
     pub version: Option<i64>,
     pub seconds: f64,
+}
+
+impl ModelReport {
+    fn new(table: &TableName, status: ModelStatus, reason: String, version: Option<i64>) -> ModelReport {
+        let table = table.to_string();
+        ModelReport { table, status, reason, rows: 0, files: None, rejected: 0, version, seconds: 0.0 }
+    }
 }
 
 /// Builds what is selected and not up to date. All that can be done is done before a failure is returned:
@@ -168,6 +177,10 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     async fn work(&mut self, plan: &Plan<'_>) -> Result<()> {
         self.judge_sources(plan).await?;
+        let reason = "a view, part of what reads it".to_string();
+        let views =
+            plan.views.iter().map(|view| ModelReport::new(&view.table, ModelStatus::View, reason.clone(), None));
+        self.report.models.extend(views);
         for step in &plan.steps {
             self.stop.check()?;
             let table = step.model.table.to_string();
@@ -190,16 +203,7 @@ impl<'a> Run<'a> {
     async fn step(&mut self, step: &plan::Step<'_>) -> Result<ModelReport> {
         let model = step.model;
         let version = step.last.as_ref().and_then(|_| Some(self.pins.get(&model.table)?.version()));
-        let report = |status, reason: String| ModelReport {
-            table: model.table.to_string(),
-            status,
-            reason,
-            rows: 0,
-            files: None,
-            rejected: 0,
-            version,
-            seconds: 0.0,
-        };
+        let report = |status, reason: String| ModelReport::new(&model.table, status, reason, version);
         if let Some(upstream) = model.upstream.iter().find(|upstream| self.broken.contains(upstream)) {
             let why = if upstream.layer() == Layer::Bronze { "is too old" } else { "was not built" };
             return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` {why}")));

@@ -30,6 +30,8 @@ pub(in crate::flow) struct Plan<'a> {
     pub steps: Vec<Step<'a>>,
     /// Existing tables, each at the version this run reads.
     pub pins: Pins,
+    /// Those selected.
+    pub views: Vec<&'a Model>,
     /// Every check of a Silver or Gold table that reads a selected model.
     pub checks: Vec<&'a Check>,
     /// How old the sources may be that the selected models read.
@@ -101,7 +103,8 @@ pub(in crate::flow) async fn plan<'a>(project: &'a Project, lake: &Lake, options
     }
     let unnamed = unnamed(&standing, &pins, newest.as_ref()).await?;
     assign(&checks, &stale, &unnamed, &mut steps);
-    Ok(Plan { steps, pins, checks, freshness, newest })
+    let views = project.views.iter().filter(|view| selected.contains(&view.table)).collect();
+    Ok(Plan { steps, pins, views, checks, freshness, newest })
 }
 
 fn freshness<'a>(project: &'a Project, models: &[&Model]) -> Vec<&'a Check> {

@@ -8,6 +8,7 @@ use super::snapshot;
 use crate::engine::{self, Session};
 use crate::error::{Error, Result};
 use crate::flow::catalog;
+use crate::model::fault::Fault;
 use crate::model::{Materialization, Model};
 use crate::table::Table;
 
@@ -70,7 +71,10 @@ pub(in crate::flow) async fn plan_query(
     let layout = match session.schema_of(sql).await {
         Ok(planned) => contract::layout(model, &planned)?,
         Err(error) => match engine::fault_of(&error) {
-            Some(fault) => return Err(Error::config(model.fault(fault, standing.is_some()).to_string())),
+            Some(fault) => {
+                let own = model.fault(fault, standing.is_some());
+                return Err(Error::config(fault_of_view(session, model).await.unwrap_or(own).to_string()));
+            }
             None => return Err(error),
         },
     };
@@ -91,6 +95,16 @@ pub(in crate::flow) async fn plan_query(
         _ => Query { sql: sql.to_string(), layout },
     };
     Ok((query, reach))
+}
+
+/// What is wrong with a view that is part of the statement, in the view's file.
+async fn fault_of_view(session: &Session, model: &Model) -> Option<Fault> {
+    for (sql, origin) in &model.origin.views {
+        if let Err(error) = session.schema_of(sql).await {
+            return engine::fault_of(&error).map(|found| origin.fault(found, sql, &origin.map));
+        }
+    }
+    None
 }
 
 /// Rows can only be added in the table's own columns.

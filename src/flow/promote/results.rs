@@ -17,8 +17,7 @@ pub(super) async fn write(
     report: &Report,
     elapsed: Duration,
 ) -> Result<()> {
-    let models: BTreeMap<String, &Model> =
-        project.models.iter().map(|model| (model.table.to_string(), model)).collect();
+    let models: BTreeMap<String, &Model> = project.nodes().map(|model| (model.table.to_string(), model)).collect();
     let built = report.models.iter().filter_map(|report| Some(entry(report, models.get(&report.table)?))).collect();
     let Options { full_refresh, since_version, .. } = *options;
     let args = results::Args { which: "build".into(), full_refresh, since_version };
@@ -27,7 +26,7 @@ pub(super) async fn write(
 
 fn entry(report: &ModelReport, model: &Model) -> Value {
     let status = match report.status {
-        ModelStatus::Built => "success",
+        ModelStatus::Built | ModelStatus::View => "success",
         ModelStatus::Failed => "error",
         ModelStatus::Skipped | ModelStatus::Blocked => "skipped",
     };

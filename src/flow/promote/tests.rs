@@ -9,6 +9,7 @@ mod oracle;
 pub(in crate::flow) mod shop;
 mod sieve;
 mod unit;
+mod views;
 
 use super::*;
 use crate::error::Kind;

@@ -14,10 +14,10 @@ pub(super) struct Kin<'a> {
 
 impl<'a> Kin<'a> {
     pub fn of(project: &'a Project) -> Kin<'a> {
-        let known: BTreeSet<&TableName> = project.models.iter().map(|model| &model.table).collect();
+        let known: BTreeSet<&TableName> = project.nodes().map(|model| &model.table).collect();
         let mut kin = Kin { parents: Neighbours::new(), children: Neighbours::new() };
-        for model in &project.models {
-            for upstream in model.upstream.iter().filter(|upstream| known.contains(upstream)) {
+        for model in project.nodes() {
+            for upstream in model.reads.iter().filter(|upstream| known.contains(upstream)) {
                 kin.parents.entry(&model.table).or_default().push(upstream);
                 kin.children.entry(upstream).or_default().push(&model.table);
             }

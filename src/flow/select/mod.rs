@@ -54,7 +54,7 @@ impl Selection {
     pub fn models(&self, project: &Project, modified: &BTreeSet<TableName>) -> Result<BTreeSet<TableName>> {
         let choice = Choice { project, kin: Kin::of(project), modified };
         let mut selected = match self.select.is_empty() {
-            true => project.models.iter().map(|model| &model.table).collect(),
+            true => project.nodes().map(|model| &model.table).collect(),
             false => choice.of_any(&self.select)?,
         };
         for excluded in choice.of_any(&self.exclude)? {
@@ -93,7 +93,7 @@ impl<'a> Choice<'a> {
 
     fn of(&self, pattern: &Pattern) -> Result<BTreeSet<&'a TableName>> {
         let fits = |table: &TableName| self.modified.contains(table);
-        let fitting = self.project.models.iter().filter(|model| pattern.base.fits(model, || fits(&model.table)));
+        let fitting = self.project.nodes().filter(|model| pattern.base.fits(model, || fits(&model.table)));
         let base: BTreeSet<&TableName> = fitting.map(|model| &model.table).collect();
         if base.is_empty() && pattern.base != Base::Modified {
             return Err(self.unknown(pattern));
@@ -107,12 +107,12 @@ impl<'a> Choice<'a> {
     }
 
     fn unknown(&self, pattern: &Pattern) -> Error {
-        let models = &self.project.models;
+        let models = || self.project.nodes();
         let near = match &pattern.base {
-            Base::Name(name) => suggestion(name, models.iter().map(|model| model.table.name())),
-            Base::Tag(tag) => suggestion(tag, models.iter().flat_map(|model| model.tags.iter().map(String::as_str))),
+            Base::Name(name) => suggestion(name, models().map(|model| model.table.name())),
+            Base::Tag(tag) => suggestion(tag, models().flat_map(|model| model.tags.iter().map(String::as_str))),
             Base::Path(path) => {
-                let places = models.iter().flat_map(|model| model.file.ancestors()).filter_map(|place| place.to_str());
+                let places = models().flat_map(|model| model.file.ancestors()).filter_map(|place| place.to_str());
                 suggestion(path, places.filter(|place| !place.is_empty()).collect::<BTreeSet<_>>())
             }
             Base::Modified => String::new(),

@@ -16,6 +16,7 @@ fn model(table: &str, file: &str, upstream: &[&str], tags: &[&str]) -> Model {
         columns: Vec::new(),
         checks: Vec::new(),
         upstream: upstream.iter().map(|name| parse(name)).collect(),
+        reads: upstream.iter().map(|name| parse(name)).collect(),
         tags: tags.iter().map(|tag| tag.to_string()).collect(),
         contract_enforced: false,
         contract_describes: false,

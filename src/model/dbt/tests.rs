@@ -71,9 +71,10 @@ fn folders_say_layer_materialization_and_tags() {
         ("models/ignored.sql", "select from"),
     ])
     .unwrap();
-    let found: Vec<String> = project.models.iter().map(|model| model.table.to_string()).collect();
-    assert_eq!(found, ["silver.stg_customers", "gold.customers", "gold.named", "silver.stg_late", "silver.week"]);
-    assert_eq!(model(&project, "silver.stg_late").tags, ["base", "raw"]);
+    let names = |models: &[Model]| models.iter().map(|model| model.table.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&project.models), ["silver.stg_customers", "gold.customers", "gold.named", "silver.week"]);
+    assert_eq!(names(&project.views), ["silver.stg_late"]);
+    assert_eq!(project.views[0].tags, ["base", "raw"]);
     assert_eq!(model(&project, "gold.named").tags, ["base", "own"]);
     assert!(model(&project, "gold.customers").sql.contains(" 2021 as n"));
     assert!(project.models.iter().all(|model| model.materialization == Materialization::Table));

@@ -17,7 +17,7 @@ use crate::model::graph::{self, Edges};
 use crate::model::layout::{Layout, PlacedFile, layer_named};
 use crate::model::statement::{Statement, resolve};
 use crate::model::template::{Context, Macros, Rendered, Texts, of_settings, render};
-use crate::model::{Materialization, Model, Origin, Project, SourceTable, dbt, seed};
+use crate::model::{Materialization, Model, Origin, Project, SourceTable, dbt, seed, views};
 use declared::{contracts_of_models, names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -54,8 +54,9 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     let files_of = placed.tables.iter();
     let drafts: Vec<Draft> =
         files_of.filter_map(|(table, file)| loader.draft(table, file, contracts.get(table).copied())).collect();
-    let models = loader.in_order(drafts);
-    let mut project = Project { models, name: loader.context.project.to_string(), ..Project::default() };
+    let drafts = loader.in_order(drafts);
+    let (models, views) = views::inline(drafts, &mut loader.faults);
+    let mut project = Project { models, views, name: loader.context.project.to_string(), ..Project::default() };
     loader.sources(&declared, &files, &mut project);
     loader.singular(&files, &mut project);
     for unit in &declared.units {
@@ -63,8 +64,9 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
         project.unit_tests.extend(test);
     }
     project.warehouse_sql = files.warehouse_sql.iter().map(path_and_text).collect();
-    name_checks_apart(&mut project);
     project.query_origins = loader.query_origins;
+    name_checks_apart(&mut project);
+    views::inline_checks(&mut project, &mut loader.faults);
     loader.faults.into_result(project)
 }
 
@@ -78,9 +80,10 @@ pub fn table_of(topic: &str) -> Result<TableName> {
 }
 
 /// A model before its place in the order is known.
-struct Draft {
-    model: Model,
+pub(super) struct Draft {
+    pub model: Model,
     reads: Vec<(TableName, Place)>,
+    pub is_view: bool,
 }
 
 struct Loader<'a> {
@@ -120,8 +123,8 @@ impl Loader<'_> {
         let mut model = self.model(table, origin, statement.sql);
         model.upstream = reads.iter().map(|(read, _)| read.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         self.apply(config, contract, &rendered, &mut model);
-        self.store(config, contract, &rendered, &mut model);
-        Some(Draft { model, reads })
+        let is_view = self.store(config, contract, &rendered, &mut model);
+        Some(Draft { model, reads, is_view })
     }
 
     /// What the file cannot say of itself, for it is asked before it is read.
@@ -147,7 +150,7 @@ impl Loader<'_> {
         let origin = Origin { file: placed.file.clone(), ..Origin::default() };
         let mut model = Model { seed: Some(rows), ..self.model(table, origin, sql) };
         self.apply(&config, contract, &Rendered::default(), &mut model);
-        Some(Draft { model, reads: Vec::new() })
+        Some(Draft { model, reads: Vec::new(), is_view: false })
     }
 
     fn model(&self, table: &TableName, origin: Origin, sql: String) -> Model {
@@ -162,6 +165,7 @@ impl Loader<'_> {
             columns: Vec::new(),
             checks: Vec::new(),
             upstream: Vec::new(),
+            reads: Vec::new(),
             tags: Vec::new(),
             contract_enforced: false,
             contract_describes: self.is_dbt,
@@ -177,14 +181,14 @@ impl Loader<'_> {
         Some((rendered, statement))
     }
 
-    /// How the model is stored, by the same precedence, word by word.
+    /// How the model is stored, by the same precedence, word by word; true when it is not.
     fn store(
         &mut self,
         folders: &DeclaredConfig,
         contract: Option<&DeclaredModel>,
         rendered: &Rendered,
         model: &mut Model,
-    ) {
+    ) -> bool {
         let mut stored = rendered.settings.stored.clone();
         if let Some(contract) = contract {
             stored = stored.or(&contract.config.stored);
@@ -200,6 +204,7 @@ impl Loader<'_> {
             self.faults.keep(model.materialization.can_quarantine(check).map_err(|message| place.fault(message)));
         }
         model.checks.extend(model.materialization.own_check(&model.table));
+        stored.is_view()
     }
 
     /// What is said of the model: `config(...)` in it has precedence over its contract, that over its folders. Tags of
@@ -227,7 +232,7 @@ impl Loader<'_> {
     }
 
     /// Models in building order; a cycle is a fault at the reference that starts it.
-    fn in_order(&mut self, drafts: Vec<Draft>) -> Vec<Model> {
+    fn in_order(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
         let index: BTreeMap<&TableName, usize> =
             drafts.iter().enumerate().map(|(index, draft)| (&draft.model.table, index)).collect();
         let edges: Vec<Edges> = drafts
@@ -245,7 +250,7 @@ impl Loader<'_> {
         match graph::order(&edges) {
             Ok(order) => {
                 let mut drafts: Vec<Option<Draft>> = drafts.into_iter().map(Some).collect();
-                order.into_iter().filter_map(|index| drafts[index].take()).map(|draft| draft.model).collect()
+                order.into_iter().filter_map(|index| drafts[index].take()).collect()
             }
             Err(cycle) => {
                 let path: Vec<String> = cycle.iter().map(|index| drafts[*index].model.table.to_string()).collect();
@@ -254,7 +259,7 @@ impl Loader<'_> {
                 let place = first.reads.iter().find(|(read, _)| read == next).map(|(_, place)| place.clone());
                 let place = place.unwrap_or_else(|| start_of(&first.model.origin.file));
                 self.faults.push(place.fault(format!("the models read each other in a circle: {}", path.join(" -> "))));
-                drafts.into_iter().map(|draft| draft.model).collect()
+                drafts
             }
         }
     }
@@ -324,7 +329,8 @@ impl Loader<'_> {
 fn name_checks_apart(project: &mut Project) {
     let mut taken: BTreeSet<String> = project.singular.iter().map(|check| check.name.clone()).collect();
     let sources = project.sources.iter_mut().flat_map(|source| &mut source.checks);
-    for check in sources.chain(project.models.iter_mut().flat_map(|model| &mut model.checks)) {
+    let nodes = project.models.iter_mut().chain(&mut project.views);
+    for check in sources.chain(nodes.flat_map(|model| &mut model.checks)) {
         let base = check.name.clone();
         let with_layer = format!("{base}_{}", check.table.layer());
         let numbered = (2..).map(|number| format!("{base}_{number}"));

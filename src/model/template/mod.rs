@@ -310,7 +310,7 @@ mod tests {
             ),
             (
                 "{{ config(materialized='cube') }}",
-                "models/gold/recent.sql:1:4: the materialization `cube` is not offered, use table, incremental, append or snapshot\n  \
+                "models/gold/recent.sql:1:4: the materialization `cube` is not offered, use table, view, incremental, append or snapshot\n  \
                  1 | {{ config(materialized='cube') }}\n    |    ^",
             ),
         ];
