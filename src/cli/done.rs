@@ -19,8 +19,10 @@ pub struct Done {
 impl Done {
     pub fn of(models: &[ModelReport], tests: &[TestReport]) -> Done {
         let mut done = Done::default();
+        let is_idle = models.iter().all(|model| matches!(model.status, ModelStatus::Skipped | ModelStatus::View));
         for model in models {
             *match model.status {
+                ModelStatus::View if is_idle => &mut done.no_op,
                 ModelStatus::Built | ModelStatus::View => &mut done.pass,
                 ModelStatus::Failed => &mut done.error,
                 ModelStatus::Blocked => &mut done.skip,

@@ -7,15 +7,14 @@ use crate::check::{Check, OnFailure, Rule};
 use crate::engine::sql::{self, MAX_BYTES};
 use crate::ident::{TableName, quote};
 use crate::model::fault::{Faults, Place};
-use crate::model::load::Draft;
 use crate::model::origin::{SourceMap, offset_of};
 use crate::model::{Materialization, Model, Origin, Project};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Models and views, each with the views it reads put into it. `drafts` come in dependency order.
-pub(super) fn inline(drafts: Vec<Draft>, faults: &mut Faults) -> (Vec<Model>, Vec<Model>) {
+/// Models and views, each with the views it reads put into it. `nodes`, each with whether it is a view, come in dependency order.
+pub(super) fn inline(nodes: Vec<(Model, bool)>, faults: &mut Faults) -> (Vec<Model>, Vec<Model>) {
     let (mut models, mut views) = (Vec::new(), Vec::new());
-    for Draft { mut model, is_view, .. } in drafts {
+    for (mut model, is_view) in nodes {
         model.reads = model.upstream.clone();
         let put_in = put_into(&mut model, &views);
         faults.keep(put_in.map_err(|message| start(&model).fault(message)));

@@ -7,15 +7,14 @@ use super::increment::Work;
 use super::keys::Keys;
 use super::merge::{Effort, Merged, merge};
 use super::plan::Step;
-use super::record::{Record, app};
+use super::record::{Record, app, version_of};
 use super::sieve::Rejects;
 use super::{snapshot, unique};
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::ident::TableName;
 use crate::model::{Materialization, Model};
-use crate::table::{Commit, Committed, Mode, Staged, Table, Txn};
+use crate::table::{Commit, Mode, Staged, Table, Txn};
 use serde_json::{Map, Value};
 
 /// How a build ended when nothing broke.
@@ -166,17 +165,6 @@ impl Run<'_> {
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
         version_of(committed, &step.model.table)
-    }
-}
-
-/// The version a commit made. Kind Conflict when another promote was faster.
-pub(super) fn version_of(committed: Committed, table: &TableName) -> Result<i64> {
-    match committed {
-        Committed::Done { version } => Ok(version),
-        Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
-            Err(Error::conflict(format!("another promote published `{table}` first"))
-                .hint("run again: what it published counts"))
-        }
     }
 }
 

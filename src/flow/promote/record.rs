@@ -2,9 +2,9 @@
 //! read back to know whether another build is due; nothing else is kept of a run.
 
 use super::hashes::Hashes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ident::TableName;
-use crate::table::Table;
+use crate::table::{Committed, Table};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,4 +94,15 @@ pub(in crate::flow) async fn record_of(table: &Table) -> Result<Record> {
         }
     }
     Ok(Record::default())
+}
+
+/// The version a commit made. Kind Conflict when another promote was faster.
+pub(super) fn version_of(committed: Committed, table: &TableName) -> Result<i64> {
+    match committed {
+        Committed::Done { version } => Ok(version),
+        Committed::Fenced { .. } | Committed::Reshaped | Committed::Outgrown => {
+            Err(Error::conflict(format!("another promote published `{table}` first"))
+                .hint("run again: what it published counts"))
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! two has left rows that no commit of the model knows of; the next one takes them out in the commit that brings its
 //! own. Never decides what a number of rejected rows means for a test; `build` does.
 
-use super::build::version_of;
+use super::record::version_of;
 use crate::check::{Check, OnFailure, reject};
 use crate::error::{Context, Error, Kind, Result};
 use crate::flow::catalog::Pins;

@@ -54,8 +54,8 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     let files_of = placed.tables.iter();
     let drafts: Vec<Draft> =
         files_of.filter_map(|(table, file)| loader.draft(table, file, contracts.get(table).copied())).collect();
-    let drafts = loader.in_order(drafts);
-    let (models, views) = views::inline(drafts, &mut loader.faults);
+    let nodes = loader.in_order(drafts);
+    let (models, views) = views::inline(nodes, &mut loader.faults);
     let mut project = Project { models, views, name: loader.context.project.to_string(), ..Project::default() };
     loader.sources(&declared, &files, &mut project);
     loader.singular(&files, &mut project);
@@ -80,10 +80,10 @@ pub fn table_of(topic: &str) -> Result<TableName> {
 }
 
 /// A model before its place in the order is known.
-pub(super) struct Draft {
-    pub model: Model,
+struct Draft {
+    model: Model,
     reads: Vec<(TableName, Place)>,
-    pub is_view: bool,
+    is_view: bool,
 }
 
 struct Loader<'a> {
@@ -231,8 +231,8 @@ impl Loader<'_> {
         }
     }
 
-    /// Models in building order; a cycle is a fault at the reference that starts it.
-    fn in_order(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
+    /// Models in building order, each with whether it is a view; a cycle is a fault at the reference that starts it.
+    fn in_order(&mut self, drafts: Vec<Draft>) -> Vec<(Model, bool)> {
         let index: BTreeMap<&TableName, usize> =
             drafts.iter().enumerate().map(|(index, draft)| (&draft.model.table, index)).collect();
         let edges: Vec<Edges> = drafts
@@ -250,7 +250,8 @@ impl Loader<'_> {
         match graph::order(&edges) {
             Ok(order) => {
                 let mut drafts: Vec<Option<Draft>> = drafts.into_iter().map(Some).collect();
-                order.into_iter().filter_map(|index| drafts[index].take()).collect()
+                let ordered = order.into_iter().filter_map(|index| drafts[index].take());
+                ordered.map(|draft| (draft.model, draft.is_view)).collect()
             }
             Err(cycle) => {
                 let path: Vec<String> = cycle.iter().map(|index| drafts[*index].model.table.to_string()).collect();
@@ -259,7 +260,7 @@ impl Loader<'_> {
                 let place = first.reads.iter().find(|(read, _)| read == next).map(|(_, place)| place.clone());
                 let place = place.unwrap_or_else(|| start_of(&first.model.origin.file));
                 self.faults.push(place.fault(format!("the models read each other in a circle: {}", path.join(" -> "))));
-                drafts
+                drafts.into_iter().map(|draft| (draft.model, draft.is_view)).collect()
             }
         }
     }
