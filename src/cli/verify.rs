@@ -27,7 +27,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         return Answer::new("", &Report { proofs: Vec::new() });
     }
     let streams = connections.streams(&[])?;
-    let (lake, engine) = (connections.lake().await?, connections.engine()?);
+    let (kafka, lake, engine) = (connections.kafka()?, connections.lake().await?, connections.engine()?);
     let mut warehouse = connections.warehouse().await?;
     let config = &connections.config;
     let declared = verify::Declared {
@@ -39,7 +39,8 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let tables = args.tables.iter().map(|name| TableName::parse(name)).collect::<Result<_>>()?;
     let scope = Scope { tables, sample: args.sample.map(NonZeroU64::get) };
     let (progress, stop) = (&connections.progress, &connections.stop);
-    let proving = verify::verify(declared, &lake, &engine, warehouse.as_mut(), &scope, (progress, stop));
+    let parts = verify::Parts { kafka: &kafka, lake: &lake, engine: &engine, warehouse: warehouse.as_mut() };
+    let proving = verify::verify(declared, parts, &scope, progress, stop);
     let (report, failure) = stop.before(proving).await?;
     Ok(Answer::new(text(&report), &report)?.failing(failure))
 }
@@ -100,7 +101,8 @@ fn figures(proof: &Proof) -> String {
                 (offsets.dropped, "dropped from quarantine"),
             ];
             let commits = counted(offsets.commits, "commit");
-            format!("{} in {commits} = {}", grouped(offsets.offsets), said(&parts))
+            let retained = grouped(offsets.retained);
+            format!("{} in {commits} = {}; the topic holds {retained}", grouped(offsets.offsets), said(&parts))
         }
         Proof::Star(star) => {
             let of = if star.compared < star.rows { format!(" of {}", grouped(star.rows)) } else { String::new() };

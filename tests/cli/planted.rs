@@ -137,6 +137,24 @@ fn one_table_or_a_sample_is_proven_when_asked() {
     assert_eq!(unknown.stderr, expected);
 }
 
+#[test]
+fn what_a_topic_still_holds_and_nobody_read_is_found() {
+    let Some(server) = Server::start("records nobody read", &[]) else { return };
+    let project = shop(&server);
+    project.write("in/books.csv", format!("{BOOKS}5,e,9.00,\n"));
+    project.lake(&["produce"]).ok();
+    let report = project.lake(&["verify", "--table", "bronze.books"]).fails_with(1);
+    for told in ["in/books.csv row 5 is neither", "books/0: up to 1 records from offset 4 are not read"] {
+        assert!(report.stdout.contains(told), "`{told}` is not told:\n{}", report.stdout);
+    }
+    let log = project.path().join(".lake/tables/bronze/books/_delta_log/00000000000000000001.json");
+    let commit = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, commit.replace(r#""from":0"#, r#""from":1"#)).unwrap();
+    let report = project.lake(&["verify", "--table", "bronze.books"]).fails_with(1);
+    let told = "books/0: offsets 0 to 0 lie before the first commit and were never read";
+    assert!(report.stdout.contains(told), "{}", report.stdout);
+}
+
 fn altered<F: Future<Output = deltalake::DeltaResult<T>>, T>(project: &Project, work: impl FnOnce(DeltaTable) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let folder = project.path().join(".lake/tables/bronze/books");

@@ -2,14 +2,16 @@
 //!
 //! Four kinds, each in a file of its own, each from what the parts hold now and nothing else:
 //! [`rows`], every row of each declared file is in Bronze or its quarantine exactly once; [`offsets`], the
-//! commits of each Bronze table add up without gap or overlap; [`star`], what the ledger says was loaded is
+//! commits of each Bronze table add up without gap or overlap, and cover what the brokers still hold; [`star`], what the ledger says was loaded is
 //! equal in Gold and in the warehouse, by `sides` and `narrow`; [`absent`], which never holds: a declared table that
 //! is not there. [`Scope`] says of which tables. Reads only. To add a proof: a file, a variant of [`Proof`].
 
 pub mod absent;
 mod difference;
+mod held;
 mod narrow;
 pub mod offsets;
+mod retained;
 pub mod rows;
 mod scope;
 mod sendings;
@@ -24,6 +26,7 @@ use super::count::counted;
 use super::{Progress, Stop, load};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::kafka::KafkaConfig;
 use crate::model::Model;
 use crate::source::SourceConfig;
 use crate::table::{Lake, manifest};
@@ -79,22 +82,29 @@ pub struct Declared<'a> {
     pub models: &'a [Model],
 }
 
+/// What is read.
+pub struct Parts<'a> {
+    pub kafka: &'a KafkaConfig,
+    pub lake: &'a Lake,
+    pub engine: &'a Engine,
+    pub warehouse: &'a mut dyn Warehouse,
+}
+
 /// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse, and that
 /// every declared table is there. A difference is part of the report and makes the second value, of kind
 /// CheckFailed, or Conflict when lake or warehouse were written to meanwhile; `Err` is a part that could not be read.
 pub async fn verify(
     declared: Declared<'_>,
-    lake: &Lake,
-    engine: &Engine,
-    warehouse: &mut dyn Warehouse,
+    mut parts: Parts<'_>,
     scope: &Scope,
-    (progress, stop): (&Progress, &Stop),
+    progress: &Progress,
+    stop: &Stop,
 ) -> Result<(Report, Option<Error>)> {
     scope.check(declared)?;
-    let before = standing(declared.streams, lake, warehouse).await?;
-    let report = Report { proofs: prove(declared, lake, engine, warehouse, scope, (progress, stop)).await? };
+    let before = standing(declared.streams, parts.lake, parts.warehouse).await?;
+    let report = Report { proofs: prove(declared, &mut parts, scope, progress, stop).await? };
     let failure = match report.failure() {
-        Some(_) if standing(declared.streams, lake, warehouse).await? != before => Some(moved()),
+        Some(_) if standing(declared.streams, parts.lake, parts.warehouse).await? != before => Some(moved()),
         failure => failure,
     };
     Ok((report, failure))
@@ -102,12 +112,12 @@ pub async fn verify(
 
 async fn prove(
     declared: Declared<'_>,
-    lake: &Lake,
-    engine: &Engine,
-    warehouse: &mut dyn Warehouse,
+    parts: &mut Parts<'_>,
     scope: &Scope,
-    (progress, stop): (&Progress, &Stop),
+    progress: &Progress,
+    stop: &Stop,
 ) -> Result<Vec<Proof>> {
+    let (lake, engine) = (parts.lake, parts.engine);
     let mut proofs = Vec::new();
     for stream in declared.streams.iter().filter(|stream| scope.includes(&stream.table)) {
         stop.check()?;
@@ -116,7 +126,7 @@ async fn prove(
         let before = proofs.len();
         let table = lake.table(&stream.table).await?;
         let offsets = match &table {
-            Some(table) => Some(offsets::prove(stream, table, engine).await?),
+            Some(table) => Some(offsets::prove(stream, table, engine, parts.kafka).await?),
             None => None,
         };
         let mut sent: BTreeMap<&str, Vec<&SourceConfig>> = BTreeMap::new();
@@ -138,7 +148,7 @@ async fn prove(
     stop.check()?;
     progress.started("verify warehouse", None);
     let before = proofs.len();
-    proofs.extend(star::prove(lake, engine, warehouse, scope).await?.into_iter().map(Proof::Star));
+    proofs.extend(star::prove(lake, engine, parts.warehouse, scope).await?.into_iter().map(Proof::Star));
     progress.finished("verify warehouse", summary(&proofs[before..]));
     Ok(proofs)
 }
