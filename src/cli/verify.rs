@@ -5,20 +5,29 @@ use super::connections::Connections;
 use super::output::Answer;
 use crate::error::Result;
 use crate::flow::count::counted;
-use crate::flow::verify::{self, Proof, Report};
+use crate::flow::verify::{self, Proof, Report, Scope};
+use crate::ident::TableName;
+use std::num::NonZeroU64;
 
 /// Prove that no row was lost or doubled from the files to PostgreSQL
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Only this table, bronze.books or gold.dim_book; may be given several times
+    #[arg(long = "table", value_name = "TABLE")]
+    tables: Vec<String>,
+    /// Compare about so many rows of each Gold table with PostgreSQL instead of all
+    #[arg(long, value_name = "ROWS")]
+    sample: Option<NonZeroU64>,
+}
 
-pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
+pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     let project = connections.project()?;
     if connections.config.sources.is_empty() && project.sources.is_empty() && project.models.is_empty() {
         connections.progress.note("verify: the project declares no source, no stream and no model; nothing to prove");
         return Answer::new("", &Report { proofs: Vec::new() });
     }
     let streams = connections.streams(&[])?;
-    let (lake, engine) = (connections.lake().await?, connections.engine()?);
+    let (kafka, lake, engine) = (connections.kafka()?, connections.lake().await?, connections.engine()?);
     let mut warehouse = connections.warehouse().await?;
     let config = &connections.config;
     let declared = verify::Declared {
@@ -27,8 +36,11 @@ pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
         streams: &streams,
         models: &project.models,
     };
+    let tables = args.tables.iter().map(|name| TableName::parse(name)).collect::<Result<_>>()?;
+    let scope = Scope { tables, sample: args.sample.map(NonZeroU64::get) };
     let (progress, stop) = (&connections.progress, &connections.stop);
-    let proving = verify::verify(declared, &lake, &engine, warehouse.as_mut(), progress, stop);
+    let parts = verify::Parts { kafka: &kafka, lake: &lake, engine: &engine, warehouse: warehouse.as_mut() };
+    let proving = verify::verify(declared, parts, &scope, progress, stop);
     let (report, failure) = stop.before(proving).await?;
     Ok(Answer::new(text(&report), &report)?.failing(failure))
 }
@@ -89,11 +101,13 @@ fn figures(proof: &Proof) -> String {
                 (offsets.dropped, "dropped from quarantine"),
             ];
             let commits = counted(offsets.commits, "commit");
-            format!("{} in {commits} = {}", grouped(offsets.offsets), said(&parts))
+            let retained = grouped(offsets.retained);
+            format!("{} in {commits} = {}; the topic holds {retained}", grouped(offsets.offsets), said(&parts))
         }
         Proof::Star(star) => {
-            let figures = counted(star.figures as u64, "figure");
-            format!("{}, {figures} at version {}", counted(star.rows, "row"), star.version)
+            let of = if star.compared < star.rows { format!(" of {}", grouped(star.rows)) } else { String::new() };
+            let columns = counted(star.columns as u64, "column");
+            format!("{}{of}, {columns} at version {}", counted(star.compared, "row"), star.version)
         }
         Proof::Absent(_) => "it is not there".into(),
     }

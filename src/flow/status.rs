@@ -2,17 +2,17 @@
 //!
 //! Asks and changes nothing. A part that is down costs only its own figures and is named in the report.
 
-use super::bronze::{self, Stream, position_app, topics_read};
+use super::bronze::{Stream, position_app, topics_read};
 use super::checks::TestStatus;
 use super::checks::results::{self, Outcome};
 use super::load;
 use super::promote::record::record_of;
-use super::unread;
+use super::unread::{self, Marks};
 use super::verify::star;
 use crate::engine::Engine;
-use crate::error::{Context, Error, Kind, Result};
-use crate::kafka::{Consumer, KafkaConfig, Watermarks};
-use crate::model::{self, Topics};
+use crate::error::{Error, Result};
+use crate::kafka::{KafkaConfig, Watermarks};
+use crate::model;
 use crate::partition::Partition;
 use crate::table::manifest::{self, ManifestTable};
 use crate::table::{Extent, Lake, Table};
@@ -154,7 +154,7 @@ pub async fn status(parts: Parts<'_>) -> Result<Report> {
     let mut report = Report::default();
     let kafka = report.up("broker", parts.kafka);
     let marks = match &kafka {
-        Some(kafka) => report.up("broker", watermarks(kafka.clone(), parts.streams).await).unwrap_or_default(),
+        Some(kafka) => report.up("broker", unread::watermarks(kafka.clone(), parts.streams).await).unwrap_or_default(),
         None => Marks::default(),
     };
     let lake = report.up("lake", parts.lake);
@@ -210,25 +210,6 @@ impl Report {
             }
         }
     }
-}
-
-type Marks = BTreeMap<Partition, Watermarks>;
-
-/// Watermarks of all partitions of the streams' topics that exist.
-async fn watermarks(kafka: KafkaConfig, streams: &[Stream]) -> Result<Marks> {
-    let wanted: Vec<Topics> = streams.iter().map(|stream| stream.topics.clone()).collect();
-    let asked = tokio::task::spawn_blocking(move || {
-        let consumer = Consumer::new(&kafka)?;
-        let mut found = Marks::new();
-        for topics in wanted {
-            for partition in bronze::partitions(&consumer, &topics)? {
-                let watermarks = consumer.watermarks(&partition)?;
-                found.insert(partition, watermarks);
-            }
-        }
-        Ok(found)
-    });
-    asked.await.context(Kind::Internal, || "ask the broker")?
 }
 
 /// Looks at the first record behind each position.

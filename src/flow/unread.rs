@@ -1,7 +1,10 @@
-//! The first record behind a position: how long it waits says how late a stream is.
+//! What the brokers hold of streams, and the first record behind a position: how long it waits says how late a stream
+//! is.
 
+use super::bronze::{self, Stream};
 use crate::error::{Context, Kind, Result};
-use crate::kafka::{Consumer, KafkaConfig, Messages};
+use crate::kafka::{Consumer, KafkaConfig, Messages, Watermarks};
+use crate::model::Topics;
 use crate::partition::Partition;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,6 +12,25 @@ use std::time::{Duration, Instant};
 /// Few bytes are fetched: one record of each partition is looked at.
 const BUFFER_BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(3);
+
+pub type Marks = BTreeMap<Partition, Watermarks>;
+
+/// Watermarks of all partitions of the streams' topics that exist.
+pub async fn watermarks(kafka: KafkaConfig, streams: &[Stream]) -> Result<Marks> {
+    let wanted: Vec<Topics> = streams.iter().map(|stream| stream.topics.clone()).collect();
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer = Consumer::new(&kafka)?;
+        let mut found = Marks::new();
+        for topics in wanted {
+            for partition in bronze::partitions(&consumer, &topics)? {
+                let watermarks = consumer.watermarks(&partition)?;
+                found.insert(partition, watermarks);
+            }
+        }
+        Ok(found)
+    });
+    asked.await.context(Kind::Internal, || "ask the broker")?
+}
 
 /// When the first record at or behind each position was sent, in milliseconds since 1970. Partitions that
 /// give none in time, or one without a time, are left out.

@@ -1,10 +1,9 @@
 //! What stands in PostgreSQL, as its catalog tells it. Reads only; `ddl` and `migrate` act on it.
 
 use super::failure::Attempt;
-use super::{Entry, Standing, Warehouse};
+use super::Standing;
 use crate::error::{Error, Result};
-use crate::ident::{literal, quote};
-use arrow::datatypes::Schema;
+use crate::ident::quote;
 use tokio_postgres::Transaction;
 
 /// A table as it stands.
@@ -87,26 +86,4 @@ pub async fn existing(transaction: &Transaction<'_>, schema: &str, table: &str) 
         found.unique.push(columns);
     }
     Ok(Some(found))
-}
-
-/// One sentence for each column of `gold` that the loaded table lacks, and for each that a load wrote and
-/// `gold` does not have. Nothing is said of a table that is not there at all.
-pub async fn column_differences(warehouse: &mut dyn Warehouse, entry: &Entry, gold: &Schema) -> Result<Vec<String>> {
-    let Some((schema, table)) = entry.place() else { return Ok(Vec::new()) };
-    let (schema, table) = (literal(schema), literal(table));
-    let sql = format!(
-        "select a.attname::text from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
-         join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = {schema} and c.relname = {table} \
-         and a.attnum > 0 and not a.attisdropped"
-    );
-    let there: Vec<String> = warehouse.query(&sql).await?.rows.into_iter().flatten().flatten().collect();
-    if there.is_empty() {
-        return Ok(Vec::new());
-    }
-    let in_gold = |name: &String| gold.fields().iter().any(|field| field.name() == name);
-    let missing = gold.fields().iter().map(|field| field.name()).filter(|name| !there.contains(name));
-    let stale = entry.columns.iter().filter(|name| there.contains(name) && !in_gold(name));
-    let missing = missing.map(|name| format!("column `{name}` is missing in the warehouse"));
-    let stale = stale.map(|name| format!("column `{name}` stands in the warehouse and is no longer in the lake"));
-    Ok(missing.chain(stale).collect())
 }

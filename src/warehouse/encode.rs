@@ -115,7 +115,8 @@ impl Flat {
     }
 }
 
-fn json_texts(field: &FieldRef, array: &ArrayRef) -> Result<StringArray, String> {
+/// Structs, maps and nested lists as the JSON that is sent of them.
+pub(super) fn json_texts(field: &FieldRef, array: &ArrayRef) -> Result<StringArray, String> {
     let options = EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(EveryFloat));
     let nullable = Arc::new(Field::clone(field).with_nullable(true));
     let mut encoder = make_encoder(&nullable, array, &options).map_err(|error| error.to_string())?;

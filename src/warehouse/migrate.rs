@@ -165,7 +165,7 @@ fn same_key(schema: &str, target: &Target, existing: &Existing) -> Result<()> {
 }
 
 /// Text also fits into the narrower character types, as far as each value does.
-fn holds(found: &str, wanted: &str) -> bool {
+pub(super) fn holds(found: &str, wanted: &str) -> bool {
     found == wanted || (wanted == "text" && found.starts_with("character"))
 }
 

@@ -13,11 +13,13 @@
 //! To add a database: one file that implements both traits, and one arm in [`connect`].
 
 mod catalog;
+mod comparable;
 mod connect;
 mod copy;
 mod ddl;
 mod encode;
 mod failure;
+mod fingerprint;
 mod ledger;
 mod merge;
 mod migrate;
@@ -30,13 +32,12 @@ mod target;
 #[cfg(test)]
 pub(crate) mod throwaway;
 mod tls;
-mod totals;
 
-pub use catalog::column_differences;
+pub use comparable::{column_differences, primary_key};
+pub use fingerprint::{Checksums, Fingerprint, Hashed, Heap, Part, RowPrint};
 pub use ledger::Entry;
 pub use migrate::foreseen;
 pub use target::{Column, ForeignKey, Target};
-pub use totals::{Totals, totals};
 
 use crate::error::{Error, Result};
 use arrow::record_batch::RecordBatch;

@@ -3,6 +3,7 @@
 mod help;
 mod pipes;
 mod plan;
+mod planted;
 mod progress;
 mod query;
 mod secrets;

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod kafka_proxy;
 pub mod malformed;
 pub mod oracle;
+pub mod postgres;
 pub mod proxy;
 pub mod running;
 pub mod seed;

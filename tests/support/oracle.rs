@@ -143,7 +143,7 @@ pub fn quarantined(folder: &std::path::Path) -> BTreeMap<Place, Vec<u8>> {
 }
 
 /// Reads every file of the table; the flag says whether it holds quarantined records.
-fn each_batch(objects: Arc<dyn ObjectStore>, url: Url, mut take: impl FnMut(&RecordBatch, bool)) {
+pub fn each_batch(objects: Arc<dyn ObjectStore>, url: Url, mut take: impl FnMut(&RecordBatch, bool)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async move {
         let table = open(objects, url).await;

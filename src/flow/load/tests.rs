@@ -5,7 +5,7 @@ use super::*;
 use crate::check::{self, Check, Rule};
 use crate::engine::EngineConfig;
 use crate::error::{Error, Kind};
-use crate::flow::verify::star;
+use crate::flow::verify::{Scope, star};
 use crate::ident::{Layer, TableName};
 use crate::model::{Materialization, Model};
 use crate::table::manifest::{self, Manifest, ManifestTable};
@@ -258,7 +258,7 @@ async fn a_table_made_anew_is_loaded_although_its_version_stands() {
     setting.write("fact_sale", vec![("book", Arc::new(Int64Array::from(vec![2])))]).await;
     setting.publish(&["dim_book", "fact_sale"]).await;
     let mut warehouse = connect(&setting.config).await.unwrap();
-    let proofs = star::prove(&setting.lake, &setting.engine, warehouse.as_mut()).await.unwrap();
+    let proofs = star::prove(&setting.lake, &setting.engine, warehouse.as_mut(), &Scope::default()).await.unwrap();
     assert_eq!(proofs[1].differences, ["`gold.fact_sale` was made anew since it was loaded"]);
     let report = setting.load(false).await.unwrap();
     assert_eq!(report.tables[1].version, before.tables[1].version, "else this proves nothing");
@@ -288,7 +288,7 @@ async fn each_project_proves_only_what_it_loaded() {
     other.promote(&[(7, "x"), (8, "y")], &[7]).await;
     let prove = async |of: &Setting| {
         let mut warehouse = connect(&of.config).await.unwrap();
-        let proofs = star::prove(&of.lake, &of.engine, warehouse.as_mut()).await.unwrap();
+        let proofs = star::prove(&of.lake, &of.engine, warehouse.as_mut(), &Scope::default()).await.unwrap();
         let told = |proof: star::Star| (proof.table, proof.differences.iter().map(ToString::to_string).collect());
         proofs.into_iter().map(told).collect::<Vec<(String, Vec<String>)>>()
     };
@@ -351,7 +351,7 @@ async fn a_schema_of_any_name_is_loaded_and_proven() {
     let report = setting.load(false).await.unwrap();
     assert!(report.tables.iter().all(|table| table.status == Status::Unchanged));
     let mut warehouse = connect(&setting.config).await.unwrap();
-    let proofs = star::prove(&setting.lake, &setting.engine, warehouse.as_mut()).await.unwrap();
+    let proofs = star::prove(&setting.lake, &setting.engine, warehouse.as_mut(), &Scope::default()).await.unwrap();
     assert!(proofs.len() == 2 && proofs.iter().all(|proof| proof.differences.is_empty()), "{proofs:?}");
 }
 

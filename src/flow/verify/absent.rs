@@ -2,7 +2,7 @@
 //!
 //! A stream with declared files has the proof of its rows instead, which misses them all.
 
-use super::{Difference, Remedy};
+use super::{Difference, Remedy, Scope};
 use crate::error::Result;
 use crate::flow::bronze::Stream;
 use crate::model::Model;
@@ -23,10 +23,10 @@ pub fn stream(stream: &Stream) -> Absent {
     Absent { table: stream.table.to_string(), differences: vec![Difference::new(Remedy::Run, why)] }
 }
 
-/// One for each model that no run has published.
-pub async fn models(models: &[Model], lake: &Lake) -> Result<Vec<Absent>> {
+/// One for each model of the scope that no run has published.
+pub async fn models(models: &[Model], lake: &Lake, scope: &Scope) -> Result<Vec<Absent>> {
     let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
-    let names = models.iter().map(|model| model.table.to_string());
+    let names = models.iter().map(|model| &model.table).filter(|table| scope.includes(table)).map(ToString::to_string);
     let why = || vec![Difference::new(Remedy::Run, "no run has published it, so nothing of it is proven")];
     Ok(names.filter(|name| !published.contains_key(name)).map(|table| Absent { table, differences: why() }).collect())
 }

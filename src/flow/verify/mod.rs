@@ -2,24 +2,31 @@
 //!
 //! Four kinds, each in a file of its own, each from what the parts hold now and nothing else:
 //! [`rows`], every row of each declared file is in Bronze or its quarantine exactly once; [`offsets`], the
-//! commits of each Bronze table add up without gap or overlap; [`star`], what the ledger says was loaded is
-//! equal in Gold and in the warehouse; [`absent`], which never holds: a declared table that is not there.
-//! Reads only. To add a proof: a file, a variant of [`Proof`].
+//! commits of each Bronze table add up without gap or overlap, and cover what the brokers still hold; [`star`], what the ledger says was loaded is
+//! equal in Gold and in the warehouse, by `sides` and `narrow`; [`absent`], which never holds: a declared table that
+//! is not there. [`Scope`] says of which tables. Reads only. To add a proof: a file, a variant of [`Proof`].
 
 pub mod absent;
 mod difference;
+mod held;
+mod narrow;
 pub mod offsets;
+mod retained;
 pub mod rows;
+mod scope;
 mod sendings;
+mod sides;
 pub mod star;
 
 pub use difference::{Difference, Remedy};
+pub use scope::Scope;
 
 use super::bronze::Stream;
 use super::count::counted;
-use super::{Progress, Stop};
+use super::{Progress, Stop, load};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::kafka::KafkaConfig;
 use crate::model::Model;
 use crate::source::SourceConfig;
 use crate::table::{Lake, manifest};
@@ -75,21 +82,29 @@ pub struct Declared<'a> {
     pub models: &'a [Model],
 }
 
+/// What is read.
+pub struct Parts<'a> {
+    pub kafka: &'a KafkaConfig,
+    pub lake: &'a Lake,
+    pub engine: &'a Engine,
+    pub warehouse: &'a mut dyn Warehouse,
+}
+
 /// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse, and that
 /// every declared table is there. A difference is part of the report and makes the second value, of kind
-/// CheckFailed, or Conflict when the lake was written to meanwhile; `Err` is a part that could not be read.
+/// CheckFailed, or Conflict when lake or warehouse were written to meanwhile; `Err` is a part that could not be read.
 pub async fn verify(
     declared: Declared<'_>,
-    lake: &Lake,
-    engine: &Engine,
-    warehouse: &mut dyn Warehouse,
+    mut parts: Parts<'_>,
+    scope: &Scope,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<(Report, Option<Error>)> {
-    let before = versions(declared.streams, lake).await?;
-    let report = Report { proofs: prove(declared, lake, engine, warehouse, progress, stop).await? };
+    scope.check(declared)?;
+    let before = standing(declared.streams, parts.lake, parts.warehouse).await?;
+    let report = Report { proofs: prove(declared, &mut parts, scope, progress, stop).await? };
     let failure = match report.failure() {
-        Some(_) if versions(declared.streams, lake).await? != before => Some(moved()),
+        Some(_) if standing(declared.streams, parts.lake, parts.warehouse).await? != before => Some(moved()),
         failure => failure,
     };
     Ok((report, failure))
@@ -97,21 +112,21 @@ pub async fn verify(
 
 async fn prove(
     declared: Declared<'_>,
-    lake: &Lake,
-    engine: &Engine,
-    warehouse: &mut dyn Warehouse,
+    parts: &mut Parts<'_>,
+    scope: &Scope,
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Vec<Proof>> {
+    let (lake, engine) = (parts.lake, parts.engine);
     let mut proofs = Vec::new();
-    for stream in declared.streams {
+    for stream in declared.streams.iter().filter(|stream| scope.includes(&stream.table)) {
         stop.check()?;
         let stage = format!("verify {}", stream.table);
         progress.started(&stage, None);
         let before = proofs.len();
         let table = lake.table(&stream.table).await?;
         let offsets = match &table {
-            Some(table) => Some(offsets::prove(stream, table, engine).await?),
+            Some(table) => Some(offsets::prove(stream, table, engine, parts.kafka).await?),
             None => None,
         };
         let mut sent: BTreeMap<&str, Vec<&SourceConfig>> = BTreeMap::new();
@@ -129,28 +144,38 @@ async fn prove(
         proofs.extend(offsets.map(Proof::Offsets));
         progress.finished(&stage, summary(&proofs[before..]));
     }
-    proofs.extend(absent::models(declared.models, lake).await?.into_iter().map(Proof::Absent));
+    proofs.extend(absent::models(declared.models, lake, scope).await?.into_iter().map(Proof::Absent));
     stop.check()?;
     progress.started("verify warehouse", None);
     let before = proofs.len();
-    proofs.extend(star::prove(lake, engine, warehouse).await?.into_iter().map(Proof::Star));
+    proofs.extend(star::prove(lake, engine, parts.warehouse, scope).await?.into_iter().map(Proof::Star));
     progress.finished("verify warehouse", summary(&proofs[before..]));
     Ok(proofs)
 }
 
 /// A difference between parts that were looked at before and after a commit says nothing.
 fn moved() -> Error {
-    Error::conflict("the lake moved while it was looked at, so the differences prove nothing")
-        .hint("run `lake verify` again, best while no `lake run`, `lake bronze` or `lake promote` is going on")
+    Error::conflict("the lake or the warehouse moved while it was looked at, so the differences prove nothing")
+        .hint("run `lake verify` again, best while no other command of lake is going on")
 }
 
-/// Where the lake stands: the version of each Bronze table, and the newest run.
-async fn versions(streams: &[Stream], lake: &Lake) -> Result<(Vec<Option<i64>>, Option<u64>)> {
-    let mut versions = Vec::with_capacity(streams.len());
+/// Where everything stands.
+#[derive(Debug, PartialEq)]
+struct Standing {
+    /// The version of each Bronze table.
+    bronze: Vec<Option<i64>>,
+    run: Option<u64>,
+    /// The load of each table.
+    loads: Vec<(String, String)>,
+}
+
+async fn standing(streams: &[Stream], lake: &Lake, warehouse: &mut dyn Warehouse) -> Result<Standing> {
+    let mut bronze = Vec::with_capacity(streams.len());
     for stream in streams {
-        versions.push(lake.table(&stream.table).await?.map(|table| table.version()));
+        bronze.push(lake.table(&stream.table).await?.map(|table| table.version()));
     }
-    Ok((versions, manifest::latest(lake).await?.map(|run| run.run)))
+    let loads = load::loaded(lake, warehouse).await?.into_iter().map(|entry| (entry.table, entry.load_id)).collect();
+    Ok(Standing { bronze, run: manifest::latest(lake).await?.map(|run| run.run), loads })
 }
 
 fn summary(proofs: &[Proof]) -> String {
@@ -170,11 +195,14 @@ mod tests {
     use crate::ident::{Layer, TableName};
     use crate::model::{Drift, Topics};
     use crate::table::LakeConfig;
+    use crate::warehouse::{connect, throwaway};
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
 
     #[tokio::test]
     async fn a_table_that_appears_or_grows_moves_the_lake() {
+        let Some(warehouse) = throwaway::database().await else { return };
+        let mut warehouse = connect(&warehouse).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = LakeConfig { root: folder.path().display().to_string(), ..LakeConfig::default() };
         let lake = Lake::open(&config).await.unwrap();
@@ -190,11 +218,11 @@ mod tests {
             format: Format::default(),
             drift: Drift::default(),
         };
-        let before = versions(std::slice::from_ref(&stream), &lake).await.unwrap();
-        assert_eq!(before, (vec![None], None));
+        let before = standing(std::slice::from_ref(&stream), &lake, warehouse.as_mut()).await.unwrap();
+        assert_eq!(before, Standing { bronze: vec![None], run: None, loads: Vec::new() });
         let schema = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
         lake.create(&table, schema, &[]).await.unwrap();
-        assert_ne!(versions(&[stream], &lake).await.unwrap(), before);
+        assert_ne!(standing(&[stream], &lake, warehouse.as_mut()).await.unwrap(), before);
         assert_eq!(moved().kind().exit_code(), 75);
     }
 }

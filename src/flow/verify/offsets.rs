@@ -1,7 +1,9 @@
 //! The commits of a Bronze table add up: each partition's offset ranges join without gap or overlap and end
 //! at the stored position, what each commit says became of its records sums up to its range, what was taken out of
-//! quarantine later was in it, and the table holds as many rows and rejects as the commits say, each offset once.
+//! quarantine later was in it, and the table holds as many rows and rejects as the commits say, each offset once. What
+//! the brokers still hold is accounted for ([`retained`]).
 
+use super::retained::{self, Retained};
 use super::{Difference, EXAMPLES, Remedy};
 use crate::engine::Engine;
 use crate::error::Result;
@@ -9,6 +11,7 @@ use crate::flow::account::{self, Carried, Range, Resolved};
 use crate::flow::bronze::{OFFSET, PARTITION, QUARANTINED, Stream, TOPIC, position_app};
 use crate::flow::rows;
 use crate::ident::quote;
+use crate::kafka::KafkaConfig;
 use crate::partition::Partition;
 use crate::table::{CommitInfo, Table};
 use arrow::array::AsArray;
@@ -41,12 +44,16 @@ pub struct Offsets {
     pub gaps: u64,
     /// Deleted from quarantine on purpose.
     pub dropped: u64,
+    /// Offsets the brokers still hold.
+    pub retained: u64,
+    /// Of these, how many are not read.
+    pub unread: u64,
     #[serde(skip)]
     pub topics: BTreeMap<String, OfTopic>,
     pub differences: Vec<Difference>,
 }
 
-pub async fn prove(stream: &Stream, table: &Table, engine: &Engine) -> Result<Offsets> {
+pub async fn prove(stream: &Stream, table: &Table, engine: &Engine, kafka: &KafkaConfig) -> Result<Offsets> {
     let mut proof = Offsets { table: stream.table.to_string(), ..Offsets::default() };
     let history = table.history(usize::MAX).await?;
     let oldest = history.last().map_or(0, |commit| commit.version);
@@ -61,6 +68,10 @@ pub async fn prove(stream: &Stream, table: &Table, engine: &Engine) -> Result<Of
         }
     }
     compare_table(&mut proof, stream, table, engine, whole).await?;
+    let begun = reached.into_iter().filter(|_| whole).map(|(partition, reached)| (partition, reached.from)).collect();
+    let Retained { offsets, unread, differences } = retained::prove((stream, table), &begun, kafka).await?;
+    (proof.retained, proof.unread) = (offsets, unread);
+    proof.differences.extend(differences);
     Ok(proof)
 }
 
@@ -79,6 +90,8 @@ fn carried(history: &[CommitInfo], oldest: i64, table: &str) -> Result<Option<Ca
 /// How far the commits gone through have come in a partition.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reached {
+    /// Where the first of them begins.
+    from: i64,
     to: i64,
     /// In quarantine by then.
     rejects: u64,
@@ -124,13 +137,17 @@ impl Offsets {
                 self.differ(format!("commit {version}: `{name}` is no partition"));
                 continue;
             };
-            let before = reached.get(&partition).copied().unwrap_or(Reached { to: range.from, rejects: 0 });
+            let before =
+                reached.get(&partition).copied().unwrap_or(Reached { from: range.from, to: range.from, rejects: 0 });
             let (expected, from) = (before.to, range.from);
             if expected != from {
                 self.differ(format!("{partition}: commit {version} begins at {from}, not at {expected}"));
             }
             self.add(&partition, version, &range);
-            reached.insert(partition, Reached { to: range.to, rejects: before.rejects + range.rejects });
+            reached.insert(
+                partition,
+                Reached { from: before.from, to: range.to, rejects: before.rejects + range.rejects },
+            );
         }
     }
 

@@ -1,26 +1,21 @@
 //! Every row of each declared file is in Bronze, good or quarantined, exactly once.
 //!
-//! The files are read again from their start; a row is recognised by file and row number, and that it is as it was
-//! sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped, and what was
+//! The files are read again from their start ([`held`]); a row is recognised by file and row number, and that it is as it
+//! was sent by the digest in its position, which covers everything up to it. What a stream's own SQL dropped, and what was
 //! deleted from quarantine on purpose, is known by number only, so that many rows may be missing; but none behind the
 //! last row of the file that the table has a mark of. Which sendings of a file there are is asked of [`sendings`].
 
+use super::held::{self, Held, Stretch};
 use super::offsets::OfTopic;
 use super::sendings::Sendings;
 use super::{Difference, EXAMPLES, Remedy};
-use crate::engine::{self, Engine, Session};
-use crate::error::{Context, Error, Kind, Result};
-use crate::flow::bronze::{HEADERS, QUARANTINED, SOURCE, SOURCE_ROW, Stream, TOPIC, source_app};
+use crate::engine::{Engine, Session};
+use crate::error::{Kind, Result};
+use crate::flow::bronze::{Stream, source_app};
 use crate::flow::count::{counted, grouped};
-use crate::ident::{literal, quote};
 use crate::partition::Partition;
-use crate::record::{HEADER_POSITION, SourcePosition};
 use crate::source::{self, Input, SourceConfig};
 use crate::table::Table;
-use arrow::array::AsArray;
-use arrow::datatypes::{DataType, Int64Type};
-use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
 use serde::Serialize;
 use std::path::Path;
 
@@ -49,19 +44,6 @@ pub struct Rows {
     /// In Bronze from before their file was sent as new.
     pub superseded: u64,
     pub differences: Vec<Difference>,
-}
-
-/// How often a row was found, and where; counted no further than 255.
-#[derive(Clone, Copy, Default)]
-struct Found {
-    good: u8,
-    quarantined: u8,
-}
-
-impl Found {
-    fn times(&self) -> u8 {
-        self.good.saturating_add(self.quarantined)
-    }
 }
 
 pub async fn prove(
@@ -93,15 +75,13 @@ pub async fn prove(
         for input in inputs {
             let (newest, superseded) = sendings.take(&input.id);
             proof.superseded += superseded;
-            let Some(digests) = proof.readable(digests(input.clone(), (*source).clone()).await)? else { continue };
-            let held = match (&newest, table) {
-                (Some(id), Some(table)) => Held {
-                    passed: passed(table, topic, read, id).await?,
-                    ..find(&session, (stream, topic), id, &digests).await?
-                },
-                _ => Held::default(),
+            let passed = match (&newest, table) {
+                (Some(id), Some(table)) => passed(table, topic, read, id).await?,
+                _ => 0,
             };
-            lost.add(proof.compare(&input, digests.len(), &held));
+            let sending = Sending { session: &session, stream, topic, id: newest.as_deref(), passed };
+            let Some(tally) = proof.readable(sending.compare(input.clone(), source).await)? else { continue };
+            lost.add(proof.add(&input, tally));
         }
     }
     for (file, rows) in sendings.gone(project) {
@@ -149,42 +129,115 @@ impl Rows {
         self.differences.extend(others);
     }
 
-    /// Answers the missing rows, which need not be a difference. `rows`: those of the file.
-    fn compare(&mut self, input: &Input, rows: usize, held: &Held) -> Lost {
+    /// Answers the missing rows, which need not be a difference.
+    fn add(&mut self, input: &Input, tally: Tally) -> Lost {
         self.files += 1;
-        self.file_rows += rows as u64;
-        let found = &held.found;
-        let (mut unread, mut among, mut doubled) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..rows {
-            let Found { good, quarantined } = found.get(index).copied().unwrap_or_default();
-            self.good += u64::from(good > 0);
-            self.quarantined += u64::from(good == 0 && quarantined > 0);
-            match found.get(index).map_or(0, Found::times) {
-                0 if index >= held.passed => unread.push(index + 1),
-                0 => among.push(index + 1),
-                1 => {}
-                _ => doubled.push(index + 1),
-            }
-        }
-        let unknown: Vec<usize> =
-            (rows..found.len()).filter(|index| found[*index].times() > 0).map(|index| index + 1).collect();
-        self.missing += (unread.len() + among.len()) as u64;
-        self.unread += unread.len() as u64;
-        self.doubled += doubled.len() as u64;
-        self.unknown += unknown.len() as u64;
+        self.file_rows += tally.rows;
+        self.good += tally.good;
+        self.quarantined += tally.quarantined;
+        self.missing += tally.unread.count + tally.among.count;
+        self.unread += tally.unread.count;
+        self.doubled += tally.doubled.count;
+        self.unknown += tally.unknown.count;
         let file = &input.id;
-        if let Some(row) = held.changed {
+        if let Some(row) = tally.changed {
             let text = format!("rows of `{file}` at or before row {row} were changed after they were sent");
             self.differences.push(Difference::new(Remedy::Restore, text));
         }
-        let examples = |numbers: Vec<usize>, remedy: Remedy, what: &str| -> Vec<Difference> {
-            let named = numbers.iter().take(EXAMPLES).map(|row| format!("{file} row {row} {what}"));
-            named.map(|text| Difference::new(remedy, text)).collect()
+        let examples = |named: Named, remedy: Remedy, what: &str| -> Vec<Difference> {
+            let texts = named.first.into_iter().map(|row| format!("{file} row {row} {what}"));
+            texts.map(|text| Difference::new(remedy, text)).collect()
         };
-        self.differences.extend(examples(doubled, Remedy::Reread, "is in the table more than once"));
-        self.differences.extend(examples(unknown, Remedy::Restore, "is in the table, and the file ends before it"));
+        self.differences.extend(examples(tally.doubled, Remedy::Reread, "is in the table more than once"));
+        self.differences.extend(examples(
+            tally.unknown,
+            Remedy::Restore,
+            "is in the table, and the file ends before it",
+        ));
         let neither = "is neither in the table nor in its quarantine";
-        Lost { unread: examples(unread, Remedy::Run, neither), among: examples(among, Remedy::Run, neither) }
+        Lost {
+            unread: examples(tally.unread, Remedy::Run, neither),
+            among: examples(tally.among, Remedy::Run, neither),
+        }
+    }
+}
+
+/// One sending of a file, in the table.
+struct Sending<'a> {
+    session: &'a Session,
+    stream: &'a Stream,
+    topic: &'a str,
+    /// `None`: nothing of it is there.
+    id: Option<&'a str>,
+    /// The last row that was taken in, wherever it went.
+    passed: u64,
+}
+
+impl Sending<'_> {
+    async fn compare(&self, input: Input, source: &SourceConfig) -> Result<Tally> {
+        let mut stretches = held::read(input, source.clone());
+        let mut tally = Tally::default();
+        while let Some(stretch) = stretches.recv().await {
+            let stretch = stretch?;
+            let held = match self.id {
+                Some(id) => stretch.find(self.session, (self.stream, self.topic), id).await?,
+                None => stretch.missing(),
+            };
+            tally.add(&stretch, held, self.passed);
+        }
+        Ok(tally)
+    }
+}
+
+/// What became of the rows of one file.
+#[derive(Debug, Default)]
+struct Tally {
+    rows: u64,
+    good: u64,
+    quarantined: u64,
+    /// Missing, behind every row that was taken in.
+    unread: Named,
+    /// Missing among those that were.
+    among: Named,
+    doubled: Named,
+    unknown: Named,
+    /// The first row that is not as it was sent.
+    changed: Option<u64>,
+}
+
+/// Numbers of rows, counted, and the first of them.
+#[derive(Debug, Default)]
+struct Named {
+    count: u64,
+    first: Vec<u64>,
+}
+
+impl Named {
+    fn add(&mut self, row: u64) {
+        self.count += 1;
+        if self.first.len() < EXAMPLES {
+            self.first.push(row);
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, stretch: &Stretch, held: Held, passed: u64) {
+        for (row, found) in (stretch.before + 1..).zip(&held.found) {
+            self.rows += 1;
+            self.good += u64::from(found.good > 0);
+            self.quarantined += u64::from(found.good == 0 && found.quarantined > 0);
+            match found.times() {
+                0 if row > passed => self.unread.add(row),
+                0 => self.among.add(row),
+                1 => {}
+                _ => self.doubled.add(row),
+            }
+        }
+        self.changed = self.changed.or(held.changed);
+        if held.beyond > 0 {
+            self.unknown = Named { count: held.beyond, first: held.beyond_first.into_iter().collect() };
+        }
     }
 }
 
@@ -204,116 +257,38 @@ impl Lost {
 }
 
 /// The last row of a sending that the table has taken from any partition, by its marks.
-async fn passed(table: &Table, topic: &str, read: &OfTopic, id: &str) -> Result<usize> {
+async fn passed(table: &Table, topic: &str, read: &OfTopic, id: &str) -> Result<u64> {
     let mut highest = 0;
     for number in &read.partitions {
         let mark = table.txn(&source_app(&Partition::new(topic, *number), id)).await?;
         highest = highest.max(mark.unwrap_or(0));
     }
-    Ok(usize::try_from(highest).unwrap_or(0))
-}
-
-/// The digest of each row of a file, by reading it.
-async fn digests(input: Input, config: SourceConfig) -> Result<Vec<u64>> {
-    let read = tokio::task::spawn_blocking(move || {
-        let mut source = source::open(&input, &config)?;
-        let mut digests = Vec::new();
-        while let Some(record) = source.next()? {
-            digests.push(record.position.digest);
-        }
-        Ok(digests)
-    });
-    read.await.context(Kind::Internal, || "read a source file")?
-}
-
-/// What the table holds of one sending of a file.
-#[derive(Default)]
-struct Held {
-    /// Row n at index n - 1.
-    found: Vec<Found>,
-    /// The first row whose digest is not the file's.
-    changed: Option<usize>,
-    /// The last row that was taken in, wherever it went.
-    passed: usize,
-}
-
-impl Held {
-    fn add(&mut self, index: usize, quarantined: bool, sent: Option<u64>, digests: &[u64]) {
-        if self.found.len() <= index {
-            self.found.resize(index + 1, Found::default());
-        }
-        let found = &mut self.found[index];
-        let seen = if quarantined { &mut found.quarantined } else { &mut found.good };
-        *seen = seen.saturating_add(1);
-        if let (Some(sent), Some(now)) = (sent, digests.get(index))
-            && sent != *now
-        {
-            self.changed = Some(self.changed.map_or(index + 1, |first| first.min(index + 1)));
-        }
-    }
-
-    /// Adds rows of number, quarantined, headers; false when one has no number.
-    fn add_all(&mut self, batch: &RecordBatch, digests: &[u64]) -> Result<bool> {
-        let cast = |column: usize, to: &DataType| {
-            arrow::compute::cast(batch.column(column), to).context(Kind::Internal, || "read rows of Bronze")
-        };
-        let (rows, quarantined, headers) =
-            (cast(0, &DataType::Int64)?, cast(1, &DataType::Boolean)?, cast(2, &DataType::Utf8)?);
-        let (quarantined, headers) = (quarantined.as_boolean(), headers.as_string::<i32>());
-        for ((row, quarantined), headers) in rows.as_primitive::<Int64Type>().iter().zip(quarantined).zip(headers) {
-            let Some(index) = row.and_then(|row| usize::try_from(row).ok()?.checked_sub(1)) else { return Ok(false) };
-            self.add(index, quarantined == Some(true), headers.and_then(sent_digest), digests);
-        }
-        Ok(true)
-    }
-}
-
-/// The digest in the position among these headers; none in rows that another program sent.
-fn sent_digest(headers: &str) -> Option<u64> {
-    let headers: serde_json::Value = serde_json::from_str(headers).ok()?;
-    Some(SourcePosition::parse(headers.get(HEADER_POSITION)?.as_str()?).ok()?.digest)
-}
-
-/// Which rows of a sending the table holds.
-async fn find(session: &Session, (stream, topic): (&Stream, &str), id: &str, digests: &[u64]) -> Result<Held> {
-    let [source, row, of_topic, quarantined, headers] = [SOURCE, SOURCE_ROW, TOPIC, QUARANTINED, HEADERS].map(quote);
-    let sql = format!(
-        "select {row}, {quarantined}, {headers} from {} where {source} = {} and {of_topic} = {}",
-        stream.table.quoted(),
-        literal(id),
-        literal(topic)
-    );
-    let mut held = Held::default();
-    let mut batches = session.stream(&sql).await?;
-    while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|error| engine::failed(error, format!("read `{}`", stream.table)))?;
-        if !held.add_all(&batch, digests)? {
-            let message = format!("`{}` holds a row of `{id}` without a number", stream.table);
-            return Err(Error::input(message).hint(format!(
-                "lake numbers every row, so another program wrote it; delete the folder of `{}` and `lake bronze` \
-                 reads its topic again",
-                stream.table
-            )));
-        }
-    }
-    Ok(held)
+    Ok(u64::try_from(highest).unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::held::Found;
     use super::*;
     use crate::source::Format;
+    use std::collections::BTreeSet;
 
     fn compared(rows: usize, filtered: u64, found: &[(u8, u8)]) -> Rows {
-        compared_up_to(rows, rows, filtered, found)
+        compared_up_to(rows as u64, rows, filtered, found)
     }
 
-    fn compared_up_to(passed: usize, rows: usize, filtered: u64, found: &[(u8, u8)]) -> Rows {
+    /// `found` of each row of a file of `rows`, and of those behind its end.
+    fn compared_up_to(passed: u64, rows: usize, filtered: u64, found: &[(u8, u8)]) -> Rows {
         let input = Input { id: "data/a.csv".into(), path: "a.csv".into(), format: Format::Csv };
-        let found: Vec<Found> =
+        let mut found: Vec<Found> =
             found.iter().map(|(good, quarantined)| Found { good: *good, quarantined: *quarantined }).collect();
+        let beyond_first: BTreeSet<u64> = (rows as u64 + 1..=found.len() as u64).collect();
+        found.resize(rows, Found::default());
+        let mut tally = Tally::default();
+        let beyond = beyond_first.len() as u64;
+        tally.add(&Stretch::default(), Held { found, changed: None, beyond, beyond_first }, passed);
         let mut proof = Rows { filtered, ..Rows::default() };
-        let lost = proof.compare(&input, rows, &Held { found, changed: None, passed });
+        let lost = proof.add(&input, tally);
         proof.judge(lost);
         proof
     }
@@ -371,22 +346,5 @@ mod tests {
                 "data/a.csv row 5 is neither in the table nor in its quarantine",
             ]
         );
-    }
-
-    #[test]
-    fn the_first_row_with_another_digest_is_named() {
-        let mut held = Held::default();
-        for (index, sent) in [(3, Some(9)), (1, Some(7)), (0, Some(1)), (2, None)] {
-            held.add(index, false, sent, &[1, 2, 3]);
-        }
-        assert_eq!((held.changed, held.found.len()), (Some(2), 4), "row 4 is beyond the file");
-        assert_eq!(sent_digest(r#"{"lake-source":"a","lake-position":"5;1;000000000000beef"}"#), Some(0xbeef));
-        assert_eq!(sent_digest("{}"), None);
-    }
-
-    #[test]
-    fn a_row_found_beyond_counting_is_a_difference_and_no_overflow() {
-        let proof = compared(1, 0, &[(255, 255), (255, 1)]);
-        assert_eq!((proof.doubled, proof.unknown), (1, 1));
     }
 }

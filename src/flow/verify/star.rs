@@ -1,17 +1,19 @@
 //! What the ledger says was loaded is equal in Gold, at the loaded version, and in the warehouse.
 //!
 //! Only what this lake loaded into this warehouse's schema: others may share the database.
-//! Both sides run the same query ([`warehouse::totals`]); its figures are exact and free of any order.
+//! Equal are the counts and the checksums of the rows and of each column ([`warehouse::Fingerprint`]), which are exact
+//! and free of any order; where they are not, [`narrow`] finds rows that differ.
 
-use super::{Difference, Remedy};
+use super::narrow;
+use super::sides::{Both, Sides};
+use super::{Difference, EXAMPLES, Remedy, Scope};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
-use crate::flow::{load, rows};
+use crate::flow::load;
 use crate::ident::{Layer, TableName, quote};
-use crate::table::Lake;
 use crate::table::manifest::{self, ManifestTable};
-use crate::warehouse::{self, Entry, Warehouse};
-use arrow::record_batch::RecordBatch;
+use crate::table::{Lake, Table};
+use crate::warehouse::{self, Checksums, Entry, Fingerprint, Part, Warehouse};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -22,18 +24,25 @@ pub struct Star {
     /// Delta version of the Gold table that was loaded.
     pub version: i64,
     pub rows: u64,
-    /// Figures compared.
-    pub figures: usize,
+    /// Rows compared; fewer than `rows` in a sample.
+    pub compared: u64,
+    /// Columns compared.
+    pub columns: usize,
+    /// Sum of the hashes of the rows compared, as the lake has them.
+    pub checksum: String,
     pub differences: Vec<Difference>,
 }
 
-/// One proof per loaded table, and one that fails per published Gold table that was never loaded.
-pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) -> Result<Vec<Star>> {
+/// One proof per loaded table of the scope, and one that fails per published Gold table that was never loaded.
+pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse, scope: &Scope) -> Result<Vec<Star>> {
     let mut proofs = Vec::new();
     let ledger = load::loaded(lake, warehouse).await?;
     let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
     for entry in &ledger {
-        let mut proof = compare(entry, lake, engine, warehouse).await?;
+        if !scope.includes(&gold(entry)?) {
+            continue;
+        }
+        let mut proof = compare(entry, lake, engine, warehouse, scope).await?;
         let text = behind(entry, &published).map(|(gold, version)| {
             format!("`{gold}` version {version} was published and never loaded (loaded: {})", entry.delta_version)
         });
@@ -41,8 +50,9 @@ pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) 
         proofs.push(proof);
     }
     for (table, at) in published {
-        let Some(name) = table.strip_prefix("gold.") else { continue };
-        if !ledger.iter().any(|entry| entry.place().is_some_and(|(_, own)| own == name)) {
+        let name = TableName::parse(&table)?;
+        let loaded = ledger.iter().any(|entry| entry.place().is_some_and(|(_, own)| own == name.name()));
+        if name.layer() == Layer::Gold && scope.includes(&name) && !loaded {
             let differences = vec![Difference::new(Remedy::Load, "it was never loaded into the warehouse")];
             proofs.push(Star { table, version: at.version, differences, ..Star::default() });
         }
@@ -58,29 +68,26 @@ pub fn behind(entry: &Entry, published: &BTreeMap<String, ManifestTable>) -> Opt
     (same && at.version > entry.delta_version).then_some((gold, at.version))
 }
 
-async fn compare(entry: &Entry, lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse) -> Result<Star> {
-    let mut proof =
-        Star { table: entry.table.clone(), version: entry.delta_version, rows: entry.rows, ..Star::default() };
-    let Some((schema, name)) = entry.place() else {
+/// The table of the lake that was loaded.
+fn gold(entry: &Entry) -> Result<TableName> {
+    let Some((_, name)) = entry.place() else {
         return Err(Error::input(format!("`{}` in the ledger is no table", entry.table))
             .hint("`lake load-warehouse --full` writes the ledger rows of this lake's tables anew"));
     };
-    let gold = TableName::new(Layer::Gold, name)?;
-    let Some(table) = lake.table(&gold).await? else {
-        proof.differ(Remedy::Run, format!("`{gold}` is not in the lake"));
-        return Ok(proof);
-    };
-    if !entry.table_id.is_empty() && entry.table_id != table.id() {
-        proof.differ(Remedy::Load, format!("`{gold}` was made anew since it was loaded"));
-        return Ok(proof);
-    }
-    let table = match table.at(entry.delta_version).await {
-        Err(error) if error.kind() == Kind::Input => {
-            proof.differ(Remedy::LoadFull, error.to_string());
-            return Ok(proof);
-        }
-        table => table?,
-    };
+    TableName::new(Layer::Gold, name)
+}
+
+async fn compare(
+    entry: &Entry,
+    lake: &Lake,
+    engine: &Engine,
+    warehouse: &mut dyn Warehouse,
+    scope: &Scope,
+) -> Result<Star> {
+    let mut proof =
+        Star { table: entry.table.clone(), version: entry.delta_version, rows: entry.rows, ..Star::default() };
+    let gold = gold(entry)?;
+    let Some(table) = proof.loaded(entry, &gold, lake).await? else { return Ok(proof) };
     let columns = warehouse::column_differences(warehouse, entry, &table.schema()).await?;
     if !columns.is_empty() {
         columns.into_iter().for_each(|column| proof.differ(Remedy::LoadFull, column));
@@ -88,16 +95,16 @@ async fn compare(entry: &Entry, lake: &Lake, engine: &Engine, warehouse: &mut dy
     }
     let session = engine.session();
     session.register(&gold, table.provider().await?)?;
-    let here = warehouse::totals(&table.schema(), &gold.quoted());
-    let there = warehouse::totals(&table.schema(), &format!("{}.{}", quote(schema), quote(name)));
-    let in_lake: Vec<Option<String>> = first_row(&session.query(&here.sql).await?)?;
-    match warehouse.query(&there.sql).await {
-        Ok(answer) => proof.contrast(&here.labels, &in_lake, answer.rows.first().map_or(&[], Vec::as_slice)),
-        Err(error) if error.kind() == Kind::Unavailable => return Err(error),
-        Err(error) => {
-            proof.differ(Remedy::LoadFull, format!("the table cannot be summed up in the warehouse: {error}"));
-        }
-    }
+    let print = Fingerprint::new(&table.schema(), &warehouse::primary_key(warehouse, entry).await?);
+    let names = print.columns().map(quote).collect::<Vec<_>>().join(", ");
+    let mut sides = Sides {
+        session: &session,
+        select: format!("select {names} from {}", gold.quoted()),
+        place: format!("{}.{}", quote(warehouse.schema()), quote(gold.name())),
+        warehouse,
+        print,
+    };
+    proof.contrast(&mut sides, scope.sample).await?;
     Ok(proof)
 }
 
@@ -106,40 +113,92 @@ impl Star {
         self.differences.push(Difference::new(remedy, text));
     }
 
-    fn contrast(&mut self, labels: &[String], lake: &[Option<String>], warehouse: &[Option<String>]) {
-        self.figures = labels.len();
-        for (index, label) in labels.iter().enumerate() {
-            let (here, there) = (lake.get(index).cloned().flatten(), warehouse.get(index).cloned().flatten());
-            if here != there {
-                let shown = |value: Option<String>| value.unwrap_or_else(|| "null".into());
-                let text = format!("{label}: {} in the lake, {} in the warehouse", shown(here), shown(there));
-                self.differ(Remedy::LoadFull, text);
+    /// The very version that was loaded; a difference when it is not there any more.
+    async fn loaded(&mut self, entry: &Entry, gold: &TableName, lake: &Lake) -> Result<Option<Table>> {
+        let Some(table) = lake.table(gold).await? else {
+            self.differ(Remedy::Run, format!("`{gold}` is not in the lake"));
+            return Ok(None);
+        };
+        if !entry.table_id.is_empty() && entry.table_id != table.id() {
+            self.differ(Remedy::Load, format!("`{gold}` was made anew since it was loaded"));
+            return Ok(None);
+        }
+        match table.at(entry.delta_version).await {
+            Err(error) if error.kind() == Kind::Input => {
+                self.differ(Remedy::LoadFull, error.to_string());
+                Ok(None)
+            }
+            table => table.map(Some),
+        }
+    }
+
+    async fn contrast(&mut self, sides: &mut Sides<'_>, sample: Option<u64>) -> Result<()> {
+        let part = sample.map_or(Part::ALL, |wanted| Part::sample(wanted, self.rows));
+        let sums = match sides.checksums(&part).await? {
+            Ok(sums) => sums,
+            Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Interrupted(_)) => return Err(error),
+            Err(error) => {
+                self.differ(Remedy::LoadFull, format!("the table cannot be summed up in the warehouse: {error}"));
+                return Ok(());
+            }
+        };
+        let names: Vec<&str> = sides.print.columns().collect();
+        self.judge(&names, &sums, part == Part::ALL);
+        if sums.lake != sums.warehouse {
+            for row in narrow::differing_rows(sides, &part).await? {
+                self.differ(Remedy::LoadFull, row);
             }
         }
-        let rows = lake.first().cloned().flatten();
-        if rows.as_deref() != Some(self.rows.to_string().as_str()) {
-            let stands = rows.unwrap_or_default();
-            let text = format!("the ledger says {} rows, the lake's version has {stands}", self.rows);
+        Ok(())
+    }
+
+    /// `whole`: it is not a sample.
+    fn judge(&mut self, names: &[&str], sums: &Both<Checksums>, whole: bool) {
+        let Both { lake, warehouse } = sums;
+        (self.compared, self.columns, self.checksum) = (lake.rows.count, names.len(), lake.rows.sum.to_string());
+        if lake.rows.count != warehouse.rows.count {
+            let text = format!("rows: {} in the lake, {} in the warehouse", lake.rows.count, warehouse.rows.count);
+            self.differ(Remedy::LoadFull, text);
+        }
+        let pairs = names.iter().zip(lake.columns.iter().zip(&warehouse.columns));
+        let differing: Vec<&str> = pairs.filter(|(_, (one, other))| one != other).map(|(name, _)| *name).collect();
+        if lake.rows.count == warehouse.rows.count && !differing.is_empty() {
+            let more = differing.len().saturating_sub(EXAMPLES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let text = format!("values differ in {}{more}", differing[..differing.len().min(EXAMPLES)].join(", "));
+            self.differ(Remedy::LoadFull, text);
+        } else if lake.rows.count == warehouse.rows.count && lake.rows != warehouse.rows {
+            self.differ(Remedy::LoadFull, "each column has its values, in other rows".into());
+        }
+        if whole && lake.rows.count != self.rows {
+            let text = format!("the ledger says {} rows, the lake's version has {}", self.rows, lake.rows.count);
             self.differ(Remedy::LoadFull, text);
         }
     }
 }
 
-fn first_row(batches: &[RecordBatch]) -> Result<Vec<Option<String>>> {
-    let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(Vec::new()) };
-    Ok(rows::texts(&batch.slice(0, 1))?.into_iter().next().unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::warehouse::Heap;
 
     #[test]
-    fn each_differing_figure_is_named() {
-        let mut proof = Star { rows: 3, ..Star::default() };
-        let labels = ["rows", "count of a", "sum of a"].map(String::from);
-        let row = |cells: [Option<&str>; 3]| cells.map(|cell| cell.map(String::from));
-        proof.contrast(&labels, &row([Some("3"), Some("2"), Some("5.10")]), &row([Some("3"), Some("2"), None]));
-        assert_eq!(proof.differences, ["sum of a: 5.10 in the lake, null in the warehouse"]);
+    fn counts_columns_and_rows_are_judged_apart() {
+        let sums = |rows: (u64, i128), column: (u64, i128)| Checksums {
+            rows: Heap { count: rows.0, sum: rows.1 },
+            columns: vec![Heap { count: column.0, sum: column.1 }],
+        };
+        let judged = |lake: Checksums, warehouse: Checksums| {
+            let mut proof = Star { rows: 3, ..Star::default() };
+            proof.judge(&["a"], &Both { lake, warehouse }, true);
+            proof.differences.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let same = || sums((3, 7), (2, 5));
+        assert!(judged(same(), same()).is_empty());
+        assert_eq!(judged(same(), sums((3, 8), (2, 6))), ["values differ in a"]);
+        assert_eq!(judged(same(), sums((3, 8), (2, 5))), ["each column has its values, in other rows"]);
+        assert_eq!(judged(same(), sums((4, 8), (3, 6))), ["rows: 3 in the lake, 4 in the warehouse"]);
+        let ledger = "the ledger says 3 rows, the lake's version has 2";
+        assert_eq!(judged(sums((2, 1), (2, 1)), sums((2, 1), (2, 1))), [ledger]);
     }
 }

@@ -1,6 +1,7 @@
 //! Against a real PostgreSQL, by subject.
 
 mod connect;
+mod fingerprint;
 mod ledger;
 mod migrate;
 mod names;
