@@ -1,22 +1,34 @@
 //! `lake load-warehouse`
 
+use super::columns::columns;
 use super::connections::Connections;
 use super::output::Answer;
 use crate::error::Result;
-use crate::flow::load::{Options, Report, Status};
+use crate::flow::load::{Options, Report, Status, TableReport};
 
 /// Load the Gold tables into PostgreSQL in one transaction
 #[derive(clap::Args)]
 pub struct Args {
-    /// Compare every table although its version stands, and take over tables another lake loaded
+    /// Compare all rows of every table, not only what changed, and take over tables another lake loaded
     #[arg(long)]
     full: bool,
+    /// Only show what would be loaded, and why
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
-    let options = Options { full: args.full };
+    let options = Options { full: args.full, dry_run: args.dry_run };
     let report = load(connections, &options).await?;
-    Answer::new("", &report)
+    Answer::new(if args.dry_run { plan(&report) } else { String::new() }, &report)
+}
+
+fn plan(report: &Report) -> String {
+    let row = |table: &TableReport| {
+        let does = if table.status == Status::Loaded { "load" } else { "-" };
+        vec![table.table.clone(), does.into(), table.version.to_string(), table.how.clone()]
+    };
+    columns(&["table", "does", "version", "why"], &report.tables.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The flow with the project's connections; `run` uses it too.

@@ -102,7 +102,7 @@ async fn onward(
     let (promote, failure) = promote::promote(connections, &promote::all()).await?;
     connections.stop.check()?;
     let load = match failure {
-        None => Some(load::load(connections, &flow::load::Options { full: false }).await?),
+        None => Some(load::load(connections, &flow::load::Options::default()).await?),
         Some(_) => None,
     };
     Ok((Round { produce, bronze, promote, load }, failure))

@@ -42,6 +42,10 @@ impl Picked {
         self.adds.is_empty()
     }
 
+    pub fn files(&self) -> usize {
+        self.adds.len()
+    }
+
     pub fn bytes(&self) -> u64 {
         self.adds.iter().map(|add| add.size.unsigned_abs()).sum()
     }

@@ -16,6 +16,8 @@ pub struct Existing {
     pub primary_key_name: String,
     /// Columns of each unique index, the primary key's too.
     pub unique: Vec<Vec<String>>,
+    /// The columns that some index of all rows begins with.
+    pub indexed: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -74,8 +76,9 @@ pub async fn existing(transaction: &Transaction<'_>, schema: &str, table: &str) 
         |row: &tokio_postgres::Row| ExistingColumn { name: row.get(0), sql_type: row.get(1), not_null: row.get(2) };
     let indexes = "select indisprimary, array(select a.attname::text from unnest(indkey) with ordinality k(number, place) \
          join pg_catalog.pg_attribute a on a.attrelid = indrelid and a.attnum = k.number where k.place <= indnkeyatts \
-         order by k.place), c.relname::text from pg_catalog.pg_index join pg_catalog.pg_class c on c.oid = indexrelid \
-         where indrelid = $1::text::regclass and indisunique and indisvalid and indpred is null and indexprs is null";
+         order by k.place), c.relname::text, indisunique from pg_catalog.pg_index \
+         join pg_catalog.pg_class c on c.oid = indexrelid \
+         where indrelid = $1::text::regclass and indisvalid and indpred is null and indexprs is null";
     let mut found = Existing { columns: rows.iter().map(column).collect(), ..Existing::default() };
     for row in transaction.query(indexes, &[&relation]).await.attempt(what)? {
         let columns: Vec<String> = row.get(1);
@@ -83,7 +86,10 @@ pub async fn existing(transaction: &Transaction<'_>, schema: &str, table: &str) 
             found.primary_key = columns.clone();
             found.primary_key_name = row.get(2);
         }
-        found.unique.push(columns);
+        found.indexed.extend(columns.first().cloned());
+        if row.get(3) {
+            found.unique.push(columns);
+        }
     }
     Ok(Some(found))
 }

@@ -62,6 +62,17 @@ pub fn keys(schema: &str, target: &Target, existing: &Existing) -> Vec<String> {
     statements
 }
 
+/// The statements that make an index for each reference of the table that none begins with yet: without one, to take a
+/// row out of the other table is to read all of this one.
+pub fn indexes(schema: &str, target: &Target, existing: &Existing) -> Vec<String> {
+    let table = address(schema, &target.name);
+    let indexed = |column: &String| existing.indexed.contains(column) || target.primary_key.first() == Some(column);
+    let mut columns: Vec<&String> = target.foreign_keys.iter().map(|key| &key.column).collect();
+    columns.dedup();
+    let missing = columns.into_iter().filter(|column| !indexed(column) && !target.unique.contains(column));
+    missing.map(|column| format!("create index on {table} ({})", quote(column))).collect()
+}
+
 /// The statements that put the contract's descriptions on the table; others' comments stay.
 pub fn comments(schema: &str, target: &Target) -> Vec<String> {
     let table = address(schema, &target.name);
@@ -153,5 +164,11 @@ mod tests {
                 r#"alter table "gold"."dim_book" add unique ("price")"#,
             ]
         );
+        assert!(indexes("gold", &target, &fresh).is_empty(), "the primary key's index begins with the column");
+        let mut fact = target.clone();
+        fact.primary_key.clear();
+        assert_eq!(indexes("gold", &fact, &fresh), [r#"create index on "gold"."dim_book" ("id")"#]);
+        let indexed = Existing { indexed: vec!["id".into()], ..Existing::default() };
+        assert!(indexes("gold", &fact, &indexed).is_empty());
     }
 }

@@ -1,16 +1,15 @@
 //! Arrow values as PostgreSQL's binary COPY rows.
 //!
 //! Written here because other encoders have cut decimals, wrapped unsigned integers and shifted
-//! timestamps without a word. Each value either arrives as it was or is refused with its reason. One has
-//! another spelling: NaN and the infinities within JSON are the strings PostgreSQL's own `to_jsonb` makes.
+//! timestamps without a word. Each value either arrives as it was or is refused with its reason. What becomes
+//! JSON is written by `json`.
 
+use super::json::json_texts;
 use super::numeric::{put_i128, put_i256};
 use super::sql_type::{plain_type, sql_type};
-use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait, PrimitiveArray, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, TimeUnit, *};
-use arrow::error::ArrowError;
-use arrow::json::writer::{Encoder, EncoderFactory, EncoderOptions, NullableEncoder, make_encoder};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, TimeUnit, *};
 use arrow::record_batch::RecordBatch;
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ pub fn put_rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Refused> {
     let refused = |column, row| move |reason| Refused { column, row, reason };
     let mut arrays = Vec::with_capacity(batch.num_columns());
     for (index, (field, array)) in batch.schema_ref().fields().iter().zip(batch.columns()).enumerate() {
-        arrays.push(Flat::new(field, array).map_err(refused(index, 0))?);
+        arrays.push(Flat::new(field, array).map_err(|(row, reason)| refused(index, row)(reason))?);
     }
     let mut columns = Vec::with_capacity(arrays.len());
     for (index, array) in arrays.iter().enumerate() {
@@ -81,13 +80,14 @@ struct Flat {
 }
 
 impl Flat {
-    fn new(field: &FieldRef, array: &ArrayRef) -> Result<Flat, String> {
+    /// The error is of a row.
+    fn new(field: &FieldRef, array: &ArrayRef) -> Result<Flat, (usize, String)> {
         if sql_type(array.data_type()).is_some_and(|found| found.name == "jsonb") {
             return Ok(Flat { values: Arc::new(json_texts(field, array)?), json: true });
         }
         let values = match array.data_type() {
             DataType::Dictionary(_, values) => {
-                arrow::compute::cast(array, values).map_err(|error| error.to_string())?
+                arrow::compute::cast(array, values).map_err(|error| (0, error.to_string()))?
             }
             _ => Arc::clone(array),
         };
@@ -112,64 +112,6 @@ impl Flat {
             }
             _ => plain(self.values.as_ref()),
         }
-    }
-}
-
-/// Structs, maps and nested lists as the JSON that is sent of them.
-pub(super) fn json_texts(field: &FieldRef, array: &ArrayRef) -> Result<StringArray, String> {
-    let options = EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(EveryFloat));
-    let nullable = Arc::new(Field::clone(field).with_nullable(true));
-    let mut encoder = make_encoder(&nullable, array, &options).map_err(|error| error.to_string())?;
-    let mut texts = StringBuilder::new();
-    let mut text = Vec::new();
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            texts.append_null();
-            continue;
-        }
-        text.clear();
-        encoder.encode(row, &mut text);
-        texts.append_value(std::str::from_utf8(&text).map_err(|error| error.to_string())?);
-    }
-    Ok(texts.finish())
-}
-
-/// Arrow's own encoder writes `null` for NaN and the infinities.
-#[derive(Debug)]
-struct EveryFloat;
-
-impl EncoderFactory for EveryFloat {
-    fn make_default_encoder<'a>(
-        &self,
-        _field: &'a FieldRef,
-        array: &'a dyn Array,
-        _options: &'a EncoderOptions,
-    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        let encoder: Box<dyn Encoder + 'a> = match array.data_type() {
-            DataType::Float16 => Box::new(JsonFloats(array.as_primitive::<Float16Type>())),
-            DataType::Float32 => Box::new(JsonFloats(array.as_primitive::<Float32Type>())),
-            DataType::Float64 => Box::new(JsonFloats(array.as_primitive::<Float64Type>())),
-            _ => return Ok(None),
-        };
-        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
-    }
-}
-
-struct JsonFloats<'a, T: ArrowPrimitiveType>(&'a PrimitiveArray<T>);
-
-impl<T: ArrowPrimitiveType> Encoder for JsonFloats<'_, T>
-where
-    T::Native: Into<f64>,
-{
-    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        let value = self.0.value(row);
-        let text = match value.into() {
-            wide if wide.is_nan() => "\"NaN\"".to_string(),
-            f64::INFINITY => "\"Infinity\"".to_string(),
-            f64::NEG_INFINITY => "\"-Infinity\"".to_string(),
-            _ => format!("{value:?}"),
-        };
-        out.extend_from_slice(text.as_bytes());
     }
 }
 

@@ -36,6 +36,20 @@ pub fn dependents(error: &tokio_postgres::Error) -> Option<String> {
     Some(answer.detail()?.replace('\n', ", "))
 }
 
+/// The line of a COPY, from 1, that the server refused, and the column if it says so: `COPY t, line 3, column c`.
+pub fn copy_place(error: &tokio_postgres::Error) -> Option<(u64, Option<String>)> {
+    line_and_column(error.as_db_error()?.where_()?)
+}
+
+fn line_and_column(context: &str) -> Option<(u64, Option<String>)> {
+    let rest = context.lines().find(|line| line.starts_with("COPY "))?.rsplit_once(", line ")?.1;
+    let (line, column) = match rest.split_once(", column ") {
+        Some((line, column)) => (line, Some(column.to_string())),
+        None => (rest, None),
+    };
+    Some((line.parse().ok()?, column))
+}
+
 fn kind(code: &str) -> Kind {
     match (code, &code[..2]) {
         ("40001" | "40P01" | "55P03", _) => Kind::Conflict,
@@ -117,6 +131,20 @@ mod tests {
         assert_eq!(place("-- ö\nselect x\nfrom y", 13), Some((2, 8, "select x")));
         assert_eq!(place("select", 99), None);
         assert_eq!(place("select", 0), None);
+    }
+
+    #[test]
+    fn the_line_of_a_copy_is_read() {
+        let table = [
+            ("COPY dim_book, line 3, column title", Some((3, Some("title".to_string())))),
+            ("COPY lake_stage, line 12", Some((12, None))),
+            ("COPY odd, line name, line 7", Some((7, None))),
+            ("SQL function \"f\"\nCOPY t, line 2", Some((2, None))),
+            ("PL/pgSQL function f() line 3 at RAISE", None),
+        ];
+        for (context, expected) in table {
+            assert_eq!(line_and_column(context), expected, "{context}");
+        }
     }
 
     #[test]

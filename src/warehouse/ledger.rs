@@ -16,8 +16,9 @@ use tokio_postgres::{Client, Row, Transaction};
 const TABLES: &str = "create table if not exists lake.ledger (
     table_name text primary key, lake_id text not null, table_id text, delta_version bigint not null,
     run bigint not null, schema_hash text not null, rows bigint not null, load_id uuid not null,
-    loaded_at timestamp with time zone not null default now(), columns text[]);
-alter table lake.ledger add column if not exists table_id text, add column if not exists columns text[];
+    loaded_at timestamp with time zone not null default now(), columns text[], commit_id text);
+alter table lake.ledger add column if not exists table_id text, add column if not exists columns text[],
+    add column if not exists commit_id text;
 comment on table lake.ledger is 'Which version of the lake each table holds; written by lake load-warehouse';
 create table if not exists lake.script (schema_name text, path text, digest text not null,
     run_at timestamp with time zone not null default now(), primary key (schema_name, path));
@@ -25,19 +26,22 @@ comment on table lake.script is 'Digest of each sql/warehouse file as last run; 
 
 const DAMAGED: &str = "the ledger of the loads (schema `lake` of the warehouse) is not as lake wrote it";
 
-/// The detour through JSON lets it read a ledger of an earlier release, which lacks the last two.
+/// The detour through JSON lets it read a ledger of an earlier release, which lacks the last three.
 const READ: &str = "select table_name, lake_id, delta_version, run, schema_hash, rows, load_id::text,
     to_char(loaded_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_jsonb(ledger) ->> 'table_id',
-    array(select jsonb_array_elements_text(nullif(to_jsonb(ledger) -> 'columns', 'null')))
+    array(select jsonb_array_elements_text(nullif(to_jsonb(ledger) -> 'columns', 'null'))),
+    to_jsonb(ledger) ->> 'commit_id'
     from lake.ledger order by table_name";
 
 const WRITE: &str = "insert into lake.ledger
-    (table_name, lake_id, delta_version, run, schema_hash, rows, load_id, table_id, columns)
-    values ($1::text, $2::text, $3::bigint, $4::bigint, $5::text, $6::bigint, $7::text::uuid, $8::text, $9::text[])
+    (table_name, lake_id, delta_version, run, schema_hash, rows, load_id, table_id, columns, commit_id)
+    values ($1::text, $2::text, $3::bigint, $4::bigint, $5::text, $6::bigint, $7::text::uuid, $8::text, $9::text[],
+    $10::text)
     on conflict (table_name) do update set
     lake_id = excluded.lake_id, delta_version = excluded.delta_version, run = excluded.run,
     schema_hash = excluded.schema_hash, rows = excluded.rows, load_id = excluded.load_id,
-    table_id = excluded.table_id, columns = excluded.columns, loaded_at = now()";
+    table_id = excluded.table_id, columns = excluded.columns, commit_id = excluded.commit_id,
+    loaded_at = now()";
 
 /// One loaded table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -49,6 +53,10 @@ pub struct Entry {
     /// Delta's id of the table; its versions mean nothing without it. Empty in rows older than the column.
     pub table_id: String,
     pub delta_version: i64,
+    /// Of the commit that made the version: a lake that was put back makes the same versions again by other commits.
+    /// Empty when it is not known, and in rows older than the column.
+    #[serde(skip)]
+    pub commit_id: String,
     /// Run manifest that named the version.
     pub run: u64,
     /// [`super::Target::digest`] of the contract it was loaded by.
@@ -89,8 +97,8 @@ pub async fn ensure(transaction: &Transaction<'_>) -> Result<()> {
 }
 
 async fn complete(transaction: &Transaction<'_>) -> Result<bool> {
-    let sql = "select to_regclass('lake.script') is not null and 2 = (select count(*) from pg_attribute \
-         where attrelid = to_regclass('lake.ledger') and attname in ('table_id', 'columns') and not attisdropped)";
+    let sql = "select to_regclass('lake.script') is not null and 3 = (select count(*) from pg_attribute \
+         where attrelid = to_regclass('lake.ledger') and attname in ('table_id', 'columns', 'commit_id') and not attisdropped)";
     Ok(transaction.query_one(sql, &[]).await.attempt(|| "look for the ledger")?.get(0))
 }
 
@@ -126,6 +134,7 @@ fn fields(row: &Row, table: &str) -> Result<Entry, Cause> {
         loaded_at: row.try_get(7)?,
         table_id: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
         columns: row.try_get(9)?,
+        commit_id: row.try_get::<_, Option<String>>(10)?.unwrap_or_default(),
     })
 }
 
@@ -165,9 +174,9 @@ fn told<T>(error: tokio_postgres::Error, what: &str) -> Result<T> {
 pub async fn write(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<()> {
     for entry in entries {
         let (run, rows) = (entry.run as i64, entry.rows as i64);
-        let Entry { table, lake_id, delta_version, schema_hash, load_id, table_id, columns, .. } = entry;
-        let values: [&(dyn ToSql + Sync); 9] =
-            [table, lake_id, delta_version, &run, schema_hash, &rows, load_id, table_id, columns];
+        let Entry { table, lake_id, delta_version, schema_hash, load_id, table_id, columns, commit_id, .. } = entry;
+        let values: [&(dyn ToSql + Sync); 10] =
+            [table, lake_id, delta_version, &run, schema_hash, &rows, load_id, table_id, columns, commit_id];
         let noted = transaction.execute(WRITE, &values).await;
         noted.or_else(|error| told(error, &format!("note `{table}` in the ledger")))?;
     }

@@ -1,75 +1,48 @@
-//! Makes a table hold exactly the given rows, touching only those that differ.
+//! Brings a table to what was staged for it, touching only rows that differ.
 //!
-//! A table that is empty takes the rows straight. Otherwise they are copied beside it, into a temporary
-//! table, and compared: with a primary key row by row, without one as a bag in which equal rows count.
-//! Readers go on seeing the old rows until the transaction commits. Equality is the database's own:
+//! All rows: they are compared, with a primary key row by row, without one as a bag in which equal rows count. Rows
+//! that came and left: with a key, those that left go unless others of their identity came; without one, as many equal
+//! rows go as left. Readers go on seeing the old rows until the transaction commits. Equality is the database's own:
 //! nulls are equal, and so are 0 and -0.
 
 use super::catalog::{self, Existing};
-use super::copy::copy;
-use super::ddl::{self, list};
-use super::failure::Attempt;
-use super::{Batches, Changes, Target, migrate};
+use super::ddl::list;
+use super::stage::{Staged, run};
+use super::{Changes, Target};
 use crate::error::Result;
 use crate::ident::quote;
 use tokio_postgres::Transaction;
 
-const STAGE: &str = "lake_stage";
-
-/// See [`super::Load::replace`]. `written` are the columns that loads wrote before.
-pub async fn replace(
+/// See [`super::Load::merge`]. `existing` is the table as it stood before the load.
+pub async fn merge(
     transaction: &Transaction<'_>,
     schema: &str,
     target: &Target,
-    written: &[String],
-    mut rows: Batches,
+    existing: &Existing,
+    staged: &Staged,
 ) -> Result<Changes> {
-    target.check()?;
-    let table = catalog::address(schema, &target.name);
-    let Some(existing) = catalog::existing(transaction, schema, &target.name).await? else {
-        run(transaction, target, "create", &ddl::create(schema, target)?).await?;
-        return fill(transaction, &table, target, &mut rows).await;
+    let (stage, copies, rows) = match staged {
+        Staged::InPlace { rows } => return Ok(Changes { rows: *rows, inserted: *rows, ..Changes::default() }),
+        Staged::All { stage, rows } => (quote(stage), None, *rows),
+        Staged::Changes { stage, copies, rows } => (quote(stage), Some(quote(copies)), *rows),
     };
-    let migration = migrate::plan(schema, target, &existing, written)?;
-    migrate::run(transaction, &migration.widen).await?;
-    if catalog::standing(transaction, schema, &target.name).await? != super::Standing::Filled {
-        migrate::run(transaction, &migration.reshape).await?;
-        return fill(transaction, &table, target, &mut rows).await;
-    }
-    run(transaction, target, "stage rows for", &ddl::create_stage(STAGE, target)?).await?;
-    let total = copy(transaction, &quote(STAGE), target, &mut rows).await?;
-    if !target.primary_key.is_empty() {
-        // The index also proves that no two rows share a key, which the comparison relies on.
-        let key = list(target.primary_key.iter().map(String::as_str));
-        run(transaction, target, "check the key of", &format!("alter table {} add primary key ({key})", quote(STAGE)))
-            .await?;
-    }
-    run(transaction, target, "analyze rows for", &format!("analyze {}", quote(STAGE))).await?;
-    migrate::run(transaction, &migration.reshape).await?;
-    let mut changes = Changes { rows: total, ..Changes::default() };
-    let statements = Statements::new(&table, target, &existing);
+    let statements = Statements::new(catalog::address(schema, &target.name), stage, copies, target, existing);
+    let mut changes = Changes { rows, ..Changes::default() };
     changes.deleted = run(transaction, target, "delete rows of", &statements.delete()).await?;
     if let Some(update) = statements.update() {
         changes.updated = run(transaction, target, "update rows of", &update).await?;
     }
     changes.inserted = run(transaction, target, "insert rows into", &statements.insert()).await?;
-    run(transaction, target, "clear up after", &format!("drop table {}", quote(STAGE))).await?;
+    run(transaction, target, "clear up after", &format!("drop table {}", statements.stage)).await?;
     Ok(changes)
 }
 
-async fn fill(transaction: &Transaction<'_>, table: &str, target: &Target, rows: &mut Batches) -> Result<Changes> {
-    let inserted = copy(transaction, table, target, rows).await?;
-    run(transaction, target, "analyze", &format!("analyze {table}")).await?;
-    Ok(Changes { rows: inserted, inserted, ..Changes::default() })
-}
-
-async fn run(transaction: &Transaction<'_>, target: &Target, verb: &str, sql: &str) -> Result<u64> {
-    transaction.execute(sql, &[]).await.attempt(|| format!("{verb} `{}`", target.name))
-}
-
-/// The three statements that turn the table `t` into the stage `s`.
+/// The three statements that turn the table `t` into what the stage `s` asks for.
 struct Statements<'a> {
-    table: &'a str,
+    table: String,
+    stage: String,
+    /// The column of a stage of changes that says how many copies of the row came, or left when it is negative.
+    copies: Option<String>,
     columns: Vec<&'a str>,
     key: &'a [String],
     /// Columns that say which row is which: the key, and what any other unique index spans. Rows that
@@ -78,28 +51,52 @@ struct Statements<'a> {
 }
 
 impl<'a> Statements<'a> {
-    fn new(table: &'a str, target: &'a Target, existing: &'a Existing) -> Statements<'a> {
+    fn new(
+        table: String,
+        stage: String,
+        copies: Option<String>,
+        target: &'a Target,
+        existing: &'a Existing,
+    ) -> Statements<'a> {
         let columns: Vec<&str> = target.columns.iter().map(|column| column.name.as_str()).collect();
         let unique = |name: &str| existing.unique.iter().flatten().any(|column| column == name);
         let identity =
             columns.iter().copied().filter(|name| target.primary_key.iter().any(|key| key == name) || unique(name));
-        Statements { table, identity: identity.collect(), columns, key: &target.primary_key }
+        Statements { table, stage, copies, identity: identity.collect(), columns, key: &target.primary_key }
     }
 
-    fn same_row(&self) -> String {
-        let equal = self.key.iter().map(|name| format!("t.{0} = s.{0}", quote(name)));
+    /// Of `t` and the row `of` of the stage.
+    fn same_row(&self, of: &str) -> String {
         let others = self.identity.iter().filter(|name| !self.key.iter().any(|key| key == *name));
-        let alike = others.map(|name| format!("t.{0} is not distinct from s.{0}", quote(name)));
-        equal.chain(alike).collect::<Vec<_>>().join(" and ")
+        let alike = others.map(|name| format!("t.{0} is not distinct from {of}.{0}", quote(name)));
+        std::iter::once(self.same_key(of)).chain(alike).collect::<Vec<_>>().join(" and ")
+    }
+
+    fn same_key(&self, of: &str) -> String {
+        self.key.iter().map(|name| format!("t.{0} = {of}.{0}", quote(name))).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// ` and s.copies > 0`, or nothing of a stage of all rows.
+    fn that_came(&self) -> String {
+        self.copies.as_ref().map(|copies| format!(" and s.{copies} > 0")).unwrap_or_default()
     }
 
     fn delete(&self) -> String {
-        let (table, stage) = (self.table, quote(STAGE));
-        if !self.key.is_empty() {
-            let same = self.same_row();
-            return format!("delete from {table} t where not exists (select from {stage} s where {same})");
+        let (table, stage) = (&self.table, &self.stage);
+        let stays = format!("exists (select from {stage} s where {}{})", self.same_row("s"), self.that_came());
+        match &self.copies {
+            None if self.key.is_empty() => self.delete_from_bag(),
+            Some(copies) if self.key.is_empty() => self.delete_copies(copies),
+            None => format!("delete from {table} t where not {stays}"),
+            Some(_) => format!(
+                "delete from {table} t where exists (select from {stage} l where {}) and not {stays}",
+                self.same_key("l")
+            ),
         }
-        let columns = list(self.columns.iter().copied());
+    }
+
+    fn delete_from_bag(&self) -> String {
+        let (table, stage, columns) = (&self.table, &self.stage, list(self.columns.iter().copied()));
         // Names of our own for the columns: one of theirs may be `place`.
         let own = (0..self.columns.len()).map(|index| format!("c{index}")).collect::<Vec<_>>().join(", ");
         format!(
@@ -108,6 +105,25 @@ impl<'a> Statements<'a> {
              count(*) filter (where place is null) over (partition by {own}) as wanted \
              from (select ctid, {columns} from {table} union all select null::tid, {columns} from {stage}) \
              b (place, {own})) delete from {table} t using numbered n where t.ctid = n.place and n.copy > n.wanted"
+        )
+    }
+
+    /// Rows are equal as records, in which nulls are equal; comparing those takes sorting, so only rows whose every
+    /// value occurs among those that left are compared at all.
+    fn delete_copies(&self, copies: &str) -> String {
+        let (table, stage) = (&self.table, &self.stage);
+        let row_of = |of: &str| format!("row({})", list_of(of, &self.columns));
+        let occurs = self.columns.iter().map(|name| {
+            let name = quote(name);
+            format!("(t.{name} is null or t.{name} in (select l.{name} from {stage} l where l.{copies} < 0))")
+        });
+        let (occurs, left, standing) = (occurs.collect::<Vec<_>>().join(" and "), row_of("s"), row_of("t"));
+        format!(
+            "with gone as (select {left} as row, -sum(s.{copies}) as copies from {stage} s where s.{copies} < 0 \
+             group by 1), standing as (select t.ctid as place, {standing} as row from {table} t where {occurs}), \
+             found as (select n.place, row_number() over (partition by n.row) as copy, g.copies \
+             from standing n join gone g on n.row = g.row) \
+             delete from {table} t using found f where t.ctid = f.place and f.copy <= f.copies"
         )
     }
 
@@ -120,22 +136,28 @@ impl<'a> Statements<'a> {
         let set = rest.iter().map(|name| format!("{0} = s.{0}", quote(name))).collect::<Vec<_>>().join(", ");
         let differs = rest.iter().map(|name| format!("t.{0} is distinct from s.{0}", quote(name)));
         let differs = differs.collect::<Vec<_>>().join(" or ");
-        let (table, stage, same) = (self.table, quote(STAGE), self.same_row());
-        Some(format!("update {table} t set {set} from {stage} s where {same} and ({differs})"))
+        let (table, stage, same, came) = (&self.table, &self.stage, self.same_row("s"), self.that_came());
+        Some(format!("update {table} t set {set} from {stage} s where {same}{came} and ({differs})"))
     }
 
     fn insert(&self) -> String {
-        let (table, stage) = (self.table, quote(STAGE));
-        let columns = list(self.columns.iter().copied());
-        if self.key.is_empty() {
-            return format!(
-                "insert into {table} ({columns}) select {columns} from {stage} except all select {columns} from {table}"
-            );
-        }
-        let same = self.same_row();
-        format!(
-            "insert into {table} ({columns}) select {columns} from {stage} s \
-             where not exists (select from {table} t where {same})"
-        )
+        let (table, stage, columns) = (&self.table, &self.stage, list(self.columns.iter().copied()));
+        // As many copies as came; of rows that left none.
+        let times = self.copies.as_ref().map(|copies| format!(", generate_series(1, s.{copies})")).unwrap_or_default();
+        let absent = match self.key {
+            [] => String::new(),
+            _ => format!(" where not exists (select from {table} t where {})", self.same_row("s")),
+        };
+        let more = match self.key.is_empty() && self.copies.is_none() {
+            true => format!(" except all select {columns} from {table}"),
+            false => String::new(),
+        };
+        let wanted = list_of("s", &self.columns);
+        format!("insert into {table} ({columns}) select {wanted} from {stage} s{times}{absent}{more}")
     }
+}
+
+/// `s."a", s."b"`
+fn list_of(of: &str, columns: &[&str]) -> String {
+    columns.iter().map(|name| format!("{of}.{}", quote(name))).collect::<Vec<_>>().join(", ")
 }

@@ -28,11 +28,17 @@ use tokio_postgres::Transaction;
 /// The changes that bring a table's columns to its target.
 #[derive(Debug, Default)]
 pub struct Migration {
-    /// Run before any row of the load moves: Postgres checks references again when a column they span
-    /// changes, and half a load would not pass.
+    /// Run before any row moves between tables: Postgres checks references again when a column they span
+    /// changes, and half a load would not pass. Readers wait from here on for the end of the transaction.
     pub widen: Vec<Step>,
-    /// Run as late as possible: from here on readers wait for the end of the transaction.
+    /// Run as late as possible, for the same reason.
     pub reshape: Vec<Step>,
+}
+
+impl Migration {
+    pub fn is_empty(&self) -> bool {
+        self.widen.is_empty() && self.reshape.is_empty()
+    }
 }
 
 /// One change of one column.
@@ -260,6 +266,7 @@ mod tests {
             primary_key: key.iter().map(|name| name.to_string()).collect(),
             primary_key_name: "its key".into(),
             unique: vec![],
+            indexed: vec![],
         };
         let steps = |existing: &Existing, written: &[&str]| {
             let written: Vec<String> = written.iter().map(|name| name.to_string()).collect();

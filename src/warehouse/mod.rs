@@ -16,18 +16,22 @@ mod catalog;
 mod comparable;
 mod connect;
 mod copy;
+mod culprit;
 mod ddl;
 mod encode;
 mod failure;
 mod fingerprint;
+mod json;
 mod ledger;
 mod merge;
 mod migrate;
 mod names;
 mod numeric;
+mod place;
 mod postgres;
 mod query;
 mod sql_type;
+mod stage;
 mod target;
 #[cfg(test)]
 pub(crate) mod throwaway;
@@ -69,6 +73,13 @@ impl fmt::Debug for WarehouseConfig {
 
 /// Rows of one table in batches; the first error ends them.
 pub type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+/// The rows of one table, the same ones in the same order each time they are read: when the database names a row by
+/// its number only, it is looked up here.
+#[async_trait]
+pub trait Rows: Send + Sync {
+    async fn open(&self) -> Result<Batches>;
+}
 
 /// Opens the database that `config` names.
 pub async fn connect(config: &WarehouseConfig) -> Result<Box<dyn Warehouse>> {
@@ -125,13 +136,20 @@ pub trait Load: Send {
     /// What stands where `target` belongs.
     async fn standing(&mut self, target: &Target) -> Result<Standing>;
 
-    /// Refuses targets that the standing tables cannot be brought to, and widens the columns that need it.
-    /// Comes before the first [`Load::replace`] of the load.
+    /// Refuses targets that the standing tables cannot be brought to; changes nothing. Comes before the first
+    /// [`Load::stage`] of the load.
     async fn prepare(&mut self, targets: &[Target]) -> Result<()>;
 
-    /// Makes the table hold exactly `rows`, whose columns are the target's in its order. Creates the
-    /// table, or adds and drops columns of it; only rows that differ are touched.
-    async fn replace(&mut self, target: &Target, rows: Batches) -> Result<Changes>;
+    /// Whether the standing table has the target's columns, so that it can take [`Extent::Changes`].
+    async fn fits(&mut self, target: &Target) -> Result<bool>;
+
+    /// Takes in rows for the table, whose columns are the target's in its order. No reader of a table that stands is
+    /// held off by it.
+    async fn stage(&mut self, target: &Target, extent: Extent, rows: &dyn Rows) -> Result<()>;
+
+    /// Makes each staged table hold what was staged, in the order of staging: creates it, or adds, widens and drops
+    /// columns of it; only rows that differ are touched.
+    async fn merge(&mut self) -> Result<Vec<Changes>>;
 
     /// Checks pending references, then declares the keys, NOT NULLs and references that are still missing.
     async fn constrain(&mut self, targets: &[Target]) -> Result<()>;
@@ -159,9 +177,20 @@ pub enum Standing {
     Filled,
 }
 
-/// How many rows a load changed, and how many the table holds now.
+/// What the rows are that a table is brought up to date with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All it is to hold.
+    All,
+    /// Those that came or left since the last load. One more column, an int64 at the end, says how many copies of the
+    /// row came, or left when it is negative; each row once, of each key at most one that came.
+    Changes,
+}
+
+/// How many rows a load changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// Rows that were staged; of [`Extent::All`] those the table holds now.
     pub rows: u64,
     pub inserted: u64,
     pub updated: u64,

@@ -1,12 +1,15 @@
 //! The PostgreSQL implementation: each trait method is one call into the files beside this one.
 
+use super::catalog::Existing;
 use super::connect::Address;
 use super::failure::{Attempt, fault, refused};
+use super::migrate::Migration;
+use super::stage::Staged;
 use super::{
-    Answer, Batches, Changes, Entry, Load, Outcome, Standing, Target, Warehouse, WarehouseConfig, catalog, ddl, ledger,
-    merge, migrate, query,
+    Answer, Changes, Entry, Extent, Load, Outcome, Rows, Standing, Target, Warehouse, WarehouseConfig, catalog,
+    culprit, ddl, ledger, merge, migrate, query, stage,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ident::quote;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -19,6 +22,8 @@ const LOAD_LOCK: i64 = 0x6c61_6b65_6c6f_6164;
 /// A server may end sessions that idle within a transaction or run long; a load does both on purpose.
 const PATIENCE: &str = "set local statement_timeout = 0; set local lock_timeout = 0; \
      set local idle_in_transaction_session_timeout = 0";
+
+const HINT_CULPRIT: &str = "test it (not_null, unique, relationships) and mend the model";
 
 pub struct Postgres {
     address: Address,
@@ -67,7 +72,7 @@ impl Warehouse for Postgres {
         let schema = self.schema.clone();
         let transaction = self.client().await?.transaction().await.attempt(|| "begin a load")?;
         transaction.batch_execute(PATIENCE).await.attempt(|| "begin a load")?;
-        Ok(Box::new(PostgresLoad { transaction, schema }))
+        Ok(Box::new(PostgresLoad { transaction, schema, staged: Vec::new() }))
     }
 
     async fn reconnect(&mut self) -> Result<()> {
@@ -87,6 +92,8 @@ impl Warehouse for Postgres {
 struct PostgresLoad<'a> {
     transaction: Transaction<'a>,
     schema: String,
+    /// What was taken in and not merged yet.
+    staged: Vec<(Target, Staged)>,
 }
 
 impl PostgresLoad<'_> {
@@ -103,6 +110,35 @@ impl PostgresLoad<'_> {
         let entry =
             ledger.into_iter().find(|entry| entry.place() == Some((self.schema.as_str(), target.name.as_str())));
         Ok(entry.map(|entry| entry.columns).unwrap_or_default())
+    }
+
+    /// The table that stands where the target belongs, and what brings its columns to the target's.
+    async fn migration(&self, target: &Target) -> Result<Option<(Existing, Migration)>> {
+        let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? else {
+            return Ok(None);
+        };
+        let written = self.written(target).await?;
+        let migration = migrate::plan(&self.schema, target, &existing, &written)?;
+        Ok(Some((existing, migration)))
+    }
+
+    async fn declare(&self, targets: &[Target]) -> Result<()> {
+        // Pending checks also forbid every ALTER TABLE below.
+        let check = "set constraints all immediate";
+        self.transaction.batch_execute(check).await.attempt(|| "check the references between the tables")?;
+        for target in targets {
+            let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? else {
+                return Err(Error::internal(format!("`{}` is gone within its own load", target.name)));
+            };
+            let keys = ddl::keys(&self.schema, target, &existing);
+            self.run(&keys, || format!("declare the keys of `{}`", target.name)).await?;
+            let indexes = ddl::indexes(&self.schema, target, &existing);
+            self.run(&indexes, || format!("index the references of `{}`", target.name)).await?;
+        }
+        for target in targets {
+            ddl::refer(&self.transaction, &self.schema, target).await?;
+        }
+        Ok(())
     }
 
     async fn id(&self) -> Result<String> {
@@ -139,37 +175,59 @@ impl Load for PostgresLoad<'_> {
     async fn prepare(&mut self, targets: &[Target]) -> Result<()> {
         for target in targets {
             target.check()?;
-            if let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? {
-                let written = self.written(target).await?;
-                let migration = migrate::plan(&self.schema, target, &existing, &written)?;
-                migrate::run(&self.transaction, &migration.widen).await?;
-            }
+            self.migration(target).await?;
         }
         Ok(())
     }
 
-    async fn replace(&mut self, target: &Target, rows: Batches) -> Result<Changes> {
-        let written = self.written(target).await?;
-        let changes = merge::replace(&self.transaction, &self.schema, target, &written, rows).await?;
-        self.run(&ddl::comments(&self.schema, target), || format!("describe `{}`", target.name)).await?;
+    async fn fits(&mut self, target: &Target) -> Result<bool> {
+        Ok(self.migration(target).await?.is_some_and(|(_, migration)| migration.is_empty()))
+    }
+
+    async fn stage(&mut self, target: &Target, extent: Extent, rows: &dyn Rows) -> Result<()> {
+        target.check()?;
+        let (transaction, number) = (&self.transaction, self.staged.len());
+        let staged = match extent {
+            Extent::Changes => stage::stage_changes(transaction, target, number, rows).await?,
+            Extent::All => {
+                let standing = self.migration(target).await?;
+                let migration = standing.as_ref().map(|(_, migration)| migration);
+                stage::stage_all(transaction, &self.schema, target, migration, number, rows).await?
+            }
+        };
+        self.staged.push((target.clone(), staged));
+        Ok(())
+    }
+
+    async fn merge(&mut self) -> Result<Vec<Changes>> {
+        let staged = std::mem::take(&mut self.staged);
+        let mut plans = Vec::new();
+        for (target, _) in &staged {
+            let plan = self.migration(target).await?.unwrap_or_default();
+            migrate::run(&self.transaction, &plan.1.widen).await?;
+            plans.push(plan);
+        }
+        let mut changes = Vec::new();
+        for ((target, staged), (existing, migration)) in staged.iter().zip(&plans) {
+            migrate::run(&self.transaction, &migration.reshape).await?;
+            changes.push(merge::merge(&self.transaction, &self.schema, target, existing, staged).await?);
+            self.run(&ddl::comments(&self.schema, target), || format!("describe `{}`", target.name)).await?;
+        }
         Ok(changes)
     }
 
     async fn constrain(&mut self, targets: &[Target]) -> Result<()> {
-        // Pending checks also forbid every ALTER TABLE below.
-        let check = "set constraints all immediate";
-        self.transaction.batch_execute(check).await.attempt(|| "check the references between the tables")?;
-        for target in targets {
-            let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? else {
-                return Err(Error::internal(format!("`{}` is gone within its own load", target.name)));
-            };
-            let keys = ddl::keys(&self.schema, target, &existing);
-            self.run(&keys, || format!("declare the keys of `{}`", target.name)).await?;
+        self.transaction.batch_execute("savepoint constraints").await.attempt(|| "mark where the rows are in")?;
+        let Err(error) = self.declare(targets).await else { return Ok(()) };
+        if error.kind() != Kind::Input {
+            return Err(error);
         }
-        for target in targets {
-            ddl::refer(&self.transaction, &self.schema, target).await?;
+        let back = self.transaction.batch_execute("rollback to savepoint constraints").await;
+        back.attempt(|| "go back to where the rows are in")?;
+        match culprit::find(&self.transaction, &self.schema, targets).await? {
+            Some(culprit) => Err(Error::input(culprit).hint(HINT_CULPRIT).caused_by(error)),
+            None => Err(error),
         }
-        Ok(())
     }
 
     async fn record(&mut self, entries: &[Entry]) -> Result<()> {

@@ -41,6 +41,15 @@ pub async fn database() -> Option<WarehouseConfig> {
     Some(WarehouseConfig { url: url(&name), password: None, schema: "gold".into() })
 }
 
+/// Statements of somebody else.
+pub async fn execute(config: &WarehouseConfig, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(&config.url, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    drop(client);
+    driver.await.unwrap().unwrap();
+}
+
 fn binaries() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let installed = versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max();

@@ -6,6 +6,9 @@
 //! an older run over a newer one. A COMMIT whose reply was lost is looked up in the ledger by the load's
 //! own id and never simply repeated.
 //!
+//! `work` decides what is done to a table: only the rows that came and left since the version in the ledger, or all of
+//! them. `rows` reads them, `refresh` carries it out.
+//!
 //! What becomes of a table whose columns changed is decided by the warehouse (see the head of its
 //! `migrate`); this flow keeps in the ledger which columns the lake wrote.
 
@@ -13,8 +16,10 @@ mod commit;
 mod contract;
 mod identity;
 mod refresh;
+mod rows;
 mod run;
 mod scripts;
+mod work;
 
 pub(in crate::flow) use contract::targets;
 pub use identity::loaded;
@@ -35,8 +40,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Compare every table although its version stands, and take over tables that this lake did not load.
+    /// Compare all rows of every table, and take over tables that this lake did not load.
     pub full: bool,
+    /// Only report what would be done, and why.
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -57,6 +64,8 @@ pub struct TableReport {
     pub updated: u64,
     pub deleted: u64,
     pub status: Status,
+    /// What was done and why: `2 files since version 7`, `full: it was never loaded`.
+    pub how: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

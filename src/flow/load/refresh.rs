@@ -1,17 +1,16 @@
-//! Brings the warehouse up to a run, within the load's transaction: which tables are due, their rows,
-//! keys and ledger rows, then the scripts.
+//! Brings the warehouse up to a run, within the load's transaction: which tables are due, their rows, keys and ledger
+//! rows, then the scripts. All rows are taken in beside the tables before the first table changes.
 
 use super::super::{Progress, Stop};
+use super::rows::GoldRows;
 use super::run::Run;
+use super::work::{Task, Work, commit_id};
 use super::{Options, Report, Status, TableReport, contract, scripts};
-use crate::engine::{self, Engine};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::failpoint;
-use crate::ident::{TableName, quote};
 use crate::model::Project;
 use crate::table::{Lake, Table};
-use crate::warehouse::{Batches, Changes, Entry, Load, Standing, Target};
-use futures::StreamExt;
+use crate::warehouse::{Changes, Entry, Extent, Load, Target};
 use std::collections::BTreeMap;
 
 /// One load, from the lock to the commit.
@@ -28,66 +27,55 @@ pub struct Refresh<'a> {
 impl Refresh<'_> {
     /// Changes what differs from the run; false when nothing does.
     pub async fn bring_up(&self, project: &Project, load: &mut dyn Load) -> Result<(Report, bool)> {
-        let ledger: BTreeMap<String, Entry> =
-            load.ledger().await?.into_iter().map(|entry| (entry.table.clone(), entry)).collect();
-        let schema = load.schema().to_string();
-        self.note_orphans(&schema, &ledger);
-        let due = self.due(load, &schema, &ledger).await?;
+        let mut tasks = self.tasks(load).await?;
+        let due: Vec<Target> =
+            tasks.iter().filter(|task| task.work.touches()).map(|task| self.target(task).clone()).collect();
         load.prepare(&due).await?;
-        let (mut reports, mut entries) = (Vec::new(), Vec::new());
-        for name in contract::in_reference_order(&self.run.targets) {
-            self.stop.check()?;
-            let (table, target) = (&self.run.tables[&name], &self.run.targets[&name]);
-            let mut entry = self.entry(&schema, table, target)?;
-            let mut changes = None;
-            if due.contains(target) {
-                changes = Some(self.replace(load, &name, table, target).await?);
-            }
-            let before = ledger.get(&entry.table).map_or(0, |old| old.rows);
-            entry.rows = changes.map_or(before, |changes| changes.rows);
-            reports.push(report(&name, &entry, changes));
-            entries.push(entry);
-        }
         let scripts = scripts::due(project, load, !due.is_empty()).await?;
-        let other_run = entries.iter().any(|entry| ledger.get(&entry.table).is_none_or(|old| old.run != entry.run));
-        let report = Report { tables: reports, run: Some(self.run.number) };
-        if due.is_empty() && scripts.is_empty() && !other_run {
-            return Ok((report, false));
+        let moved = tasks.iter().any(|task| {
+            let now = (task.entry.run, task.entry.delta_version);
+            task.before.as_ref().map(|before| (before.run, before.delta_version)) != Some(now)
+        });
+        if self.options.dry_run || (due.is_empty() && scripts.is_empty() && !moved) {
+            return Ok((self.report(&tasks, &[]), false));
         }
+        let changes = self.carry_out(load, &mut tasks).await?;
         if !due.is_empty() {
             load.constrain(&due).await?;
         }
+        let entries: Vec<Entry> = tasks.iter().map(|task| task.entry.clone()).collect();
         load.record(&entries).await?;
         for script in scripts {
             load.run_script(&script.path, &script.sql, &script.digest).await?;
         }
-        Ok((report, true))
+        Ok((self.report(&tasks, &changes), true))
     }
 
-    /// The tables that have to change, those that others refer to first.
-    async fn due(&self, load: &mut dyn Load, schema: &str, ledger: &BTreeMap<String, Entry>) -> Result<Vec<Target>> {
-        let mut due = Vec::new();
+    /// One task for each table of the run, those that others refer to first.
+    async fn tasks(&self, load: &mut dyn Load) -> Result<Vec<Task>> {
+        let mut ledger: BTreeMap<String, Entry> =
+            load.ledger().await?.into_iter().map(|entry| (entry.table.clone(), entry)).collect();
+        let schema = load.schema().to_string();
+        self.note_orphans(&schema, &ledger);
+        let mut tasks = Vec::new();
         for name in contract::in_reference_order(&self.run.targets) {
-            let target = &self.run.targets[&name];
-            let entry = self.entry(schema, &self.run.tables[&name], target)?;
-            let old = ledger.get(&entry.table);
-            if let Some(old) = old
-                && self.stands(load, old, &entry, target).await?
-            {
-                continue;
-            }
-            self.may_replace(load, &name, old, target).await?;
-            due.push(target.clone());
+            let (table, target) = (&self.run.tables[&name], &self.run.targets[&name]);
+            let mut entry = self.entry(&schema, table, target).await?;
+            let before = ledger.remove(&entry.table);
+            let work = self.work(load, table, target, &entry, before.as_ref()).await?;
+            entry.rows = before.as_ref().map_or(0, |before| before.rows);
+            tasks.push(Task { name, entry, before, work });
         }
-        Ok(due)
+        Ok(tasks)
     }
 
-    fn entry(&self, schema: &str, table: &Table, target: &Target) -> Result<Entry> {
+    async fn entry(&self, schema: &str, table: &Table, target: &Target) -> Result<Entry> {
         Ok(Entry {
             table: format!("{schema}.{}", target.name),
             lake_id: self.run.lake_id.clone(),
             table_id: table.id().to_string(),
             delta_version: table.version(),
+            commit_id: commit_id(table, table.version()).await?,
             run: self.run.number,
             schema_hash: target.digest()?,
             load_id: self.id.to_string(),
@@ -96,48 +84,48 @@ impl Refresh<'_> {
         })
     }
 
-    /// True when the warehouse holds this version of this very table by this contract.
-    async fn stands(&self, load: &mut dyn Load, old: &Entry, new: &Entry, target: &Target) -> Result<bool> {
-        let said = |entry: &Entry| {
-            let Entry { lake_id, table_id, delta_version, schema_hash, columns, .. } = entry.clone();
-            (lake_id, table_id, delta_version, schema_hash, columns)
-        };
-        Ok(!self.options.full && said(old) == said(new) && load.standing(target).await? != Standing::Absent)
-    }
-
-    /// Refuses to put this lake's rows over rows that came from elsewhere.
-    async fn may_replace(
-        &self,
-        load: &mut dyn Load,
-        name: &TableName,
-        old: Option<&Entry>,
-        target: &Target,
-    ) -> Result<()> {
-        let whose = match old {
-            Some(old) if old.lake_id == self.run.lake_id => return Ok(()),
-            Some(_) => "that came from another lake",
-            None => "that lake did not load",
-        };
-        if self.options.full || load.standing(target).await? != Standing::Filled {
-            return Ok(());
+    /// Stages the rows of every due table, then merges them. Notes in the tasks how many rows the tables hold now.
+    async fn carry_out(&self, load: &mut dyn Load, tasks: &mut [Task]) -> Result<Vec<Changes>> {
+        for task in tasks.iter().filter(|task| task.work.touches()) {
+            self.stage(load, task).await?;
         }
-        Err(Error::config(format!("the warehouse table for `{name}` holds rows {whose}")).hint(format!(
-            "set another warehouse.schema, or replace them by those of {} with `lake load-warehouse --full`",
-            self.lake.root()
-        )))
+        self.stop.check()?;
+        let mut changes = load.merge().await.map_err(|error| self.stopped_or(error))?;
+        for (task, changes) in tasks.iter_mut().filter(|task| task.work.touches()).zip(&mut changes) {
+            if !self.agrees(task, changes) {
+                task.work = Work::All("rows were changed in the warehouse since the last load".into());
+                self.stage(load, task).await?;
+                *changes = load.merge().await?.first().copied().unwrap_or_default();
+            }
+            task.entry.rows = held(task, changes);
+            let Changes { inserted, updated, deleted, .. } = changes;
+            let (version, rows) = (task.entry.delta_version, task.entry.rows);
+            let summary = format!(
+                "version {version} ({}): {rows} rows ({inserted} inserted, {updated} updated, {deleted} deleted)",
+                task.work
+            );
+            self.progress.finished(&format!("load {}", task.name), summary);
+        }
+        Ok(changes)
     }
 
-    async fn replace(&self, load: &mut dyn Load, name: &TableName, table: &Table, target: &Target) -> Result<Changes> {
-        let stage = format!("load {name}");
-        self.progress.started(&stage, table.rows());
-        let rows = self.rows(name, table, target, stage.clone()).await?;
-        let changes = load.replace(target, rows).await.map_err(|error| self.stopped_or(error))?;
-        let Changes { rows, inserted, updated, deleted } = changes;
-        let version = table.version();
-        let summary =
-            format!("version {version}: {rows} rows ({inserted} inserted, {updated} updated, {deleted} deleted)");
-        self.progress.finished(&stage, summary);
-        Ok(changes)
+    async fn stage(&self, load: &mut dyn Load, task: &Task) -> Result<()> {
+        self.stop.check()?;
+        let (table, target, work) = (&self.run.tables[&task.name], self.target(task), &task.work);
+        let (extent, expected) = match work {
+            Work::Changes { .. } => (Extent::Changes, None),
+            _ => (Extent::All, table.rows()),
+        };
+        let stage = format!("load {}", task.name);
+        self.progress.started(&stage, expected);
+        let rows = GoldRows::open(self.engine, table, target, work, (&stage, self.progress, self.stop)).await?;
+        load.stage(target, extent, &rows).await.map_err(|error| self.stopped_or(error))
+    }
+
+    /// False when the rows that came and left do not lead to as many rows as the table has in the lake.
+    fn agrees(&self, task: &Task, changes: &Changes) -> bool {
+        let expected = self.run.tables[&task.name].rows();
+        !matches!(task.work, Work::Changes { .. }) || expected.is_none_or(|rows| rows == held(task, changes))
     }
 
     /// A stop that was asked for explains every failure after it.
@@ -145,21 +133,21 @@ impl Refresh<'_> {
         self.stop.check().err().unwrap_or(error)
     }
 
-    async fn rows(&self, name: &TableName, table: &Table, target: &Target, stage: String) -> Result<Batches> {
-        let session = self.engine.session();
-        session.register(name, table.provider().await?)?;
-        let columns: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
-        let sql = format!("select {} from {}", columns.join(", "), name.quoted());
-        let batches = session.stream(&sql).await?;
-        let (progress, stop, name) = (self.progress.clone(), self.stop.clone(), name.clone());
-        let checked = batches.map(move |batch| {
-            stop.check()?;
-            let batch = batch.map_err(|error| engine::failed(error, format!("read `{name}`")))?;
-            progress.advanced(&stage, batch.num_rows() as u64, 0);
-            failpoint::hit("load.mid_copy");
-            Ok(batch)
+    fn target(&self, task: &Task) -> &Target {
+        &self.run.targets[&task.name]
+    }
+
+    /// `changes` are those of the tasks that touch their tables.
+    fn report(&self, tasks: &[Task], changes: &[Changes]) -> Report {
+        let mut changes = changes.iter();
+        let tables = tasks.iter().map(|task| {
+            let status = if task.work.touches() { Status::Loaded } else { Status::Unchanged };
+            let Changes { inserted, updated, deleted, .. } =
+                if task.work.touches() { changes.next().copied().unwrap_or_default() } else { Changes::default() };
+            let (table, version, rows) = (task.name.to_string(), task.entry.delta_version, task.entry.rows);
+            TableReport { table, version, rows, inserted, updated, deleted, status, how: task.work.to_string() }
         });
-        Ok(checked.boxed())
+        Report { tables: tables.collect(), run: Some(self.run.number) }
     }
 
     /// Tables of this lake in the schema that the run no longer names.
@@ -174,9 +162,10 @@ impl Refresh<'_> {
     }
 }
 
-fn report(name: &TableName, entry: &Entry, changes: Option<Changes>) -> TableReport {
-    let status = if changes.is_some() { Status::Loaded } else { Status::Unchanged };
-    let Changes { inserted, updated, deleted, .. } = changes.unwrap_or_default();
-    let (version, rows) = (entry.delta_version, entry.rows);
-    TableReport { table: name.to_string(), version, rows, inserted, updated, deleted, status }
+/// Rows of the warehouse's table after these changes.
+fn held(task: &Task, changes: &Changes) -> u64 {
+    match task.work {
+        Work::Changes { .. } => (task.entry.rows + changes.inserted).saturating_sub(changes.deleted),
+        _ => changes.rows,
+    }
 }

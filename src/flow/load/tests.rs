@@ -1,5 +1,8 @@
 //! The flow on a lake in a temporary folder and a PostgreSQL of the test's own.
 
+mod histories;
+mod since;
+
 use super::commit::{settle, unknown};
 use super::*;
 use crate::check::{self, Check, Rule};
@@ -95,7 +98,7 @@ impl Setting {
 
     async fn load(&self, full: bool) -> Result<Report> {
         let mut warehouse = connect(&self.config).await.unwrap();
-        let (options, progress, stop) = (Options { full }, Progress::silent(), Stop::default());
+        let (options, progress, stop) = (Options { full, dry_run: false }, Progress::silent(), Stop::default());
         load(&self.project, &self.lake, &self.engine, warehouse.as_mut(), &options, &progress, &stop).await
     }
 

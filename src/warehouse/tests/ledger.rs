@@ -16,6 +16,7 @@ async fn loads_are_serialised_and_the_ledger_is_part_of_them() {
         lake_id: "l".into(),
         table_id: "t".into(),
         delta_version: 3,
+        commit_id: "c".into(),
         run: 2,
         schema_hash: "h".into(),
         rows: 5,
@@ -40,7 +41,7 @@ async fn a_ledger_of_an_earlier_release_is_read_and_completed() {
     load.try_lock().await.unwrap();
     let entry = Entry { table: "gold.t".into(), load_id: uuid::Uuid::new_v4().to_string(), ..Entry::default() };
     load.record(std::slice::from_ref(&entry)).await.unwrap();
-    let older = "alter table lake.ledger drop column table_id, drop column columns";
+    let older = "alter table lake.ledger drop column table_id, drop column columns, drop column commit_id";
     load.run_script(Path::new("older.sql"), older, "d").await.unwrap();
     assert!(matches!(load.commit().await.unwrap(), Outcome::Committed));
     let old = warehouse.ledger().await.unwrap().remove(0);

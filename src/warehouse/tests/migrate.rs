@@ -126,8 +126,7 @@ async fn another_type_is_refused_before_a_row_moves() {
     let table = |data_type| target("t", &[("v", data_type)], &[]);
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["5"]));
     put(warehouse, &table(DataType::Utf8), batches(vec![("v", texts)])).await.unwrap();
-    let untouched = futures::stream::poll_fn(|_| panic!("a row was asked for")).boxed();
-    let error = put(warehouse, &table(DataType::Int64), untouched).await.unwrap_err();
+    let error = put(warehouse, &table(DataType::Int64), Held(None)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
     assert_eq!(error.to_string(), "column `v` of `gold.t` is text, the lake has bigint");
     let remedy = error.hint_text().unwrap().strip_prefix("run: ").unwrap().split(';').next().unwrap();
@@ -188,8 +187,7 @@ async fn a_column_that_somebody_renamed_is_named_before_a_row_moves() {
     table.columns[1].nullable = false;
     put(warehouse, &table, books(&[(1, Some("a"), 1)])).await.unwrap();
     execute(&config, "alter table gold.book rename title to kunde; alter table gold.book add mine boolean").await;
-    let untouched = futures::stream::poll_fn(|_| panic!("a row was asked for")).boxed();
-    let error = put(warehouse, &table, untouched).await.unwrap_err();
+    let error = put(warehouse, &table, Held(None)).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Config);
     let said = "column `title` of `gold.book` is not in Postgres any more; was it renamed to `kunde`?";
     assert_eq!(error.to_string(), said);

@@ -1,14 +1,20 @@
 //! Against a real PostgreSQL, by subject.
 
+mod changes;
 mod connect;
+mod exact;
 mod fingerprint;
 mod ledger;
 mod migrate;
 mod names;
+mod oracle;
 mod query;
+mod readers;
 mod replace;
+mod survive;
 mod values;
 
+use super::throwaway::execute;
 use super::*;
 use crate::error::Kind;
 use arrow::array::*;
@@ -33,26 +39,46 @@ fn target(name: &str, columns: &[(&str, DataType)], key: &[&str]) -> Target {
     }
 }
 
-fn batches(arrays: Vec<(&str, ArrayRef)>) -> Batches {
+/// Rows in memory; none at all of what must not be read.
+#[derive(Clone)]
+struct Held(Option<RecordBatch>);
+
+#[async_trait]
+impl Rows for Held {
+    async fn open(&self) -> Result<Batches> {
+        let Some(batch) = self.0.clone() else { panic!("a row was asked for") };
+        Ok(futures::stream::iter([Ok(batch)]).boxed())
+    }
+}
+
+fn batches(arrays: Vec<(&str, ArrayRef)>) -> Held {
     let batch = RecordBatch::try_from_iter_with_nullable(arrays.into_iter().map(|(name, array)| (name, array, true)));
-    futures::stream::iter([Ok(batch.unwrap())]).boxed()
+    Held(Some(batch.unwrap()))
 }
 
 /// A whole load of one table, with its ledger row.
-async fn put(warehouse: &mut dyn Warehouse, target: &Target, rows: Batches) -> Result<Changes> {
+async fn put(warehouse: &mut dyn Warehouse, target: &Target, rows: Held) -> Result<Changes> {
     Ok(put_all(warehouse, vec![(target.clone(), rows)]).await?.remove(0))
 }
 
-async fn put_all(warehouse: &mut dyn Warehouse, tables: Vec<(Target, Batches)>) -> Result<Vec<Changes>> {
+async fn put_all(warehouse: &mut dyn Warehouse, tables: Vec<(Target, Held)>) -> Result<Vec<Changes>> {
+    put_extent(warehouse, Extent::All, tables).await
+}
+
+async fn put_extent(
+    warehouse: &mut dyn Warehouse,
+    extent: Extent,
+    tables: Vec<(Target, Held)>,
+) -> Result<Vec<Changes>> {
     let schema = warehouse.schema().to_string();
     let mut load = warehouse.begin().await?;
     assert!(load.try_lock().await?);
     let targets: Vec<Target> = tables.iter().map(|(target, _)| target.clone()).collect();
     load.prepare(&targets).await?;
-    let mut changes = Vec::new();
     for (target, rows) in tables {
-        changes.push(load.replace(&target, rows).await?);
+        load.stage(&target, extent, &rows).await?;
     }
+    let changes = load.merge().await?;
     load.constrain(&targets).await?;
     let entries: Vec<Entry> = targets.iter().map(|target| entry(&schema, target)).collect();
     load.record(&entries).await?;
@@ -69,21 +95,12 @@ fn entry(schema: &str, target: &Target) -> Entry {
     }
 }
 
-/// Statements of somebody else.
-async fn execute(config: &WarehouseConfig, sql: &str) {
-    let (client, connection) = tokio_postgres::connect(&config.url, tokio_postgres::NoTls).await.unwrap();
-    let driver = tokio::spawn(connection);
-    client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    drop(client);
-    driver.await.unwrap().unwrap();
-}
-
 /// One column of a table, as text.
 async fn ask(warehouse: &mut dyn Warehouse, sql: &str) -> Vec<Option<String>> {
     warehouse.query(sql).await.unwrap().rows.into_iter().map(|mut row| row.remove(0)).collect()
 }
 
-fn books(rows: &[(i64, Option<&str>, i128)]) -> Batches {
+fn books(rows: &[(i64, Option<&str>, i128)]) -> Held {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0)));
     let titles: ArrayRef = Arc::new(StringArray::from_iter(rows.iter().map(|row| row.1)));
     let prices = Decimal128Array::from_iter_values(rows.iter().map(|row| row.2)).with_precision_and_scale(10, 2);

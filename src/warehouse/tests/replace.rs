@@ -66,8 +66,9 @@ async fn views_references_and_added_columns_survive() {
     let mut fact = target("fact", &[("book", DataType::Int64)], &[]);
     fact.foreign_keys = vec![ForeignKey { column: "book".into(), table: "dim".into(), field: "id".into() }];
     let facts = |ids: Vec<i64>| batches(vec![("book", Arc::new(Int64Array::from(ids)) as ArrayRef)]);
-    load.replace(&fact, facts(vec![1, 2])).await.unwrap();
-    load.replace(&dim, books(&[(1, None, 1), (2, None, 2)])).await.unwrap();
+    load.stage(&fact, Extent::All, &facts(vec![1, 2])).await.unwrap();
+    load.stage(&dim, Extent::All, &books(&[(1, None, 1), (2, None, 2)])).await.unwrap();
+    load.merge().await.unwrap();
     load.constrain(&[fact.clone(), dim.clone()]).await.unwrap();
     let script = "create or replace view gold.cheap as select b.title from gold.dim b join gold.fact f on f.book = b.id;\n\
          alter table gold.dim add column if not exists note text default 'ours';";
@@ -84,15 +85,14 @@ async fn views_references_and_added_columns_survive() {
         nullable: true,
         description: "new".into(),
     });
-    let rows = books(&[(2, None, 2), (3, None, 3)]).map(|batch| {
-        let batch = batch.unwrap();
-        let mut arrays: Vec<(String, ArrayRef)> =
-            batch.schema().fields().iter().map(|f| f.name().clone()).zip(batch.columns().iter().cloned()).collect();
-        arrays.push(("extra".into(), Arc::new(Int32Array::from(vec![7, 8]))));
-        Ok(RecordBatch::try_from_iter_with_nullable(arrays.into_iter().map(|(n, a)| (n, a, true))).unwrap())
-    });
-    load.replace(&wider, rows.boxed()).await.unwrap();
-    load.replace(&fact, facts(vec![2, 3])).await.unwrap();
+    let rows = books(&[(2, None, 2), (3, None, 3)]).0.unwrap();
+    let mut arrays: Vec<(String, ArrayRef)> =
+        rows.schema().fields().iter().map(|field| field.name().clone()).zip(rows.columns().iter().cloned()).collect();
+    arrays.push(("extra".into(), Arc::new(Int32Array::from(vec![7, 8]))));
+    let rows = batches(arrays.iter().map(|(name, array)| (name.as_str(), Arc::clone(array))).collect());
+    load.stage(&wider, Extent::All, &rows).await.unwrap();
+    load.stage(&fact, Extent::All, &facts(vec![2, 3])).await.unwrap();
+    load.merge().await.unwrap();
     load.constrain(&[wider, fact.clone()]).await.unwrap();
     assert!(matches!(load.commit().await.unwrap(), Outcome::Committed));
     let sql = "select count(*)::text from gold.cheap union all \
@@ -102,5 +102,5 @@ async fn views_references_and_added_columns_survive() {
 
     let error = put(warehouse.as_mut(), &fact, facts(vec![99])).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Input);
-    assert_eq!(error.to_string(), "check the references between the tables");
+    assert_eq!(error.to_string(), "`fact`: column `book` of a row is 99, which is not in `dim`.`id`");
 }
