@@ -2,8 +2,8 @@
 //!
 //! All rows: they are compared, with a primary key row by row, without one as a bag in which equal rows count. Rows
 //! that came and left: with a key, those that left go unless others of their identity came; without one, as many equal
-//! rows go as left. Readers go on seeing the old rows until the transaction commits. Equality is the database's own:
-//! nulls are equal, and so are 0 and -0.
+//! rows go as left. Readers go on seeing the old rows until the transaction commits. Equality is the database's own,
+//! where nulls are equal, except of floats: those are equal bit by bit, so that a 0 may become -0.
 
 use super::catalog::{self, Existing};
 use super::ddl::list;
@@ -11,6 +11,7 @@ use super::stage::{Staged, run};
 use super::{Changes, Target};
 use crate::error::Result;
 use crate::ident::quote;
+use arrow::datatypes::DataType;
 use tokio_postgres::Transaction;
 
 /// See [`super::Load::merge`]. `existing` is the table as it stood before the load.
@@ -43,6 +44,7 @@ struct Statements<'a> {
     stage: String,
     /// The column of a stage of changes that says how many copies of the row came, or left when it is negative.
     copies: Option<String>,
+    target: &'a Target,
     columns: Vec<&'a str>,
     key: &'a [String],
     /// Columns that say which row is which: the key, and what any other unique index spans. Rows that
@@ -62,7 +64,23 @@ impl<'a> Statements<'a> {
         let unique = |name: &str| existing.unique.iter().flatten().any(|column| column == name);
         let identity =
             columns.iter().copied().filter(|name| target.primary_key.iter().any(|key| key == name) || unique(name));
-        Statements { table, stage, copies, identity: identity.collect(), columns, key: &target.primary_key }
+        Statements { table, stage, copies, identity: identity.collect(), target, columns, key: &target.primary_key }
+    }
+
+    /// What to compare of a column of `of`, so that values which print differently differ.
+    fn exact(&self, of: &str, name: &str) -> String {
+        let column = format!("{of}{}", quote(name));
+        let found = self.target.columns.iter().find(|column| column.name == name);
+        match found.map(|column| &column.data_type) {
+            Some(DataType::Float64) => format!("float8send({column})"),
+            Some(DataType::Float16 | DataType::Float32) => format!("float4send({column})"),
+            Some(DataType::List(item)) if item.data_type().is_floating() => format!("array_send({column})"),
+            _ => column,
+        }
+    }
+
+    fn all_exact(&self, of: &str) -> String {
+        self.columns.iter().map(|name| self.exact(of, name)).collect::<Vec<_>>().join(", ")
     }
 
     /// Of `t` and the row `of` of the stage.
@@ -96,15 +114,24 @@ impl<'a> Statements<'a> {
     }
 
     fn delete_from_bag(&self) -> String {
-        let (table, stage, columns) = (&self.table, &self.stage, list(self.columns.iter().copied()));
+        let table = &self.table;
+        format!(
+            "with {} delete from {table} t using surplus x where t.ctid = x.place",
+            self.surplus(table, &self.stage)
+        )
+    }
+
+    /// `surplus`: the places of the copies of each row that `of` has more of than `other`.
+    fn surplus(&self, of: &str, other: &str) -> String {
+        let columns = self.all_exact("");
         // Names of our own for the columns: one of theirs may be `place`.
         let own = (0..self.columns.len()).map(|index| format!("c{index}")).collect::<Vec<_>>().join(", ");
         format!(
-            "with numbered as (select place, \
+            "surplus as (select place from (select place, \
              row_number() over (partition by {own}, place is null) as copy, \
-             count(*) filter (where place is null) over (partition by {own}) as wanted \
-             from (select ctid, {columns} from {table} union all select null::tid, {columns} from {stage}) \
-             b (place, {own})) delete from {table} t using numbered n where t.ctid = n.place and n.copy > n.wanted"
+             count(*) filter (where place is null) over (partition by {own}) as others \
+             from (select ctid, {columns} from {of} union all select null::tid, {columns} from {other}) \
+             b (place, {own})) n where place is not null and copy > others)"
         )
     }
 
@@ -112,12 +139,12 @@ impl<'a> Statements<'a> {
     /// value occurs among those that left are compared at all.
     fn delete_copies(&self, copies: &str) -> String {
         let (table, stage) = (&self.table, &self.stage);
-        let row_of = |of: &str| format!("row({})", list_of(of, &self.columns));
+        let row_of = |of: &str| format!("row({})", self.all_exact(of));
         let occurs = self.columns.iter().map(|name| {
             let name = quote(name);
             format!("(t.{name} is null or t.{name} in (select l.{name} from {stage} l where l.{copies} < 0))")
         });
-        let (occurs, left, standing) = (occurs.collect::<Vec<_>>().join(" and "), row_of("s"), row_of("t"));
+        let (occurs, left, standing) = (occurs.collect::<Vec<_>>().join(" and "), row_of("s."), row_of("t."));
         format!(
             "with gone as (select {left} as row, -sum(s.{copies}) as copies from {stage} s where s.{copies} < 0 \
              group by 1), standing as (select t.ctid as place, {standing} as row from {table} t where {occurs}), \
@@ -134,7 +161,8 @@ impl<'a> Statements<'a> {
             return None;
         }
         let set = rest.iter().map(|name| format!("{0} = s.{0}", quote(name))).collect::<Vec<_>>().join(", ");
-        let differs = rest.iter().map(|name| format!("t.{0} is distinct from s.{0}", quote(name)));
+        let differs =
+            rest.iter().map(|name| format!("{} is distinct from {}", self.exact("t.", name), self.exact("s.", name)));
         let differs = differs.collect::<Vec<_>>().join(" or ");
         let (table, stage, same, came) = (&self.table, &self.stage, self.same_row("s"), self.that_came());
         Some(format!("update {table} t set {set} from {stage} s where {same}{came} and ({differs})"))
@@ -142,22 +170,17 @@ impl<'a> Statements<'a> {
 
     fn insert(&self) -> String {
         let (table, stage, columns) = (&self.table, &self.stage, list(self.columns.iter().copied()));
+        let wanted = self.columns.iter().map(|name| format!("s.{}", quote(name))).collect::<Vec<_>>().join(", ");
+        let into = format!("insert into {table} ({columns}) select {wanted} from {stage} s");
+        if self.key.is_empty() && self.copies.is_none() {
+            return format!("with {} {into} join surplus x on s.ctid = x.place", self.surplus(stage, table));
+        }
         // As many copies as came; of rows that left none.
         let times = self.copies.as_ref().map(|copies| format!(", generate_series(1, s.{copies})")).unwrap_or_default();
         let absent = match self.key {
             [] => String::new(),
             _ => format!(" where not exists (select from {table} t where {})", self.same_row("s")),
         };
-        let more = match self.key.is_empty() && self.copies.is_none() {
-            true => format!(" except all select {columns} from {table}"),
-            false => String::new(),
-        };
-        let wanted = list_of("s", &self.columns);
-        format!("insert into {table} ({columns}) select {wanted} from {stage} s{times}{absent}{more}")
+        format!("{into}{times}{absent}")
     }
-}
-
-/// `s."a", s."b"`
-fn list_of(of: &str, columns: &[&str]) -> String {
-    columns.iter().map(|name| format!("{of}.{}", quote(name))).collect::<Vec<_>>().join(", ")
 }

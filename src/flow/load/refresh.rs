@@ -4,7 +4,7 @@
 use super::super::{Progress, Stop};
 use super::rows::GoldRows;
 use super::run::Run;
-use super::work::{Task, Work, commit_id};
+use super::work::{Case, Task, Work, commit_id};
 use super::{Options, Report, Status, TableReport, contract, scripts};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -62,7 +62,9 @@ impl Refresh<'_> {
             let (table, target) = (&self.run.tables[&name], &self.run.targets[&name]);
             let mut entry = self.entry(&schema, table, target).await?;
             let before = ledger.remove(&entry.table);
-            let work = self.work(load, table, target, &entry, before.as_ref()).await?;
+            let (full, root) = (self.options.full, self.lake.root());
+            let case = Case { table, target, entry: &entry, before: before.as_ref(), full, root };
+            let work = case.decide(load).await?;
             entry.rows = before.as_ref().map_or(0, |before| before.rows);
             tasks.push(Task { name, entry, before, work });
         }

@@ -5,7 +5,6 @@
 //! came and those that left cancel out, so that only what differs reaches the warehouse. That is enough as long as the
 //! ledger, the warehouse's table and the log belong together; wherever one of them does not, all rows are compared.
 
-use super::refresh::Refresh;
 use crate::error::{Error, Result};
 use crate::flow::count::counted;
 use crate::ident::{MOST_POSTGRES_COLUMNS, TableName};
@@ -58,43 +57,52 @@ impl fmt::Display for Work {
     }
 }
 
-impl Refresh<'_> {
-    /// What there is to do for one table. Kind Config when the warehouse's table is not ours to change, or is ahead.
-    pub(super) async fn work(
-        &self,
-        load: &mut dyn Load,
-        table: &Table,
-        target: &Target,
-        entry: &Entry,
-        before: Option<&Entry>,
-    ) -> Result<Work> {
-        let standing = load.standing(target).await?;
-        self.may_replace(table, before, standing)?;
-        if self.options.full {
+/// What is known of a table before it is decided what has to be done to it.
+pub struct Case<'a> {
+    pub table: &'a Table,
+    pub target: &'a Target,
+    /// What the ledger will say.
+    pub entry: &'a Entry,
+    /// What it says.
+    pub before: Option<&'a Entry>,
+    /// Compare all rows, and take over what this lake did not load.
+    pub full: bool,
+    /// Where the lake is, for messages.
+    pub root: &'a str,
+}
+
+impl Case<'_> {
+    /// Kind Config when the warehouse's table is not ours to change, or is ahead.
+    pub async fn decide(&self, load: &mut dyn Load) -> Result<Work> {
+        let standing = load.standing(self.target).await?;
+        self.may_replace(standing)?;
+        if self.full {
             return Ok(Work::All("--full".into()));
         }
-        let Some(before) = before else { return Ok(Work::All("it was never loaded".into())) };
-        self.not_ahead(entry, before)?;
-        if let Some(why) = apart(entry, before, standing) {
+        let Some(before) = self.before else { return Ok(Work::All("it was never loaded".into())) };
+        self.not_ahead(before)?;
+        if let Some(why) = apart(self.entry, before, standing) {
             return Ok(Work::All(why.into()));
         }
-        let since = before.delta_version;
-        if since == entry.delta_version {
+        if before.delta_version == self.entry.delta_version {
             return Ok(Work::Stands);
         }
-        if target.columns.len() >= MOST_POSTGRES_COLUMNS {
-            return Ok(Work::All("it has as many columns as there can be".into()));
+        if let Some(why) = incomparable(self.target) {
+            return Ok(Work::All(why.into()));
         }
-        if target.columns.iter().any(|column| has_map(&column.data_type)) {
-            return Ok(Work::All("rows with a map are not compared in the lake".into()));
-        }
-        if !load.fits(target).await? {
+        if !load.fits(self.target).await? {
             return Ok(Work::All("its columns were changed in the warehouse".into()));
         }
-        if commit_id(table, since).await? != before.commit_id {
+        self.since(before).await
+    }
+
+    /// What came and left since the version that stands.
+    async fn since(&self, before: &Entry) -> Result<Work> {
+        let since = before.delta_version;
+        if commit_id(self.table, since).await? != before.commit_id {
             return Ok(Work::All(format!("version {since} is not, or no longer known to be, the one that was loaded")));
         }
-        Ok(match table.since(since, None).await? {
+        Ok(match self.table.since(since, None).await? {
             Since::Unknown(why) => Work::All(why),
             Since::Files { added, removed } if added.is_empty() && removed.is_empty() => Work::SameRows { since },
             Since::Files { added, removed } => Work::Changes { since, added, removed },
@@ -102,23 +110,24 @@ impl Refresh<'_> {
     }
 
     /// Refuses to put this lake's rows over rows that came from elsewhere.
-    fn may_replace(&self, table: &Table, before: Option<&Entry>, standing: Standing) -> Result<()> {
-        let whose = match before {
-            Some(before) if before.lake_id == self.run.lake_id => return Ok(()),
+    fn may_replace(&self, standing: Standing) -> Result<()> {
+        let whose = match self.before {
+            Some(before) if before.lake_id == self.entry.lake_id => return Ok(()),
             Some(_) => "that came from another lake",
             None => "that lake did not load",
         };
-        if self.options.full || standing != Standing::Filled {
+        if self.full || standing != Standing::Filled {
             return Ok(());
         }
-        Err(Error::config(format!("the warehouse table for `{}` holds rows {whose}", table.name())).hint(format!(
+        Err(Error::config(format!("the warehouse table for `{}` holds rows {whose}", self.table.name())).hint(format!(
             "set another warehouse.schema, or replace them by those of {} with `lake load-warehouse --full`",
-            self.lake.root()
+            self.root
         )))
     }
 
     /// Refuses to put older rows over newer ones, which is what a lake that was put back would do.
-    fn not_ahead(&self, entry: &Entry, before: &Entry) -> Result<()> {
+    fn not_ahead(&self, before: &Entry) -> Result<()> {
+        let entry = self.entry;
         let version_ahead = before.table_id == entry.table_id && before.delta_version > entry.delta_version;
         if before.lake_id != entry.lake_id || (before.run <= entry.run && !version_ahead) {
             return Ok(());
@@ -130,8 +139,8 @@ impl Refresh<'_> {
             entry.run, entry.delta_version
         ))
         .hint(
-            "was the lake put back to an earlier state? `lake promote all` makes its newest run anew; \
-             `lake load-warehouse --full` puts the warehouse back to what the lake has now",
+            "was the lake put back to an earlier state? `lake load-warehouse --full` puts the warehouse back to what the \
+             lake has now",
         ))
     }
 }
@@ -156,6 +165,15 @@ pub async fn commit_id(table: &Table, version: i64) -> Result<String> {
     let found = commits.try_next().await?;
     let id = found.as_ref().and_then(|commit| commit.info.get("commit_id")).and_then(|id| id.as_str());
     Ok(id.unwrap_or_default().to_string())
+}
+
+/// Why rows of the table cannot be told apart in the lake, or staged with one more column.
+fn incomparable(target: &Target) -> Option<&'static str> {
+    if target.columns.len() >= MOST_POSTGRES_COLUMNS {
+        return Some("it has as many columns as there can be");
+    }
+    let maps = target.columns.iter().any(|column| has_map(&column.data_type));
+    maps.then_some("rows with a map are not compared in the lake")
 }
 
 fn has_map(data_type: &DataType) -> bool {

@@ -44,6 +44,33 @@ async fn without_a_key_rows_are_a_bag() {
     }
 }
 
+/// By the database's own equality they are one value; a reader of the text sees two.
+#[tokio::test]
+async fn zero_may_become_negative_zero() {
+    for key in [&["id"][..], &[]] {
+        let Some(config) = throwaway::database().await else { return };
+        let mut warehouse = connect(&config).await.unwrap();
+        let rows = |values: [f64; 3]| {
+            let mut lists = ListBuilder::new(Float64Builder::new());
+            values.iter().for_each(|value| lists.append_value([Some(*value)]));
+            let narrow = Float32Array::from_iter_values(values.iter().map(|value| *value as f32));
+            let wide = Float64Array::from_iter_values(values);
+            let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+            batches(vec![("id", ids), ("w", Arc::new(wide)), ("n", Arc::new(narrow)), ("l", Arc::new(lists.finish()))])
+        };
+        let first = rows([0.0, -0.0, f64::NAN]);
+        let types = first.0.as_ref().unwrap().schema();
+        let types: Vec<(&str, DataType)> =
+            types.fields().iter().map(|field| (field.name().as_str(), field.data_type().clone())).collect();
+        let table = target("t", &types, key);
+        put(warehouse.as_mut(), &table, first).await.unwrap();
+        let changes = put(warehouse.as_mut(), &table, rows([-0.0, -0.0, f64::NAN])).await.unwrap();
+        assert_eq!(changes.updated + changes.inserted, 1, "{changes:?}");
+        let found = ask(warehouse.as_mut(), "select concat_ws(' ', w, n, l) from gold.t order by id").await;
+        assert_eq!(found, [Some("-0 -0 {-0}".into()), Some("-0 -0 {-0}".into()), Some("NaN NaN {NaN}".into())]);
+    }
+}
+
 #[tokio::test]
 async fn values_of_a_unique_column_may_change_places() {
     let Some(config) = throwaway::database().await else { return };

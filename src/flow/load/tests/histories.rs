@@ -152,9 +152,7 @@ impl History {
 
     /// The rows of the warehouse's table, sorted.
     async fn held(&self, schema: &str, name: &str) -> String {
-        let sql = format!(
-            "select coalesce(string_agg(to_jsonb(t)::text, e'\\n' order by to_jsonb(t)::text), '') from {schema}.{name} t"
-        );
+        let sql = format!("select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {schema}.{name} t");
         self.setting.ask(&sql).await
     }
 }
