@@ -14,7 +14,7 @@
 //! NULL has no text. No setting of the session or the server changes any of them. The types are those a table of the
 //! lake can hold; nothing here is shared with the encoder that loaded the rows, the spelling of JSON apart.
 
-use super::super::encode::json_texts;
+use super::super::json::json_texts;
 use super::super::sql_type::{plain_type, sql_type};
 use super::json;
 use crate::error::{Context, Error, Kind, Result};
@@ -34,7 +34,7 @@ pub fn each(field: &FieldRef, array: &ArrayRef, mut take: impl FnMut(Option<&[u8
     let is_json = sql_type(array.data_type()).is_some_and(|found| found.name == "jsonb");
     let documents;
     let put: Put<'_> = if is_json {
-        documents = json_texts(field, array).map_err(|reason| unreadable(field, &reason))?;
+        documents = json_texts(field, array).map_err(|(_, reason)| unreadable(field, &reason))?;
         Box::new(|row, out| {
             out.extend_from_slice(json::canonical(documents.value(row))?.as_bytes());
             Ok(())

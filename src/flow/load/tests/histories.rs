@@ -184,7 +184,9 @@ async fn what_changed_leads_to_the_same_table_as_all_rows() {
             }
         }
         let mut warehouse = connect(&history.setting.config).await.unwrap();
-        let proofs = star::prove(&history.setting.lake, &history.setting.engine, warehouse.as_mut()).await.unwrap();
+        let proofs = star::prove(&history.setting.lake, &history.setting.engine, warehouse.as_mut(), &Scope::default())
+            .await
+            .unwrap();
         assert!(proofs.iter().all(|proof| proof.differences.is_empty()), "seed {seed}: {proofs:?}");
     }
     eprintln!("tables by what was done: {ways:?}");
