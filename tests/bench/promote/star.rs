@@ -98,6 +98,11 @@ impl Star {
         Star { folder, scale, lines }
     }
 
+    /// Of the project.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn bronze(&self) -> PathBuf {
         self.folder.path().join("lake/bronze")
     }
@@ -167,7 +172,8 @@ fn project() -> tempfile::TempDir {
     folder
 }
 
-fn lake(project: &Path, arguments: &[&str]) -> Finished {
+/// Runs the program in a project.
+pub fn lake(project: &Path, arguments: &[&str]) -> Finished {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lake"));
     command.args(arguments).current_dir(project);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LAKE") && !name.starts_with("LAKE__")) {
