@@ -1,7 +1,7 @@
 //! What stands in PostgreSQL, as its catalog tells it. Reads only; `ddl` and `migrate` act on it.
 
-use super::failure::Attempt;
 use super::Standing;
+use super::failure::Attempt;
 use crate::error::{Error, Result};
 use crate::ident::quote;
 use tokio_postgres::Transaction;

@@ -43,7 +43,7 @@ impl GoldRows {
             Work::Changes { added, removed, .. } => {
                 session.register_unqualified(ADDED, table.provider_of(added)?)?;
                 session.register_unqualified(REMOVED, table.provider_of(removed)?)?;
-                changes(&columns, removed.is_empty(), &counter(target))
+                changes(target, &columns, removed.is_empty(), &counter(target))
             }
             _ => {
                 session.register(table.name(), table.provider().await?)?;
@@ -65,16 +65,24 @@ fn counter(target: &Target) -> String {
 }
 
 /// Each row that came or left, and how many copies of it: rows that came as often as they left are none. When nothing
-/// left, nothing can cancel out.
-fn changes(columns: &str, only_added: bool, copies: &str) -> String {
+/// left, nothing can cancel out. Floats are told apart by their texts: grouping takes 0 and -0 for one.
+fn changes(target: &Target, columns: &str, only_added: bool, copies: &str) -> String {
     let added = format!("select {columns}, cast(1 as bigint) as {copies} from {ADDED}");
     if only_added {
         return added;
     }
     let removed = format!("select {columns}, cast(-1 as bigint) as {copies} from {REMOVED}");
+    let (mut shown, mut grouped) = (Vec::new(), Vec::new());
+    for column in &target.columns {
+        let (name, is_float) = (quote(&column.name), column.data_type.is_floating());
+        shown.push(if is_float { format!("max({name}) as {name}") } else { name.clone() });
+        grouped.push(if is_float { format!("concat({name}, '')") } else { name });
+    }
     format!(
-        "select {columns}, sum({copies}) as {copies} from ({added} union all {removed}) as moved group by {columns} \
-         having sum({copies}) <> 0"
+        "select {}, sum({copies}) as {copies} from ({added} union all {removed}) as moved group by {} \
+         having sum({copies}) <> 0",
+        shown.join(", "),
+        grouped.join(", ")
     )
 }
 

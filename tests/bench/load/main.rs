@@ -141,7 +141,9 @@ fn compare(arguments: &Arguments, server: &Server) -> Board {
             let schema = format!("{}_{round}", name.replace('-', "_"));
             board.turn(server, name, round, || run(&schema));
             psql::check(server, &schema, "ready");
-            server.sql(&format!("drop schema {schema} cascade; delete from lake.ledger where table_name like '{schema}.%'"));
+            server.sql(&format!(
+                "drop schema {schema} cascade; delete from lake.ledger where table_name like '{schema}.%'"
+            ));
         };
         fresh(LIMIT, &|schema| ready.copy(server, schema, false));
         fresh("first", &load);
