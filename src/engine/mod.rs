@@ -45,6 +45,7 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -59,6 +60,8 @@ use std::sync::Arc;
 const CATALOG: &str = "lake";
 const UNQUALIFIED: &str = "public";
 const BATCH_ROWS: usize = 8192;
+/// Batches of a result that wait to be read.
+const BATCHES_AHEAD: usize = 2;
 /// What DataFusion calls it in the metrics of a scan.
 const BYTES_READ: &str = "bytes_scanned";
 
@@ -93,6 +96,11 @@ impl Engine {
         session.options_mut().sql_parser.parse_float_as_decimal = true;
         session.options_mut().execution.time_zone = Some("UTC".into());
         Ok(Engine { runtime, config: session })
+    }
+
+    /// Parallel partitions of a query.
+    pub fn threads(&self) -> usize {
+        self.config.target_partitions()
     }
 
     /// The same for queries over so few rows that sharing them out takes longer than working on them. Rows stay in order.
@@ -247,14 +255,14 @@ impl Session {
 
     /// As [`Session::stream`], sorted by columns of the result, the least first and NULL last.
     pub async fn sorted(&self, sql: &str, by: &[String]) -> Result<SendableRecordBatchStream> {
-        results(self.physical(sql, by).await?, self.context.task_ctx())
+        Ok(ahead(results(self.physical(sql, by).await?, self.context.task_ctx())?))
     }
 
     /// As [`Session::stream`], with the means to see what was read of files for it.
     pub async fn measured(&self, sql: &str) -> Result<(SendableRecordBatchStream, Reading)> {
         let plan = self.physical(sql, &[]).await?;
         let reading = Reading(plan.clone());
-        Ok((results(plan, self.context.task_ctx())?, reading))
+        Ok((ahead(results(plan, self.context.task_ctx())?), reading))
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
@@ -287,6 +295,12 @@ fn sorted(plan: LogicalPlan, by: &[String]) -> datafusion::error::Result<Logical
     };
     let by = by.iter().map(column).collect::<datafusion::error::Result<Vec<_>>>()?;
     LogicalPlanBuilder::from(plan).sort(by)?.build()
+}
+
+/// The same rows worked out by a task of its own, a little ahead of who reads them: several queries asked for by one task
+/// run at the same time.
+fn ahead(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    spawn_buffered(rows, BATCHES_AHEAD)
 }
 
 /// What a plan yields, in types that can be stored.
