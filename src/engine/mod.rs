@@ -71,9 +71,12 @@ const SORT_RESERVE_BYTES: usize = 10 << 20;
 /// What DataFusion calls it in the metrics of a scan.
 const BYTES_READ: &str = "bytes_scanned";
 
+/// What queries hold that DataFusion does not count: files being read and written, rows on their way.
+const UNCOUNTED_BYTES: usize = 96 << 20;
+
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Bytes DataFusion may hold before it spills.
+    /// Bytes queries may take; before they do, they spill to disk.
     pub memory_bytes: usize,
     /// Parallel partitions of a query.
     pub threads: usize,
@@ -88,14 +91,15 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(config: &EngineConfig) -> Result<Engine> {
+        let counted = config.memory_bytes - UNCOUNTED_BYTES.min(config.memory_bytes / 2);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(counted)))
             .build_arc()
             .context(Kind::Unavailable, || "prepare the query engine")?;
         let threads = config.threads.max(1);
         let mut session = SessionConfig::new()
             .with_target_partitions(threads)
-            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(config.memory_bytes / (16 * threads)))
+            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(counted / (16 * threads)))
             .with_batch_size(BATCH_ROWS)
             .with_default_catalog_and_schema(CATALOG, UNQUALIFIED)
             .with_create_default_catalog_and_schema(false);

@@ -315,7 +315,7 @@ async fn a_join_that_does_not_fit_into_memory_is_sorted() {
     let sql =
         "select count(*) as n, sum(one.id) as s from one join other on one.id = other.id and one.text = other.text";
     for threads in [1, 2] {
-        let engine = Engine::new(&EngineConfig { memory_bytes: 6 << 20, threads }).unwrap();
+        let engine = Engine::new(&EngineConfig { memory_bytes: 12 << 20, threads }).unwrap();
         let session = engine.session();
         for (name, ids) in [("one", (0..ROWS).collect()), ("other", (0..ROWS).rev().collect::<Vec<i64>>())] {
             let batches = ids.chunks(8192).map(|ids| batch(ids.to_vec())).collect();
