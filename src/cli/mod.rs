@@ -28,6 +28,7 @@ mod rows;
 mod run;
 mod screen;
 mod signals;
+mod slowest;
 mod status;
 mod telemetry;
 mod test;
@@ -133,6 +134,9 @@ impl Verb {
     fn flags(&self) -> Vec<Flag> {
         match self {
             Verb::Bronze(args) => args.flags(),
+            Verb::Promote(args) => args.threads.flags(),
+            Verb::Retry(args) => args.threads.flags(),
+            Verb::Run(args) => args.threads.flags(),
             _ => Vec::new(),
         }
     }

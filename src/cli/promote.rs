@@ -3,6 +3,7 @@
 use super::connections::Connections;
 use super::done::Done;
 use super::output::Answer;
+use crate::config::Flag;
 use crate::error::{Error, Result};
 use crate::flow::promote::{ModelStatus, Options, Report};
 use crate::ident::Layer;
@@ -18,6 +19,8 @@ pub struct Args {
     chosen: Chosen,
     #[command(flatten)]
     anew: Anew,
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// What is made anew although it stands.
@@ -29,6 +32,21 @@ pub struct Anew {
     /// Make the keys anew that came into the driving table of the one selected model after this version of it
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "full_refresh")]
     since_version: Option<i64>,
+}
+
+/// How much is done at the same time.
+#[derive(clap::Args)]
+pub struct Threads {
+    /// Models worked on at the same time, and parts of each query [default: engine.threads, else one for each core]
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
+}
+
+impl Threads {
+    pub fn flags(&self) -> Vec<Flag> {
+        let flag = |value: &String| Flag { key: "engine.threads", name: "--threads", value: value.clone() };
+        self.threads.iter().map(flag).collect()
+    }
 }
 
 /// Which models, in dbt's words.
@@ -89,6 +107,9 @@ pub async fn promote(connections: &mut Connections, options: &Options) -> Result
         && report.models.iter().all(|model| matches!(model.status, ModelStatus::Skipped | ModelStatus::View))
     {
         progress.note(format!("promote: nothing to do, {} models are up to date", report.models.len()));
+    }
+    if let Some(slowest) = super::slowest::slowest(&report) {
+        progress.note(slowest.trim_end());
     }
     if let Some(receipt) = super::evidence::receipt(&report.evidence) {
         progress.note(receipt.trim_end());

@@ -8,7 +8,10 @@ use crate::flow::retry::{Retry, retry};
 
 /// Run again what failed or was blocked in the last promote or test, and nothing else
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    pub threads: promote::Threads,
+}
 
 pub async fn run(_args: Args, connections: &mut Connections) -> Result<Answer> {
     match retry(&connections.config.project, &connections.project()?).await? {

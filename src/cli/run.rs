@@ -16,6 +16,8 @@ pub struct Args {
     /// answer is waited for; any other failure ends the run when its round is done
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    pub threads: promote::Threads,
 }
 
 /// What one round did.

@@ -78,6 +78,11 @@ fn into_ours(error: DataFusionError) -> Result<Box<Error>, DataFusionError> {
     }
 }
 
+/// Whether memory gave out.
+pub(super) fn exhausted(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
 fn verdict(error: &DataFusionError) -> (Kind, Option<&'static str>) {
     use DataFusionError::*;
     match error.find_root() {

@@ -1,9 +1,10 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
-//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, the names of types, where
-//! the columns of a result come from (`lineage`), which part of a table's rows a query may be run on (`narrow`), which
-//! functions there are (`functions`), and those of our own that read text (`parse`). Results leave
-//! it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, how tables are joined when
+//! that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which part of a
+//! table's rows a query may be run on (`narrow`), which functions there are (`functions`), and those of our own that
+//! read text (`parse`). Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries,
+//! microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
@@ -17,6 +18,7 @@ mod deep;
 mod fault;
 mod floating;
 mod functions;
+mod joins;
 mod parse;
 mod prepared;
 mod regroup;
@@ -45,12 +47,15 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use fault::exhausted;
 use floating::FloatingLiterals;
 use futures::{StreamExt, TryStreamExt};
+use joins::Joins;
 use lineage::Lineage;
 use narrow::Narrow;
 use std::sync::Arc;
@@ -59,12 +64,19 @@ use std::sync::Arc;
 const CATALOG: &str = "lake";
 const UNQUALIFIED: &str = "public";
 const BATCH_ROWS: usize = 8192;
+/// Batches of a result that wait to be read.
+const BATCHES_AHEAD: usize = 2;
+/// What each sort keeps free to merge what it has spilled, where there is enough for many.
+const SORT_RESERVE_BYTES: usize = 10 << 20;
 /// What DataFusion calls it in the metrics of a scan.
 const BYTES_READ: &str = "bytes_scanned";
 
+/// What queries hold that DataFusion does not count: files being read and written, rows on their way.
+const UNCOUNTED_BYTES: usize = 96 << 20;
+
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Bytes DataFusion may hold before it spills.
+    /// Bytes queries may take; before they do, they spill to disk.
     pub memory_bytes: usize,
     /// Parallel partitions of a query.
     pub threads: usize,
@@ -79,12 +91,15 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(config: &EngineConfig) -> Result<Engine> {
+        let counted = config.memory_bytes - UNCOUNTED_BYTES.min(config.memory_bytes / 2);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(counted)))
             .build_arc()
             .context(Kind::Unavailable, || "prepare the query engine")?;
+        let threads = config.threads.max(1);
         let mut session = SessionConfig::new()
-            .with_target_partitions(config.threads.max(1))
+            .with_target_partitions(threads)
+            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(counted / (16 * threads)))
             .with_batch_size(BATCH_ROWS)
             .with_default_catalog_and_schema(CATALOG, UNQUALIFIED)
             .with_create_default_catalog_and_schema(false);
@@ -93,6 +108,11 @@ impl Engine {
         session.options_mut().sql_parser.parse_float_as_decimal = true;
         session.options_mut().execution.time_zone = Some("UTC".into());
         Ok(Engine { runtime, config: session })
+    }
+
+    /// Parallel partitions of a query.
+    pub fn threads(&self) -> usize {
+        self.config.target_partitions()
     }
 
     /// The same for queries over so few rows that sharing them out takes longer than working on them. Rows stay in order.
@@ -242,19 +262,35 @@ impl Session {
 
     /// The result as it comes. What it yields as an error, [`failed`] turns into ours.
     pub async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream> {
-        self.measured(sql).await.map(|(rows, _)| rows)
+        self.run(sql, &[]).await.map(|(rows, _)| rows)
     }
 
     /// As [`Session::stream`], sorted by columns of the result, the least first and NULL last.
     pub async fn sorted(&self, sql: &str, by: &[String]) -> Result<SendableRecordBatchStream> {
-        results(self.physical(sql, by).await?, self.context.task_ctx())
+        self.run(sql, by).await.map(|(rows, _)| rows)
     }
 
     /// As [`Session::stream`], with the means to see what was read of files for it.
     pub async fn measured(&self, sql: &str) -> Result<(SendableRecordBatchStream, Reading)> {
-        let plan = self.physical(sql, &[]).await?;
-        let reading = Reading(plan.clone());
-        Ok((results(plan, self.context.task_ctx())?, reading))
+        self.run(sql, &[]).await
+    }
+
+    /// Begins a query; see `joins` for what becomes of one that does not fit into memory.
+    async fn run(&self, sql: &str, sorted_by: &[String]) -> Result<(SendableRecordBatchStream, Reading)> {
+        let plan = self.physical(sql, sorted_by, Joins::Hashed).await?;
+        let rows = ahead(results(plan.clone(), self.context.task_ctx())?);
+        if !joins::any_hashed(plan.as_ref()) {
+            return Ok((rows, Reading(plan)));
+        }
+        let (rows, ran_out) = joins::ran_out(rows).await;
+        if !ran_out {
+            return Ok((rows, Reading(plan)));
+        }
+        // What it holds has to be free before it is begun again.
+        drop((rows, plan));
+        tracing::debug!("a join does not fit into memory: both sides are sorted instead");
+        let plan = self.physical(sql, sorted_by, Joins::Sorted).await?;
+        Ok((ahead(results(plan.clone(), self.context.task_ctx())?), Reading(plan)))
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
@@ -262,13 +298,13 @@ impl Session {
         deep::run(move || async move { plan(&context, &tables, &sql).await }).await?
     }
 
-    async fn physical(&self, sql: &str, sorted_by: &[String]) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn physical(&self, sql: &str, sorted_by: &[String], joins: Joins) -> Result<Arc<dyn ExecutionPlan>> {
         let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
         let by = sorted_by.to_vec();
         deep::run(move || async move {
             let logical = plan(&context, &tables, &sql).await?;
             let logical = sorted(logical, &by).map_err(|error| failed(error, "sort the rows of a query"))?;
-            let state = context.state();
+            let state = joins.choose(context.state());
             let optimized = state.optimize(&logical).map_err(|error| failed(error, "plan a query"))?;
             let physical = state.query_planner().create_physical_plan(&optimized, &state).await;
             physical.map_err(|error| failed(error, "plan a query"))
@@ -287,6 +323,12 @@ fn sorted(plan: LogicalPlan, by: &[String]) -> datafusion::error::Result<Logical
     };
     let by = by.iter().map(column).collect::<datafusion::error::Result<Vec<_>>>()?;
     LogicalPlanBuilder::from(plan).sort(by)?.build()
+}
+
+/// The same rows worked out by a task of its own, a little ahead of who reads them: several queries asked for by one task
+/// run at the same time.
+fn ahead(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    spawn_buffered(rows, BATCHES_AHEAD)
 }
 
 /// What a plan yields, in types that can be stored.

@@ -2,6 +2,7 @@
 //!
 //! For whoever has to look for the row a query fails on: planning takes longer than running it over a few rows.
 
+use super::joins::Joins;
 use super::{Session, failed, results};
 use crate::error::{Context, Kind, Result};
 use arrow::datatypes::SchemaRef;
@@ -48,7 +49,7 @@ impl Session {
         let table = StreamingTable::try_new(columns, vec![rows.clone()])
             .context(Kind::Internal, || format!("make `{name}` known to queries"))?;
         self.register_unqualified(name, Arc::new(table))?;
-        Ok(Prepared { plan: self.physical(sql, &[]).await?, rows, context: self.context.task_ctx() })
+        Ok(Prepared { plan: self.physical(sql, &[], Joins::Hashed).await?, rows, context: self.context.task_ctx() })
     }
 }
 

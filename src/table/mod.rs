@@ -32,6 +32,7 @@ mod staged;
 mod statistics;
 mod store;
 mod vacuum;
+mod values;
 mod write;
 
 #[cfg(test)]

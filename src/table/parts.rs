@@ -8,12 +8,13 @@
 
 use super::failure::failed;
 use super::statistics::only_exact;
+use super::values::{self, Stored};
 use super::{Table, schema};
 use crate::error::{Context, Error, Kind, Result};
 use arrow::array::{Array, ArrayRef, AsArray, Scalar, StringArray, UInt32Array};
 use arrow::compute::kernels::cmp::eq;
 use arrow::compute::{nullif, partition, take, take_record_batch};
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
@@ -132,7 +133,7 @@ impl Parts {
             let writer = self.begin(PartitionWriterConfig::try_new(
                 self.file_schema.clone(),
                 names.zip(values).collect(),
-                Some(self.properties()),
+                Some(self.properties(rows)),
                 Some(self.file_bytes),
                 Some(LOOK_ROWS),
                 Some(PARTS_UNDER_WAY),
@@ -179,8 +180,8 @@ impl Parts {
         held > (ROW_GROUPS_HELD * self.row_group_bytes).max(LEAST_OPEN * most)
     }
 
-    fn properties(&self) -> WriterProperties {
-        let counting = self.file_schema.fields().iter().filter(|field| self.counting.contains(field.name()));
+    /// For a file that begins with these rows.
+    fn properties(&self, first: &RecordBatch) -> WriterProperties {
         let properties = WriterProperties::builder()
             .set_created_by(concat!("lake ", env!("CARGO_PKG_VERSION")).to_string())
             .set_compression(Compression::SNAPPY)
@@ -191,11 +192,20 @@ impl Parts {
         let properties = floating.fold(properties, |properties, field| {
             properties.set_column_statistics_enabled(ColumnPath::from(field.name().as_str()), EnabledStatistics::None)
         });
-        let properties = counting.filter(|field| is_integer(field)).fold(properties, |properties, field| {
+        let columns = self.file_schema.fields().iter().zip(first.columns());
+        let stored = columns.map(|(field, sample)| match self.counting.contains(field.name()) {
+            true if values::is_integer(field.data_type()) => (field, Stored::Differences),
+            _ => (field, values::stored(sample)),
+        });
+        let properties = stored.fold(properties, |properties, (field, stored)| {
             let path = || ColumnPath::from(field.name().as_str());
-            properties
-                .set_column_dictionary_enabled(path(), false)
-                .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
+            match stored {
+                Stored::Dictionary => properties,
+                Stored::Plain => properties.set_column_dictionary_enabled(path(), false),
+                Stored::Differences => properties
+                    .set_column_dictionary_enabled(path(), false)
+                    .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED),
+            }
         });
         properties.build()
     }
@@ -268,10 +278,6 @@ fn slice_bytes(column: &ArrayRef) -> usize {
 fn in_files(schema: &Schema, partition_by: &[String]) -> SchemaRef {
     let kept = schema.fields().iter().filter(|field| !partition_by.contains(field.name()));
     Arc::new(Schema::new(kept.cloned().collect::<Fields>()))
-}
-
-fn is_integer(field: &Field) -> bool {
-    matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Timestamp(..))
 }
 
 fn scalars<S: ScalarExt>(columns: &[ArrayRef], row: usize) -> Option<Vec<S>> {

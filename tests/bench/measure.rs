@@ -1,5 +1,6 @@
 //! Runs a process and takes its wall time, CPU time and peak memory from `/proc` (Linux only).
 //!
+//! What it reads of files is what it asks the kernel for, from the disk or not.
 //! CPU time is read when the process has ended and is not yet collected, so it is whole (in ticks of 10 ms). Peak
 //! memory is the kernel's own high-water mark, read every few milliseconds. Processes it starts (Spark's JVM) are
 //! added, as last seen.
@@ -20,6 +21,7 @@ pub struct Usage {
     /// User and system time.
     pub cpu_seconds: f64,
     pub peak_rss_bytes: u64,
+    pub bytes_read: u64,
 }
 
 pub struct Finished {
@@ -51,6 +53,7 @@ pub fn load() -> f64 {
 struct Seen {
     ticks: u64,
     peak_rss_bytes: u64,
+    bytes_read: u64,
 }
 
 /// Follows a process until it is a zombie.
@@ -63,6 +66,7 @@ fn watch(child: &Child, began: Instant) -> Usage {
         wall_seconds: began.elapsed().as_secs_f64(),
         cpu_seconds: seen.values().map(|seen| seen.ticks).sum::<u64>() as f64 / TICKS_PER_SECOND,
         peak_rss_bytes: seen.values().map(|seen| seen.peak_rss_bytes).sum(),
+        bytes_read: seen.values().map(|seen| seen.bytes_read).sum(),
     }
 }
 
@@ -76,10 +80,13 @@ fn look(pid: u32, seen: &mut BTreeMap<u32, Seen>) -> bool {
     if matches!(fields[0], "Z" | "X") {
         return false;
     }
-    let status = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = peak.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0);
-    entry.peak_rss_bytes = entry.peak_rss_bytes.max(kilobytes * 1024);
+    let number = |file: &str, key: &str| {
+        let text = read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let found = text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok());
+        found.unwrap_or(0u64)
+    };
+    entry.peak_rss_bytes = entry.peak_rss_bytes.max(number("status", "VmHWM:") * 1024);
+    entry.bytes_read = entry.bytes_read.max(number("io", "rchar:"));
     let children = read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
         look(child, seen);

@@ -18,9 +18,11 @@ pub struct Measured {
 
 impl Turns {
     pub fn add(&mut self, name: &str, round: usize, usage: Usage, load: f64) {
-        let Usage { wall_seconds, cpu_seconds, peak_rss_bytes } = usage;
-        let megabytes = peak_rss_bytes >> 20;
-        println!("run {round} {name}: {wall_seconds:.2} s, CPU {cpu_seconds:.2} s, {megabytes} MB, load before {load}");
+        let Usage { wall_seconds, cpu_seconds, peak_rss_bytes, bytes_read } = usage;
+        let (memory, read) = (peak_rss_bytes >> 20, bytes_read >> 20);
+        println!(
+            "run {round} {name}: {wall_seconds:.2} s, CPU {cpu_seconds:.2} s, {memory} MB, {read} MB read, load before {load}"
+        );
         match self.subjects.iter_mut().find(|subject| subject.name == name) {
             Some(subject) => subject.runs.push((usage, load)),
             None => self.subjects.push(Measured { name: name.into(), runs: vec![(usage, load)] }),
@@ -42,10 +44,11 @@ impl Measured {
             wall_seconds: of(|usage| usage.wall_seconds),
             cpu_seconds: of(|usage| usage.cpu_seconds),
             peak_rss_bytes: of(|usage| usage.peak_rss_bytes as f64) as u64,
+            bytes_read: of(|usage| usage.bytes_read as f64) as u64,
         }
     }
 
-    /// `{"name", "runs": [{"wall_seconds", "cpu_seconds", "peak_rss_bytes", "load_before"}], "median": {..}}`
+    /// `{"name", "runs": [{"wall_seconds", "cpu_seconds", "peak_rss_bytes", "bytes_read", "load_before"}], "median": {..}}`
     pub fn json(&self) -> Value {
         let run = |(usage, load): &(Usage, f64)| {
             let mut run = usage_json(usage);
@@ -62,6 +65,7 @@ fn usage_json(usage: &Usage) -> Value {
         "wall_seconds": usage.wall_seconds,
         "cpu_seconds": usage.cpu_seconds,
         "peak_rss_bytes": usage.peak_rss_bytes,
+        "bytes_read": usage.bytes_read,
     })
 }
 

@@ -8,5 +8,6 @@ mod formats;
 mod init;
 mod kinds;
 mod maintain;
+mod memory;
 mod quarantine;
 mod twice;

@@ -1,6 +1,5 @@
 //! One model becomes one commit: plan, stage, merge, test, commit.
 
-use super::Run;
 use super::candidate::Candidate;
 use super::contract::Query;
 use super::increment::Work;
@@ -9,6 +8,7 @@ use super::merge::{Effort, Merged, merge};
 use super::plan::Step;
 use super::record::{Record, app, version_of};
 use super::sieve::Rejects;
+use super::turn::Turn;
 use super::{snapshot, unique};
 use crate::engine::Session;
 use crate::error::{Error, Result};
@@ -59,7 +59,7 @@ async fn discard(staged: Staged, rejects: Option<Rejects>) {
     }
 }
 
-impl Run<'_> {
+impl Turn<'_> {
     pub(super) async fn build(&mut self, step: &Step<'_>) -> Result<Outcome> {
         let name = step.model.table.to_string();
         let (query, mut table, work) = self.stop.before(self.prepare(step)).await?;

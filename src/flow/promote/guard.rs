@@ -1,8 +1,8 @@
 //! The tests that guard a commit, on the table as the commit would leave it.
 
-use super::Run;
 use super::candidate::Candidate;
 use super::plan::Step;
+use super::turn::Turn;
 use crate::error::Result;
 use crate::flow::catalog;
 use crate::flow::checks::{self, Bench, TestReport, TestStatus};
@@ -11,7 +11,7 @@ use crate::model::rejected_of;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-impl<'a> Run<'a> {
+impl<'a> Turn<'a> {
     /// Tests a model that is up to date but in no manifest, as it stands. Returns the names of the failed.
     pub(super) async fn test_again(&mut self, step: &Step<'_>) -> Result<Vec<String>> {
         self.test(step, None, None).await.map(|(_, failed)| failed)
@@ -45,7 +45,7 @@ impl<'a> Run<'a> {
             }
             self.note_warning(&report);
             statuses.insert(report.name.clone(), serde_json::to_value(report.status).unwrap_or_default());
-            self.report.tests.push(report);
+            self.tests.push(report);
         }
         let names: Vec<String> = step.guards.iter().map(|check| check.name.clone()).collect();
         Ok((statuses, self.tests_of_status(TestStatus::Fail, &names)))

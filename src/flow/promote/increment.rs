@@ -6,12 +6,12 @@
 //! Whether a statement allows that is read off its plan ([`reach`]); whether the log does, off the log. Decides and
 //! registers; writes nothing.
 
-use super::Run;
 use super::contract::Layout;
 use super::plan::{Action, Step};
 use super::reason::Reason;
 use super::record::app;
 use super::sieve::quarantining;
+use super::turn::Turn;
 use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::flow::catalog;
@@ -97,7 +97,7 @@ impl Work {
     }
 }
 
-impl Run<'_> {
+impl Turn<'_> {
     /// What the build of `step` runs on. `reach` is of its statement.
     pub(super) async fn decide(&self, step: &Step<'_>, reach: Option<Reach>) -> Result<Work> {
         let model = step.model;

@@ -10,6 +10,8 @@
 //! - `plan` says what must be built and which tests guard which commit, `reason` why in words, `hashes` whether a model is
 //!   as it was built, `record` what a commit says of its build; `flow::plan` shows it;
 //! - `freshness` judges the sources before anything is built;
+//! - `run` gives the models their turns, as many at a time as the engine has threads: `order` says whose turn it is;
+//!   `turn` is what a model sees and what becomes of it; `failures` makes one error of all;
 //! - `build` makes one table: `prepare` finds out what is run and `contract` whether its columns are those declared,
 //!   `increment` what it is run on; `stage` writes the rows, of which `sieve` takes some out, and `culprit` says which
 //!   column a failed query failed in; `keys` and `merge` bring the rows into those that stand, `unique` proves that a key
@@ -20,35 +22,38 @@ mod build;
 mod candidate;
 pub(in crate::flow) mod contract;
 mod culprit;
+mod failures;
 mod freshness;
 mod guard;
 mod hashes;
 mod increment;
 mod keys;
 mod merge;
+mod order;
 pub(in crate::flow) mod plan;
 pub(in crate::flow) mod prepare;
 mod publish;
 pub mod reason;
 pub(in crate::flow) mod record;
 mod results;
+mod run;
 mod sieve;
 mod snapshot;
 mod stage;
 #[cfg(test)]
 pub(in crate::flow) mod tests;
+mod turn;
 mod unique;
 
 use crate::engine::Engine;
-use crate::error::{Error, Kind, Result};
-use crate::flow::catalog::Pins;
-use crate::flow::checks::{self, Bench, Known, TestReport, TestStatus, Totals};
+use crate::error::{Error, Result};
+use crate::flow::checks::{TestReport, Totals};
 use crate::flow::{Progress, Stop, dbt_manifest};
 use crate::ident::{Layer, TableName};
 use crate::model::Project;
 use crate::table::Lake;
 pub use merge::Effort;
-use plan::{Action, Plan};
+use run::Run;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -136,183 +141,12 @@ pub async fn promote(
 ) -> Result<(Report, Option<Error>)> {
     let plan = plan::plan(project, lake, options).await?;
     let started = Instant::now();
-    let mut run = Run {
-        root,
-        project,
-        lake,
-        engine,
-        progress,
-        stop,
-        pins: plan.pins.clone(),
-        report: Report::default(),
-        errors: Vec::new(),
-        broken: BTreeSet::new(),
-    };
+    let mut run = Run::new(root, project, lake, engine, progress, stop, plan.pins.clone());
     let finished = run.work(&plan).await;
-    run.skip_remaining_tests(&plan);
-    run.report.evidence = Totals::of(&run.report.tests);
-    let noted = results::write(root, project, options, &run.report, started.elapsed()).await;
+    let (mut report, errors) = run.end(&plan);
+    report.evidence = Totals::of(&report.tests);
+    let noted = results::write(root, project, options, &report, started.elapsed()).await;
     let noted = noted.and(dbt_manifest::write(root, project).await);
-    let failure = finished.map_or_else(Some, |()| run.failure()).or(noted.err());
-    Ok((run.report, failure))
-}
-
-/// A run on its way through the plan.
-struct Run<'a> {
-    root: &'a Path,
-    project: &'a Project,
-    lake: &'a Lake,
-    engine: &'a Engine,
-    progress: &'a Progress,
-    stop: &'a Stop,
-    /// Every table at the version this run uses; built ones move on.
-    pins: Pins,
-    report: Report,
-    /// Failures other than of tests.
-    errors: Vec<(TableName, Error)>,
-    /// Failed and blocked tables, and sources too old.
-    broken: BTreeSet<TableName>,
-}
-
-impl<'a> Run<'a> {
-    async fn work(&mut self, plan: &Plan<'_>) -> Result<()> {
-        self.judge_sources(plan).await?;
-        let reason = "a view, part of what reads it".to_string();
-        let views =
-            plan.views.iter().map(|view| ModelReport::new(&view.table, ModelStatus::View, reason.clone(), None));
-        self.report.models.extend(views);
-        for step in &plan.steps {
-            self.stop.check()?;
-            let table = step.model.table.to_string();
-            let started = Instant::now();
-            let mut report = self.step(step).await?;
-            report.seconds = started.elapsed().as_secs_f64();
-            if matches!(report.status, ModelStatus::Failed | ModelStatus::Blocked) {
-                self.broken.insert(step.model.table.clone());
-                let first_line = report.reason.lines().next().unwrap_or_default();
-                self.progress.note(format!("`{table}` {first_line}"));
-            }
-            self.report.models.push(report);
-        }
-        if self.broken.is_empty() {
-            self.report.run = publish::publish(self.lake, self.project, plan, &self.pins).await?;
-        }
-        Ok(())
-    }
-
-    async fn step(&mut self, step: &plan::Step<'_>) -> Result<ModelReport> {
-        let model = step.model;
-        let version = step.last.as_ref().and_then(|_| Some(self.pins.get(&model.table)?.version()));
-        let report = |status, reason: String| ModelReport::new(&model.table, status, reason, version);
-        if let Some(upstream) = model.upstream.iter().find(|upstream| self.broken.contains(upstream)) {
-            let why = if upstream.layer() == Layer::Bronze { "is too old" } else { "was not built" };
-            return Ok(report(ModelStatus::Blocked, format!("blocked: `{upstream}` {why}")));
-        }
-        if let Some(warning) = &step.warning {
-            self.progress.note(warning);
-        }
-        let outcome = match &step.action {
-            Action::Skip(_) => self.test_again(step).await.map(|failed| match failed.is_empty() {
-                true => build::Outcome::UpToDate,
-                false => build::Outcome::Rejected(failed),
-            }),
-            Action::Build(_) => self.build(step).await,
-        };
-        let (Action::Skip(reason) | Action::Build(reason)) = &step.action;
-        let reason = reason.to_string();
-        match outcome {
-            Ok(build::Outcome::UpToDate) => Ok(report(ModelStatus::Skipped, reason)),
-            Ok(build::Outcome::Published { version, rows, whole, effort, rejected }) => {
-                let reason = whole.map_or(reason.clone(), |why| format!("{reason}; built whole: {why}"));
-                Ok(ModelReport {
-                    rows,
-                    files: effort,
-                    rejected,
-                    version: Some(version),
-                    ..report(ModelStatus::Built, reason)
-                })
-            }
-            Ok(build::Outcome::Rejected(tests)) => {
-                Ok(report(ModelStatus::Failed, format!("not published: {} failed", tests.join(", "))))
-            }
-            Err(error) if matches!(error.kind(), Kind::Interrupted(_)) => Err(error),
-            Err(error) => {
-                let failed = report(ModelStatus::Failed, format!("failed: {error}"));
-                self.errors.push((model.table.clone(), error));
-                Ok(failed)
-            }
-        }
-    }
-
-    /// Tests that had no turn are reported too, never left out.
-    fn skip_remaining_tests(&mut self, plan: &Plan<'_>) {
-        let reported: BTreeSet<String> = self.report.tests.iter().map(|test| test.name.clone()).collect();
-        for check in plan.checks.iter().filter(|check| !reported.contains(&check.name)) {
-            let why = match self.broken.contains(&check.table) {
-                true => format!("`{}` was not built", check.table),
-                false => "none of its tables was rebuilt".to_string(),
-            };
-            self.report.tests.push(TestReport::skipped(check, why));
-        }
-    }
-
-    /// The one error that stands for all failures of the run, of the first one's kind.
-    fn failure(&mut self) -> Option<Error> {
-        let tests = checks::failure(&self.report.tests);
-        let mut errors = std::mem::take(&mut self.errors);
-        let failure = match (errors.pop(), tests) {
-            (None, tests) => tests?,
-            (Some((_, only)), None) if errors.is_empty() => only,
-            (last, tests) => {
-                errors.extend(last);
-                let failed = self.report.models.iter().filter(|model| model.status == ModelStatus::Failed).count();
-                let headline = if failed == 1 { "1 model failed".into() } else { format!("{failed} models failed") };
-                let all: Vec<Error> =
-                    errors.into_iter().map(|(table, error)| error.about(table)).chain(tests).collect();
-                Error::of_several(all.first().map_or(Kind::CheckFailed, Error::kind), headline, all)
-            }
-        };
-        let unpublished = self.unpublished();
-        let hint = match failure.hint_text() {
-            Some(hint) => format!("{hint}; {unpublished}"),
-            None => unpublished,
-        };
-        Some(failure.hint(hint))
-    }
-
-    /// Which tables readers do not get from this run, and why: those at fault, those that read them, and those
-    /// that were built all the same.
-    fn unpublished(&self) -> String {
-        let named = |status| {
-            let models = self.report.models.iter().filter(move |model| model.status == status);
-            models.map(|model| format!("`{}`", model.table)).collect::<Vec<_>>()
-        };
-        let blocked = self.report.models.iter().filter(|model| model.status == ModelStatus::Blocked);
-        let blocked = blocked.map(|model| format!("`{}` ({})", model.table, model.reason));
-        let broken: Vec<String> = named(ModelStatus::Failed).into_iter().chain(blocked).collect();
-        let text = format!("not published, readers keep the old version: {}", broken.join(", "));
-        match named(ModelStatus::Built) {
-            built if built.is_empty() => text,
-            built => format!(
-                "{text}; held back with them, though built: {} (the tables of a run are published together)",
-                built.join(", ")
-            ),
-        }
-    }
-
-    /// Where this run's tests are run; no table is there yet.
-    fn bench(&self) -> Bench<'a> {
-        Bench { project: self.project, root: self.root, session: self.engine.session(), known: Known::default() }
-    }
-
-    fn note_warning(&self, test: &TestReport) {
-        if let (TestStatus::Warn, Some(message)) = (test.status, &test.message) {
-            self.progress.note(format!("test `{}` warns: {message}", test.name));
-        }
-    }
-
-    fn tests_of_status(&self, status: TestStatus, names: &[String]) -> Vec<String> {
-        let tests = self.report.tests.iter().filter(|test| test.status == status && names.contains(&test.name));
-        tests.map(|test| format!("`{}`", test.name)).collect()
-    }
+    let failure = finished.map_or_else(Some, |()| failures::of(&report, errors)).or(noted.err());
+    Ok((report, failure))
 }

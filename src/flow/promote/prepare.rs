@@ -1,10 +1,10 @@
 //! What a build is going to run, found out before a row is read: the statement, its columns, the table, and on what.
 
-use super::Run;
 use super::contract::{self, Layout, Query};
 use super::increment::{self, Reach, Work};
 use super::plan::Step;
 use super::snapshot;
+use super::turn::Turn;
 use crate::engine::{self, Session};
 use crate::error::{Error, Result};
 use crate::flow::catalog;
@@ -12,7 +12,7 @@ use crate::model::fault::Fault;
 use crate::model::{Materialization, Model};
 use crate::table::Table;
 
-impl Run<'_> {
+impl Turn<'_> {
     /// What is run, for which table, and on what; all found out before a row is read.
     pub(super) async fn prepare(&self, step: &Step<'_>) -> Result<(Query, Table, Work)> {
         let model = step.model;

@@ -1,12 +1,12 @@
 //! Rows of a model's query on their way into files nobody sees yet.
 
-use super::Run;
 use super::contract::Query;
 use super::culprit;
 use super::increment::Work;
 use super::keys::Keys;
 use super::plan::Step;
 use super::sieve::{Rejects, Sieve, quarantining};
+use super::turn::Turn;
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::Model;
@@ -15,7 +15,7 @@ use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 
-impl Run<'_> {
+impl Turn<'_> {
     /// Writes the query's rows into files nobody sees yet; beside them those that its tests take out.
     pub(super) async fn stage(
         &self,

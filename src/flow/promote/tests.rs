@@ -6,6 +6,7 @@ mod guards;
 mod history;
 mod increments;
 mod oracle;
+mod parallel;
 pub(in crate::flow) mod shop;
 mod sieve;
 mod unit;
@@ -13,6 +14,7 @@ mod views;
 
 use super::*;
 use crate::error::Kind;
+use crate::flow::checks::TestStatus;
 use crate::flow::test;
 use crate::table::manifest;
 use shop::{BOOKS, Shop};

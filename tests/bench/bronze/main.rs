@@ -23,7 +23,8 @@
 //! ```text
 //! { "date", "machine": {"cores", "memory_bytes", "cpu", "kernel"}, "build",
 //!   "input":    {"records", "partitions", "bytes_per_record", "seed", "bad_per_mille", "compression"},
-//!   "subjects": [{"name", "runs": [{"wall_seconds", "cpu_seconds", "peak_rss_bytes", "load_before"}],
+//!   "subjects": [{"name", "runs": [{"wall_seconds", "cpu_seconds", "peak_rss_bytes", "bytes_read",
+//!                            "load_before"}],
 //!                 "median": {"wall_seconds", "cpu_seconds", "peak_rss_bytes", "rows_per_second",
 //!                            "rows_per_cpu_second", "cpu_microseconds_per_row"},
 //!                 "to_baseline": {"wall", "cpu"} | null}],

@@ -9,13 +9,18 @@ fn script() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/bench/promote/duckdb.py")
 }
 
-fn python() -> Command {
+pub fn python() -> Command {
     Command::new(std::env::var("LAKE_BENCH_PYTHON").unwrap_or_else(|_| "python3".into()))
 }
 
 /// What keeps it from running here, if anything does.
 pub fn missing() -> Option<String> {
-    match python().args(["-c", "import duckdb"]).output() {
+    unimportable("duckdb")
+}
+
+/// Why Python cannot have these packages.
+pub fn unimportable(packages: &str) -> Option<String> {
+    match python().args(["-c", &format!("import {packages}")]).output() {
         Err(error) => Some(format!("no Python: {error}")),
         Ok(output) if output.status.success() => None,
         Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().map(str::to_string),

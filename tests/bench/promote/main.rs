@@ -10,20 +10,25 @@
 //! * `full-tested`: the same with the star's 18 tests before its commits,
 //! * `no-op`: `full` again when nothing is new,
 //! * `tests`: `lake test` of what stands,
+//! * `new-orders`: the fact alone, as a model that appends, when a hundredth more orders have come,
+//! * `changed-keys`: the fact alone, as a model that merges by key, when one line in a hundred, spread evenly, has changed,
 //! * `trivial`: `lake promote gold` of five models of one row each,
 //! * `duckdb`: the five statements as `COPY .. TO` with two threads, from the Parquet files of the same Bronze tables
-//!   (`duckdb.py`; left out where Python has no DuckDB. `LAKE_BENCH_PYTHON` names another Python).
+//!   (`duckdb.py`; left out where Python has no DuckDB. `LAKE_BENCH_PYTHON` names another Python),
+//! * `delta-rs`: a merge of one row in a hundred into a copy of that fact (`delta_rs.py`; left out as DuckDB is).
 //!
 //! What was made is compared with sums known beforehand (at scale 1), or at least with the rows that went in.
 //!
-//! Modules: `tpch` fills the Bronze layer, `star` is the project and what is run of it, `duckdb` is the peer, `measure`
-//! runs a process and takes its figures, `turns` keeps them.
+//! Modules: `tpch` fills the Bronze layer, `star` is the project and what is run of it, `later` the fact that goes on from
+//! what stands, `duckdb` and `delta_rs` are the peers, `measure` runs a process and takes its figures, `turns` keeps them.
 //!
 //! `--json` writes `{"date", "machine", "build", "scale", "subjects": [..]}`, a subject as in the `bronze` benchmark,
 //! with `to_duckdb` for its ratios. To measure one more thing, add a line to `compare`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod delta_rs;
 mod duckdb;
+mod later;
 #[path = "../measure.rs"]
 mod measure;
 mod star;
@@ -32,6 +37,7 @@ mod tpch;
 mod turns;
 
 use clap::Parser;
+use later::Later;
 use measure::Finished;
 use serde_json::json;
 use star::Star;
@@ -39,6 +45,7 @@ use std::path::PathBuf;
 use turns::{Turns, circumstances};
 
 const PEER: &str = "duckdb";
+const MERGING_PEER: &str = "delta-rs";
 
 #[derive(Parser)]
 #[command(name = "promote", about = "Measures `lake promote` on the TPC-H star, beside DuckDB")]
@@ -69,36 +76,48 @@ fn main() {
 
 fn compare(arguments: &Arguments) -> Turns {
     let star = Star::new(arguments.scale);
-    let missing = duckdb::missing();
-    if let Some(missing) = &missing {
-        println!("left out: {PEER}; {missing}");
+    let (mut growing, mut changing) = (Later::growing(&star), Later::changing(&star));
+    let (missing, no_merge) = (duckdb::missing(), delta_rs::missing());
+    for (peer, missing) in [(PEER, &missing), (MERGING_PEER, &no_merge)] {
+        if let Some(missing) = missing {
+            println!("left out: {peer}; {missing}");
+        }
     }
     let mut turns = Turns::default();
     for round in 1..=arguments.runs {
-        let mut turn = |name: &str, run: &dyn Fn() -> Finished| {
+        let mut turn = |name: &str, run: &mut dyn FnMut() -> Finished| {
             let load = measure::load();
             turns.add(name, round, run().usage, load);
         };
         if missing.is_none() {
-            turn(PEER, &|| duckdb::run(&star));
+            turn(PEER, &mut || duckdb::run(&star));
         }
-        turn("full", &|| star.full());
-        turn("no-op", &|| star.again());
-        turn("full-tested", &|| star.full_tested());
-        turn("tests", &|| star.tests());
-        turn("trivial", &star::trivial);
+        turn("full", &mut || star.full());
+        turn("no-op", &mut || star.again());
+        turn("full-tested", &mut || star.full_tested());
+        turn("tests", &mut || star.tests());
+        turn("new-orders", &mut || growing.new_orders());
+        turn("changed-keys", &mut || changing.changed_lines());
+        if no_merge.is_none() {
+            turn(MERGING_PEER, &mut || delta_rs::merge(&changing.fact()));
+        }
+        turn("trivial", &mut star::trivial);
     }
     turns
 }
 
 fn print(turns: &Turns) {
-    println!("\n{:<15} {:>8} {:>8} {:>8} {:>7} {:>7}   medians", "", "wall s", "CPU s", "RSS MB", "wall x", "CPU x");
+    println!(
+        "\n{:<15} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}   medians",
+        "", "wall s", "CPU s", "RSS MB", "read MB", "wall x", "CPU x"
+    );
     for subject in &turns.subjects {
         let usage = subject.median();
         let ratios = turns.over(PEER, &usage);
         let (wall, cpu) = ratios.map(|(wall, cpu)| (format!("{wall:.2}"), format!("{cpu:.2}"))).unwrap_or_default();
         let (name, rss) = (&subject.name, usage.peak_rss_bytes >> 20);
-        println!("{name:<15} {:>8.2} {:>8.2} {rss:>8} {wall:>7} {cpu:>7}", usage.wall_seconds, usage.cpu_seconds);
+        let (seconds, cpu_seconds, read) = (usage.wall_seconds, usage.cpu_seconds, usage.bytes_read >> 20);
+        println!("{name:<15} {seconds:>8.2} {cpu_seconds:>8.2} {rss:>8} {read:>8} {wall:>7} {cpu:>7}");
     }
 }
 

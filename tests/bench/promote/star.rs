@@ -5,6 +5,7 @@ use crate::tpch;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub const FACT: &str = "fact_order_line";
 const MODELS: [(&str, &str); 5] = [
     (
         "dim_customer",
@@ -38,7 +39,7 @@ join bronze.region on r_regionkey = n_regionkey\n",
 from bronze.orders\n",
     ),
     (
-        "fact_order_line",
+        FACT,
         "select l_orderkey as order_key, l_linenumber as line_number, o_custkey as customer_key, l_partkey as part_key,
   l_suppkey as supplier_key,
   cast(extract(year from o_orderdate) * 10000 + extract(month from o_orderdate) * 100 + extract(day from o_orderdate) as int) as order_date_key,
@@ -81,17 +82,15 @@ const SUMS: &str = "6001215,218102223885.0001,153078795.00";
 /// A project with a filled Bronze layer.
 pub struct Star {
     folder: tempfile::TempDir,
-    scale: f64,
-    lines: u64,
+    pub scale: f64,
+    pub lines: u64,
 }
 
 impl Star {
     pub fn new(scale: f64) -> Star {
         let folder = project();
         let lines = tpch::fill(&folder.path().join("lake"), scale);
-        let tables = tpch::TABLES.map(|table| format!("      - name: {table}\n")).concat();
-        let sources = format!("version: 2\nsources:\n  - name: bronze\n    tables:\n{tables}");
-        std::fs::write(folder.path().join("models/sources.yml"), sources).unwrap();
+        declare_sources(folder.path());
         for (name, statement) in MODELS {
             std::fs::write(folder.path().join(format!("models/gold/{name}.sql")), statement).unwrap();
         }
@@ -141,8 +140,7 @@ impl Star {
         std::fs::write(self.models().join("schema.yml"), tests).unwrap();
         let finished = lake(self.folder.path(), &["promote", "gold"]);
         let sql = "select count(*), sum(revenue), sum(quantity) from gold.fact_order_line";
-        let counted = lake(self.folder.path(), &["query", "--output", "csv", sql]);
-        self.check(counted.stdout.lines().last().unwrap(), "lake");
+        self.check(&answer(self.folder.path(), sql), "lake");
         finished
     }
 
@@ -165,11 +163,27 @@ pub fn trivial() -> Finished {
     lake(folder.path(), &["promote", "gold"])
 }
 
-fn project() -> tempfile::TempDir {
+/// The statement of one of the star's models.
+pub fn statement(model: &str) -> &'static str {
+    MODELS.iter().find(|(name, _)| *name == model).unwrap().1
+}
+
+pub fn declare_sources(project: &Path) {
+    let tables = tpch::TABLES.map(|table| format!("      - name: {table}\n")).concat();
+    let sources = format!("version: 2\nsources:\n  - name: bronze\n    tables:\n{tables}");
+    std::fs::write(project.join("models/sources.yml"), sources).unwrap();
+}
+
+pub fn project() -> tempfile::TempDir {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     std::fs::create_dir_all(folder.path().join("models/gold")).unwrap();
     std::fs::write(folder.path().join("lake.toml"), "[lake]\nroot = \"lake\"\n").unwrap();
     folder
+}
+
+/// The one row of a query.
+pub fn answer(project: &Path, sql: &str) -> String {
+    lake(project, &["query", "--output", "csv", sql]).stdout.lines().last().unwrap().to_string()
 }
 
 /// Runs the program in a project.

@@ -1,0 +1,110 @@
+//! The turn of one model: what it sees, and what becomes of it.
+//!
+//! Other models may have theirs at the same time. None sees another's work before that has ended, for a turn has its own
+//! versions of the tables it reads; see `order`.
+
+use super::build::Outcome;
+use super::plan::{Action, Step};
+use super::{ModelReport, ModelStatus};
+use crate::check::OnFailure;
+use crate::engine::Engine;
+use crate::error::{Error, Kind};
+use crate::flow::catalog::Pins;
+use crate::flow::checks::{Bench, Known, TestReport, TestStatus};
+use crate::flow::{Progress, Stop};
+use crate::ident::TableName;
+use crate::model::Project;
+use crate::table::{Lake, Table};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+pub(super) struct Turn<'a> {
+    pub root: &'a Path,
+    pub project: &'a Project,
+    pub lake: &'a Lake,
+    pub engine: &'a Engine,
+    pub progress: &'a Progress,
+    pub stop: &'a Stop,
+    /// The tables it is about, each at the version it uses; its own moves on when it is built.
+    pub pins: Pins,
+    /// How its tests ended.
+    pub tests: Vec<TestReport>,
+}
+
+/// How a turn ended.
+pub(super) struct Ended {
+    /// None when it was interrupted.
+    pub report: Option<ModelReport>,
+    pub tests: Vec<TestReport>,
+    /// The model's table at its new version; none when it was not built.
+    pub table: Option<Table>,
+    /// Why it was not built, other than a failed test.
+    pub error: Option<Error>,
+}
+
+/// All tables but its own that the turn of a model is about: what it reads, and what its tests read.
+pub(super) fn reads(step: &Step<'_>) -> BTreeSet<TableName> {
+    let aside = step.model.checks.iter().filter(|check| check.options.on_failure == OnFailure::Quarantine);
+    let tested = step.guards.iter().copied().chain(aside).flat_map(|check| check.tables());
+    step.model.upstream.iter().cloned().chain(tested).filter(|table| *table != step.model.table).collect()
+}
+
+impl<'a> Turn<'a> {
+    /// `version`: of the model's published table, if there is one.
+    pub async fn take(mut self, step: &Step<'_>, version: Option<i64>) -> Ended {
+        let started = Instant::now();
+        if let Some(warning) = &step.warning {
+            self.progress.note(warning);
+        }
+        let outcome = match &step.action {
+            Action::Skip(_) => self.test_again(step).await.map(|failed| match failed.is_empty() {
+                true => Outcome::UpToDate,
+                false => Outcome::Rejected(failed),
+            }),
+            Action::Build(_) => self.build(step).await,
+        };
+        let report = |version, status, reason| ModelReport::new(&step.model.table, status, reason, version);
+        let (Action::Skip(reason) | Action::Build(reason)) = &step.action;
+        let reason = reason.to_string();
+        let mut error = None;
+        let ended = match outcome {
+            Ok(Outcome::UpToDate) => Some(report(version, ModelStatus::Skipped, reason)),
+            Ok(Outcome::Published { version, rows, whole, effort, rejected }) => {
+                let reason = whole.map_or(reason.clone(), |why| format!("{reason}; built whole: {why}"));
+                let built = report(Some(version), ModelStatus::Built, reason);
+                Some(ModelReport { rows, files: effort, rejected, ..built })
+            }
+            Ok(Outcome::Rejected(tests)) => {
+                let reason = format!("not published: {} failed", tests.join(", "));
+                Some(report(version, ModelStatus::Failed, reason))
+            }
+            Err(failed) => {
+                let reason = format!("failed: {failed}");
+                let interrupted = matches!(failed.kind(), Kind::Interrupted(_));
+                error = Some(failed);
+                (!interrupted).then(|| report(version, ModelStatus::Failed, reason))
+            }
+        };
+        let ended = ended.map(|report| ModelReport { seconds: started.elapsed().as_secs_f64(), ..report });
+        let built = ended.as_ref().is_some_and(|report| report.status == ModelStatus::Built);
+        let table = self.pins.remove(&step.model.table).filter(|_| built);
+        Ended { report: ended, tests: self.tests, table, error }
+    }
+
+    /// Where its tests are run; no table is there yet.
+    pub fn bench(&self) -> Bench<'a> {
+        Bench { project: self.project, root: self.root, session: self.engine.session(), known: Known::default() }
+    }
+
+    pub fn note_warning(&self, test: &TestReport) {
+        if let (TestStatus::Warn, Some(message)) = (test.status, &test.message) {
+            self.progress.note(format!("test `{}` warns: {message}", test.name));
+        }
+    }
+
+    pub fn tests_of_status(&self, status: TestStatus, names: &[String]) -> Vec<String> {
+        let tests = self.tests.iter().filter(|test| test.status == status && names.contains(&test.name));
+        tests.map(|test| format!("`{}`", test.name)).collect()
+    }
+}
