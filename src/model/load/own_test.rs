@@ -52,8 +52,8 @@ impl Loader<'_> {
         let said = rendered.settings.test;
         let options = Options {
             severity: if test.options.severity == Default::default() { said.severity } else { test.options.severity },
-            warn_if: test.options.warn_if.clone().or(said.warn_if),
-            error_if: test.options.error_if.clone().or(said.error_if),
+            warn_if: test.options.warn_if.or(said.warn_if),
+            error_if: test.options.error_if.or(said.error_if),
             limit: test.options.limit.or(said.limit),
             filter: None,
             ..test.options.clone()

@@ -3,8 +3,8 @@
 //! Its Bronze tables are the star's own files under other names, and get commits of their own.
 
 use crate::measure::Finished;
+use crate::more;
 use crate::star::{self, FACT, Star};
-use crate::tpch;
 use std::path::{Path, PathBuf};
 
 /// New lines alone are what is new.
@@ -48,7 +48,7 @@ impl Later {
 
     pub fn new_orders(&mut self) -> Finished {
         self.rounds += 1;
-        self.lines += tpch::new_orders(&self.root(), self.scale, self.rounds);
+        self.lines += more::new_orders(&self.root(), self.scale, self.rounds);
         let finished = self.promote();
         let counted = star::answer(self.folder.path(), &format!("select count(*) from gold.{FACT}"));
         assert_eq!(counted, self.lines.to_string());
@@ -57,7 +57,7 @@ impl Later {
 
     pub fn changed_lines(&mut self) -> Finished {
         self.rounds += 1;
-        let changed = tpch::changed_lines(&self.root(), self.scale, self.rounds);
+        let changed = more::changed_lines(&self.root(), self.scale, self.rounds);
         let finished = self.promote();
         let sql = format!("select count(*), count(*) filter (where quantity > 100) / {} from gold.{FACT}", self.rounds);
         let counted = star::answer(self.folder.path(), &sql);

@@ -31,6 +31,7 @@ mod duckdb;
 mod later;
 #[path = "../measure.rs"]
 mod measure;
+mod more;
 mod star;
 mod tpch;
 #[path = "../turns.rs"]

@@ -103,11 +103,11 @@ impl Star {
     }
 
     pub fn bronze(&self) -> PathBuf {
-        self.folder.path().join("lake/bronze")
+        self.folder().join("lake/bronze")
     }
 
     pub fn models(&self) -> PathBuf {
-        self.folder.path().join("models/gold")
+        self.folder().join("models/gold")
     }
 
     /// All of Gold, from nothing.
