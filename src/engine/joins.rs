@@ -12,6 +12,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 
+/// A sort that merges what it has spilled holds two batches of each run, and of two runs at least: where memory is short
+/// these have to be small.
+const SORTED_BATCH_ROWS: usize = 1024;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joins {
     /// One side in memory.
@@ -24,10 +28,10 @@ impl Joins {
     /// Has plans made from now on use these.
     pub fn choose(self, mut state: SessionState) -> SessionState {
         if self == Joins::Sorted {
-            let options = state.config_mut().options_mut();
-            options.optimizer.prefer_hash_join = false;
             // DataFusion sorts for a join only where it shares out.
-            options.execution.target_partitions = options.execution.target_partitions.max(2);
+            let partitions = state.config().target_partitions().max(2);
+            let config = state.config().clone().with_target_partitions(partitions).with_batch_size(SORTED_BATCH_ROWS);
+            *state.config_mut() = config.set_bool("datafusion.optimizer.prefer_hash_join", false);
         }
         state
     }
