@@ -155,7 +155,7 @@ fn a_full_disk_leaves_the_old_star() {
     let folder = tempfile::Builder::new().prefix("lake-disk-").tempdir_in("/tmp").unwrap();
     let mount = || {
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=6m,uid=65534,mode=0700", "lake-test"])
+            .args(["-t", "tmpfs", "-o", "size=4m,uid=65534,mode=0700", "lake-test"])
             .arg(folder.path())
             .output();
         is_root() && mounted.is_ok_and(|output| output.status.success())

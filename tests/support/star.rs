@@ -3,7 +3,7 @@
 use super::postgres::Server;
 use super::{Output, Project};
 
-const SALES: u64 = 30_000;
+const SALES: u64 = 20_000;
 
 /// The star in a lake and in a warehouse; the models make their rows themselves.
 pub struct Star {
