@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod done;
 mod evidence;
+mod export;
 mod failure;
 mod functions;
 mod graph;
@@ -122,6 +123,7 @@ enum Verb {
     Run(run::Args),
     Verify(verify::Args),
     Query(query::Args),
+    Export(export::Args),
     Status(status::Args),
     Maintain(maintain::Args),
     Quarantine(quarantine::Args),
@@ -155,6 +157,7 @@ impl Verb {
             Verb::Run(args) => run::run(args, connections).await,
             Verb::Verify(args) => verify::run(args, connections).await,
             Verb::Query(args) => query::run(args, connections).await,
+            Verb::Export(args) => export::run(args, connections).await,
             Verb::Status(args) => status::run(args, connections).await,
             Verb::Maintain(args) => maintain::run(args, connections).await,
             Verb::Quarantine(args) => quarantine::run(args, connections).await,

@@ -5,13 +5,11 @@ use super::screen::Screen;
 use crate::error::{Context, Kind, Result};
 use crate::flow::Stop;
 use crate::flow::query::Rows;
-use crate::flow::rows::{csv, csv_head};
-use arrow::array::{Array, AsArray, RecordBatch, StructArray};
-use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use crate::flow::rows::{csv, csv_head, json};
+use arrow::array::RecordBatch;
+use arrow::util::display::FormatOptions;
 use arrow::util::pretty::pretty_format_batches_with_options;
 use futures::StreamExt;
-use serde_json::Value;
 use std::io::{BufWriter, Write};
 
 /// Rows a table shows; it has to be held as a whole to be framed.
@@ -66,69 +64,4 @@ pub fn table(batches: &[RecordBatch]) -> Result<String> {
     let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let framed = framed.context(Kind::Internal, || "format the result")?;
     Ok(format!("{framed}\n({count} row{})", if count == 1 { "" } else { "s" }))
-}
-
-fn json(batch: &RecordBatch) -> Result<Vec<Value>> {
-    let rows = StructArray::from(batch.clone());
-    (0..rows.len()).map(|row| json_value(&rows, row)).collect()
-}
-
-/// Integers, finite floats and booleans as JSON's own; lists and structs likewise; all else as text.
-fn json_value(array: &dyn Array, row: usize) -> Result<Value> {
-    if array.is_null(row) {
-        return Ok(Value::Null);
-    }
-    let options = FormatOptions::default();
-    let text = || -> Result<String> {
-        let cell = ArrayFormatter::try_new(array, &options).context(Kind::Internal, || "format a value")?;
-        Ok(cell.value(row).to_string())
-    };
-    Ok(match array.data_type() {
-        DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
-        data_type if data_type.is_integer() || data_type.is_floating() => {
-            let text = text()?;
-            serde_json::from_str(&text).unwrap_or(Value::String(text))
-        }
-        DataType::List(_) => {
-            let items = array.as_list::<i32>().value(row);
-            Value::Array((0..items.len()).map(|item| json_value(&items, item)).collect::<Result<_>>()?)
-        }
-        DataType::Struct(fields) => {
-            let mut object = serde_json::Map::new();
-            for (field, column) in fields.iter().zip(array.as_struct().columns()) {
-                object.insert(field.name().clone(), json_value(column, row)?);
-            }
-            Value::Object(object)
-        }
-        _ => Value::String(text()?),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
-    use std::sync::Arc;
-
-    fn batch() -> RecordBatch {
-        let sales = Decimal128Array::from(vec![Some(523_690), None]).with_precision_and_scale(38, 2).unwrap();
-        let at = TimestampMicrosecondArray::from(vec![Some(1_500_000_000_123_456), None]).with_timezone("+00:00");
-        RecordBatch::try_from_iter([
-            ("n", Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None])) as ArrayRef),
-            ("f", Arc::new(Float64Array::from(vec![Some(f64::NAN), Some(0.5)]))),
-            ("sales", Arc::new(sales)),
-            ("at", Arc::new(at)),
-            ("t", Arc::new(StringArray::from(vec![Some("a \"b\", c"), Some("")]))),
-        ])
-        .unwrap()
-    }
-
-    #[test]
-    fn json_keeps_every_digit() {
-        let rows = json(&batch()).unwrap();
-        assert_eq!(rows[0]["n"].to_string(), "9007199254740993");
-        assert_eq!((rows[0]["f"].as_str(), rows[0]["sales"].as_str()), (Some("NaN"), Some("5236.90")));
-        assert_eq!(rows[0]["at"], "2017-07-14T02:40:00.123456Z");
-        assert_eq!((rows[1]["n"].is_null(), rows[1]["f"].to_string()), (true, "0.5".to_string()));
-    }
 }

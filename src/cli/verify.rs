@@ -26,7 +26,8 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
         connections.progress.note("verify: the project declares no source, no stream and no model; nothing to prove");
         return Answer::new("", &Report { proofs: Vec::new() });
     }
-    let streams = connections.streams(&[])?;
+    let has_streams = !connections.config.sources.is_empty() || !project.sources.is_empty();
+    let streams = if has_streams { connections.streams(&[])? } else { Vec::new() };
     let (kafka, lake, engine) = (connections.kafka()?, connections.lake().await?, connections.engine()?);
     let mut warehouse = connections.warehouse().await?;
     let config = &connections.config;

@@ -20,6 +20,7 @@ pub mod checks;
 pub mod count;
 mod dbt_manifest;
 pub mod doctor;
+pub mod export;
 pub mod load;
 pub mod maintain;
 pub mod plan;

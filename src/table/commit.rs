@@ -164,7 +164,7 @@ impl Table {
             let Some(entry) = log::entry(self.log.as_ref(), &self.name.to_string(), version).await? else {
                 return Err(Error::conflict(format!("version {version} of `{}` left the log already", self.name)));
             };
-            landed.changes_rows |= entry.changes_rows;
+            landed.changes_rows |= entry.info.changes_rows;
             landed.changes_columns |= entry.changes_columns;
             landed.restored |= entry.is_restore();
             if entry.commit_id() == Some(id) {

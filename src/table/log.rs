@@ -22,8 +22,6 @@ pub(super) struct Entry {
     pub restored_version: Option<u64>,
     pub info: CommitInfo,
     pub txns: Vec<(String, i64)>,
-    /// Rows were added or removed (rewriting files without changing rows does not count).
-    pub changes_rows: bool,
     pub changes_columns: bool,
 }
 
@@ -118,7 +116,7 @@ fn parse(bytes: &[u8], table: &str, version: u64) -> Result<Entry> {
         }
         entry.txns.extend(line.txn.map(|txn| (txn.app_id, txn.version)));
         entry.changes_columns |= line.metadata.is_some();
-        entry.changes_rows |= line.add.or(line.remove).is_some_and(|file| file.data_change);
+        entry.info.changes_rows |= line.add.or(line.remove).is_some_and(|file| file.data_change);
     }
     Ok(entry)
 }
@@ -155,7 +153,7 @@ mod tests {
         assert_eq!(entry.info.operation, "WRITE");
         assert_eq!(entry.commit_id(), Some("c"));
         assert_eq!(entry.txns, [("a".to_string(), 7)]);
-        assert!(!entry.changes_rows);
+        assert!(!entry.info.changes_rows && entry.info.is_ours());
         assert!(parse(b"{\"add\":", "bronze.x", 3).is_err());
     }
 }

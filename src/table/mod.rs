@@ -25,6 +25,7 @@ mod lake;
 mod local;
 mod log;
 pub mod manifest;
+mod parquet_file;
 mod parts;
 mod retain;
 pub mod schema;
@@ -45,6 +46,7 @@ pub use exchange::Picked;
 pub use facts::FileFacts;
 pub use holding::Bounds;
 pub use lake::Lake;
+pub use parquet_file::ParquetFile;
 pub use retain::LogFiles;
 pub use staged::Staged;
 pub use store::LakeConfig;
@@ -95,6 +97,15 @@ pub struct CommitInfo {
     pub operation: String,
     /// What [`Commit::info`] carried, plus `commit_id`.
     pub info: serde_json::Map<String, serde_json::Value>,
+    /// Rows were added or removed (rewriting files without changing rows does not count).
+    pub changes_rows: bool,
+}
+
+impl CommitInfo {
+    /// False of a commit that another program made.
+    pub fn is_ours(&self) -> bool {
+        self.info.contains_key(log::COMMIT_ID)
+    }
 }
 
 impl Table {
@@ -252,7 +263,7 @@ impl Table {
         let mut entries = std::pin::pin!(self.entries((after + 1..=self.state.version()).rev()));
         let mut told = after + 1;
         while let Some(entry) = entries.try_next().await? {
-            if entry.changes_rows || entry.changes_columns {
+            if entry.info.changes_rows || entry.changes_columns {
                 return Ok(false);
             }
             told += 1;

@@ -88,6 +88,14 @@ impl Address {
                     .hint("set LAKE__WAREHOUSE__PASSWORD or warehouse.password_file")
                     .caused_by(error)
             }
+            None if tls::distrusts(&error) => Error::config(format!(
+                "the certificate of Postgres at `{shown}` does not hold"
+            ))
+            .hint(
+                "name the PEM file of who issued it in warehouse.url with ?sslmode=verify-full&sslrootcert=FILE, \
+                         and the host by the name it has there",
+            )
+            .caused_by(error),
             None => Error::unavailable(format!("cannot reach Postgres at `{shown}`"))
                 .hint("is it running and is warehouse.url right? `lake doctor` looks at each part")
                 .caused_by(error),

@@ -40,6 +40,20 @@ pub fn connector(trust: &Trust) -> Result<MakeRustlsConnect> {
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
+/// Whether a connection failed because the server's certificate is not believed.
+pub fn distrusts(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let tls = error.downcast_ref::<rustls::Error>().or_else(|| inner?.downcast_ref());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn roots(loaded: rustls_native_certs::CertificateResult, place: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(loaded.certs);

@@ -2,7 +2,7 @@
 
 use crate::support::Project;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "init",
     "demo",
     "up",
@@ -17,6 +17,7 @@ const VERBS: [&str; 18] = [
     "run",
     "verify",
     "query",
+    "export",
     "status",
     "maintain",
     "doctor",

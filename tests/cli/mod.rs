@@ -1,5 +1,6 @@
 //! What the commands print and how they end, by running the real binary.
 
+mod export;
 mod help;
 mod pipes;
 mod plan;

@@ -4,6 +4,7 @@
 mod bronze;
 mod embedded;
 mod increments;
+mod load;
 mod quarantine;
 mod rejected;
 mod widening;

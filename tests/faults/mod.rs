@@ -1,13 +1,27 @@
 //! Faults of what `lake bronze` stands on, and of its neighbours: the store, the broker, other processes, other
-//! writers of its table. After each the table holds every record once, or a named error says what is wrong.
+//! writers of its table. After each the table holds every record once, or a named error says what is wrong. And of what
+//! `lake load-warehouse` stands on: after each the star is the old one or the new one.
 
 mod kafka;
 mod processes;
 mod shares;
 mod store;
 mod table;
+mod warehouse;
+mod ways;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} does not come about");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// Calls a run makes; one that never passes untouched makes ever more.
 const MOST_CALLS: u64 = 400;

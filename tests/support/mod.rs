@@ -8,10 +8,12 @@ pub mod kafka_proxy;
 pub mod malformed;
 pub mod oracle;
 pub mod postgres;
+pub mod postgres_proxy;
 pub mod proxy;
 pub mod running;
 pub mod seed;
 pub mod services;
+pub mod star;
 pub mod workload;
 
 use std::io::Write;

@@ -133,6 +133,18 @@ impl Server {
         self.try_ask(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
+    /// A session that did this and goes on until the value is dropped.
+    pub fn hold(&self, sql: &str) -> Held {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.unwrap();
+            client
+        });
+        Held { _client: client, _runtime: runtime }
+    }
+
     pub fn try_ask(&self, sql: &str) -> Result<String, tokio_postgres::Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -148,6 +160,12 @@ impl Server {
             Ok(messages.iter().rev().find_map(cell).unwrap_or_default())
         })
     }
+}
+
+/// An open session.
+pub struct Held {
+    _client: tokio_postgres::Client,
+    _runtime: tokio::runtime::Runtime,
 }
 
 impl Drop for Server {

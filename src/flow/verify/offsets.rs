@@ -1,7 +1,7 @@
 //! The commits of a Bronze table add up: each partition's offset ranges join without gap or overlap and end
 //! at the stored position, what each commit says became of its records sums up to its range, what was taken out of
-//! quarantine later was in it, and the table holds as many rows and rejects as the commits say, each offset once. What
-//! the brokers still hold is accounted for ([`retained`]).
+//! quarantine later was in it, no other program changed rows, and the table holds as many rows and rejects as the
+//! commits say, each offset once. What the brokers still hold is accounted for ([`retained`]).
 
 use super::retained::{self, Retained};
 use super::{Difference, EXAMPLES, Remedy};
@@ -113,6 +113,12 @@ fn walk<'a>(
         proof.follow(&mut reached, through, partitions);
     }
     for commit in commits.filter(|commit| commit.version > done) {
+        if commit.changes_rows && !commit.is_ours() {
+            let (version, operation) = (commit.version, &commit.operation);
+            proof.differ(format!(
+                "commit {version} ({operation}) of another program changed rows: what it changed is not proven"
+            ));
+        }
         if let Some(ranges) = account::ranges(commit, &proof.table)? {
             proof.commits += 1;
             proof.follow(&mut reached, commit.version, ranges);

@@ -101,7 +101,7 @@ async fn types_get_wider_with_every_value_as_it_was() {
     assert_eq!(done, Committed::Done { version: 3 });
     assert_eq!((table.schema(), table.rows(), table.txn("2").await.unwrap()), (wide_types(), Some(6), Some(1)));
     let entry = log::entry(table.log.as_ref(), "bronze.x", 3).await.unwrap().unwrap();
-    assert!(entry.changes_columns && !entry.changes_rows);
+    assert!(entry.changes_columns && !entry.info.changes_rows);
     let sql = "select n, cast(f as double) as f, cast(d as timestamp) as d, p from t order by n, f, d";
     let (old, new) =
         (query(before.provider().await.unwrap(), sql).await, query(table.provider().await.unwrap(), sql).await);
