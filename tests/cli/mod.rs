@@ -1,6 +1,7 @@
 //! What the commands print and how they end, by running the real binary.
 
 mod help;
+mod load;
 mod pipes;
 mod plan;
 mod planted;
