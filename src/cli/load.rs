@@ -25,7 +25,7 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
 
 fn plan(report: &Report) -> String {
     let row = |table: &TableReport| {
-        let does = if table.status == Status::Loaded { "load" } else { "-" };
+        let does = if table.status == Status::Due { "load" } else { "-" };
         vec![table.table.clone(), does.into(), table.version.to_string(), table.how.clone()]
     };
     columns(&["table", "does", "version", "why"], &report.tables.iter().map(row).collect::<Vec<_>>())

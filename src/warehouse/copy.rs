@@ -27,14 +27,18 @@ pub async fn copy(transaction: &Transaction<'_>, into: &str, target: &Target, ro
     let columns: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
     let statement = format!("copy {into} ({}) from stdin (format binary)", columns.join(", "));
     let mut pieces = encoded(target.clone(), rows.open().await?);
-    let mut sent = 0;
+    let (mut sent, mut complete) = (0, false);
     let copied = async {
         let sink = transaction.copy_in::<_, Bytes>(&statement).await.map_err(Broken::Server)?;
         let mut sink = pin!(sink);
         while let Some(piece) = pieces.recv().await {
-            let (bytes, rows) = piece.map_err(Broken::Rows)?;
-            sink.feed(bytes).await.map_err(Broken::Server)?;
-            sent += rows;
+            let piece = piece.map_err(Broken::Rows)?;
+            sink.feed(piece.bytes).await.map_err(Broken::Server)?;
+            (sent, complete) = (sent + piece.rows, piece.is_last);
+        }
+        if !complete {
+            // Whatever ended their reader: the server would take a COPY without its end for a whole one.
+            return Err(Broken::Rows(Error::internal(format!("the rows of `{}` broke off", target.name))));
         }
         sink.as_mut().finish().await.map_err(Broken::Server)
     };
@@ -66,11 +70,16 @@ async fn refused(target: &Target, rows: &dyn Rows, error: tokio_postgres::Error)
     Err(error).attempt(|| what)
 }
 
-/// Bytes to be sent and how many rows end in them.
-type Piece = Result<(Bytes, u64)>;
+/// A piece of the stream to be sent.
+struct Piece {
+    bytes: Bytes,
+    /// How many rows end in it.
+    rows: u64,
+    is_last: bool,
+}
 
 /// The COPY stream of the rows, made while earlier pieces are under way.
-fn encoded(target: Target, batches: Batches) -> Receiver<Piece> {
+fn encoded(target: Target, batches: Batches) -> Receiver<Result<Piece>> {
     let (sender, receiver) = channel(AHEAD);
     tokio::spawn(async move {
         if let Err(error) = encode(&target, batches, &sender).await {
@@ -80,7 +89,7 @@ fn encoded(target: Target, batches: Batches) -> Receiver<Piece> {
     receiver
 }
 
-async fn encode(target: &Target, mut batches: Batches, sender: &Sender<Piece>) -> Result<()> {
+async fn encode(target: &Target, mut batches: Batches, sender: &Sender<Result<Piece>>) -> Result<()> {
     let (mut rows_before, mut rows_within) = (0, 0);
     let mut buffer = HEADER.to_vec();
     while let Some(batch) = batches.next().await {
@@ -90,14 +99,15 @@ async fn encode(target: &Target, mut batches: Batches, sender: &Sender<Piece>) -
         rows_before += batch.num_rows() as u64;
         rows_within += batch.num_rows() as u64;
         if buffer.len() >= PIECE_BYTES {
-            let piece = Bytes::from(std::mem::replace(&mut buffer, Vec::with_capacity(PIECE_BYTES * 3 / 2)));
-            if sender.send(Ok((piece, std::mem::take(&mut rows_within)))).await.is_err() {
+            let bytes = Bytes::from(std::mem::replace(&mut buffer, Vec::with_capacity(PIECE_BYTES * 3 / 2)));
+            let piece = Piece { bytes, rows: std::mem::take(&mut rows_within), is_last: false };
+            if sender.send(Ok(piece)).await.is_err() {
                 return Ok(()); // nobody waits for the rest
             }
         }
     }
     buffer.extend_from_slice(TRAILER);
-    drop(sender.send(Ok((Bytes::from(buffer), rows_within))).await);
+    drop(sender.send(Ok(Piece { bytes: Bytes::from(buffer), rows: rows_within, is_last: true })).await);
     Ok(())
 }
 

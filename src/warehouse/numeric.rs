@@ -13,6 +13,12 @@ pub fn put_i128(value: i128, scale: i8, out: &mut Vec<u8>) {
     let cut = Cut::of(scale);
     let mut groups = Groups::default();
     let mut rest = value.unsigned_abs();
+    if let Ok(small) = u64::try_from(rest) {
+        // Most are, and dividing 128 bits takes several times as long.
+        groups.push(small % cut.first * cut.factor);
+        groups.push_all(small / cut.first);
+        return groups.put(value < 0, &cut, out);
+    }
     groups.push((rest % u128::from(cut.first)) as u64 * cut.factor);
     rest /= u128::from(cut.first);
     while rest > u128::from(u64::MAX) {

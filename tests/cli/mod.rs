@@ -2,6 +2,7 @@
 
 mod export;
 mod help;
+mod load;
 mod pipes;
 mod plan;
 mod planted;

@@ -3,3 +3,4 @@
 mod broker;
 mod kafka;
 mod source;
+mod warehouse;

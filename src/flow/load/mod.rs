@@ -73,6 +73,8 @@ pub struct TableReport {
 pub enum Status {
     Loaded,
     Unchanged,
+    /// Would be loaded, were it not a dry run.
+    Due,
 }
 
 /// Loads the newest run. Running it again without a newer one changes nothing.

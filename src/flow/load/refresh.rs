@@ -143,7 +143,11 @@ impl Refresh<'_> {
     fn report(&self, tasks: &[Task], changes: &[Changes]) -> Report {
         let mut changes = changes.iter();
         let tables = tasks.iter().map(|task| {
-            let status = if task.work.touches() { Status::Loaded } else { Status::Unchanged };
+            let status = match task.work.touches() {
+                true if self.options.dry_run => Status::Due,
+                true => Status::Loaded,
+                false => Status::Unchanged,
+            };
             let Changes { inserted, updated, deleted, .. } =
                 if task.work.touches() { changes.next().copied().unwrap_or_default() } else { Changes::default() };
             let (table, version, rows) = (task.name.to_string(), task.entry.delta_version, task.entry.rows);

@@ -44,6 +44,27 @@ async fn without_a_key_rows_are_a_bag() {
     }
 }
 
+/// Rows whose reader breaks down after the first.
+struct Broken;
+
+#[async_trait]
+impl Rows for Broken {
+    async fn open(&self) -> Result<Batches> {
+        let first = Held::open(&books(&[(1, None, 1)])).await?;
+        Ok(first.chain(futures::stream::poll_fn(|_| panic!("broken on purpose"))).boxed())
+    }
+}
+
+#[tokio::test]
+async fn rows_that_break_off_are_not_taken_for_all() {
+    let Some(config) = throwaway::database().await else { return };
+    let mut warehouse = connect(&config).await.unwrap();
+    let mut load = warehouse.begin().await.unwrap();
+    load.try_lock().await.unwrap();
+    let error = load.stage(&target("book", &book_columns(), &["id"]), Extent::All, &Broken).await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Internal, "the rows of `book` broke off"));
+}
+
 /// By the database's own equality they are one value; a reader of the text sees two.
 #[tokio::test]
 async fn zero_may_become_negative_zero() {

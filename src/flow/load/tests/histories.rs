@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::table::{Picked, Table, schema};
-use arrow::array::{AsArray, Float64Array, UInt32Array};
+use arrow::array::{AsArray, Float32Array, Float64Array, Float64Builder, ListBuilder, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::Int64Type;
 use futures::TryStreamExt;
@@ -64,10 +64,14 @@ impl History {
             ids.iter().map(|_| [None, Some("a"), Some("b")][self.random.below(3) as usize].map(String::from)).collect();
         let odd = [Some(0.0), Some(-0.0), Some(f64::NAN), None, Some(1.5)];
         let weights: Vec<Option<f64>> = ids.iter().map(|_| odd[self.random.below(5) as usize]).collect();
+        let mut lists = ListBuilder::new(Float64Builder::new());
+        ids.iter().for_each(|_| lists.append_value([odd[self.random.below(5) as usize]]));
         let mut columns: Vec<(String, ArrayRef)> = vec![
             ("id".into(), Arc::new(Int64Array::from(ids.to_vec()))),
             ("title".into(), Arc::new(StringArray::from(titles))),
-            ("weight".into(), Arc::new(Float64Array::from(weights))),
+            ("weight".into(), Arc::new(Float64Array::from(weights.clone()))),
+            ("narrow".into(), Arc::new(Float32Array::from_iter(weights.iter().map(|weight| weight.map(|w| w as f32))))),
+            ("list".into(), Arc::new(lists.finish())),
         ];
         for number in 0..self.added {
             let values: Vec<Option<i64>> =
