@@ -3,7 +3,7 @@
 //! Other models may have theirs at the same time. None sees another's work before that has ended, for a turn has its own
 //! versions of the tables it reads; see `order`.
 
-use super::build::Outcome;
+use super::merge::Effort;
 use super::plan::{Action, Step};
 use super::{ModelReport, ModelStatus};
 use crate::check::OnFailure;
@@ -41,6 +41,23 @@ pub(super) struct Ended {
     pub table: Option<Table>,
     /// Why it was not built, other than a failed test.
     pub error: Option<Error>,
+}
+
+/// How a build ended when nothing broke.
+pub(super) enum Outcome {
+    /// Nothing to build, and nothing wrong with what stands.
+    UpToDate,
+    Published {
+        version: i64,
+        rows: u64,
+        /// Why all rows were built where only new ones were to be.
+        whole: Option<String>,
+        effort: Option<Effort>,
+        /// Rows that its tests took out.
+        rejected: u64,
+    },
+    /// Names of the tests that kept it from being published.
+    Rejected(Vec<String>),
 }
 
 /// All tables but its own that the turn of a model is about: what it reads, and what its tests read.
