@@ -2,6 +2,7 @@
 
 use crate::flow::checks::{TestReport, TestStatus};
 use crate::flow::promote::{ModelReport, ModelStatus};
+use crate::flow::unit::UnitReport;
 use std::fmt;
 
 /// How many models and tests ended how.
@@ -17,7 +18,7 @@ pub struct Done {
 }
 
 impl Done {
-    pub fn of(models: &[ModelReport], tests: &[TestReport]) -> Done {
+    pub fn of(models: &[ModelReport], tests: &[TestReport], unit_tests: &[UnitReport]) -> Done {
         let mut done = Done::default();
         let is_idle = models.iter().all(|model| matches!(model.status, ModelStatus::Skipped | ModelStatus::View));
         for model in models {
@@ -38,6 +39,9 @@ impl Done {
                 TestStatus::Skipped if stands(&test.table) && !models.is_empty() => &mut done.no_op,
                 TestStatus::Skipped => &mut done.skip,
             } += 1;
+        }
+        for test in unit_tests {
+            *if test.passed { &mut done.pass } else { &mut done.error } += 1;
         }
         done
     }

@@ -115,7 +115,7 @@ pub async fn promote(connections: &mut Connections, options: &Options) -> Result
         progress.note(receipt.trim_end());
     }
     if project.is_dbt() {
-        progress.note(Done::of(&report.models, &report.tests).to_string());
+        progress.note(Done::of(&report.models, &report.tests, &report.unit_tests).to_string());
     }
     Ok((report, failure))
 }

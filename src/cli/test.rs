@@ -44,7 +44,7 @@ pub async fn test(connections: &mut Connections, options: &Options) -> Result<(R
     let project = connections.project()?;
     let outcome = crate::flow::test::test(&config.project, &project, &lake, &engine, options, progress, stop).await?;
     if project.is_dbt() {
-        progress.note(Done::of(&[], &outcome.0.tests).to_string());
+        progress.note(Done::of(&[], &outcome.0.tests, &outcome.0.unit_tests).to_string());
     }
     Ok(outcome)
 }

@@ -8,7 +8,8 @@ use crate::check::Check;
 use crate::engine::{sql, types};
 use crate::error::Result;
 use crate::ident::{Layer, TableName};
-use crate::model::{Column, Materialization, Model, Project, SourceTable};
+use crate::model::unit::Rows;
+use crate::model::{Column, Materialization, Model, Project, SourceTable, UnitTest};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +18,7 @@ const FILE: &str = "target/manifest.json";
 /// The dbt schema whose fields are used.
 const SCHEMA: &str = "https://schemas.getdbt.com/dbt/manifest/v12.json";
 /// What dbt's manifest also has and no project here does.
-const EMPTY: [&str; 11] = [
+const EMPTY: [&str; 10] = [
     "macros",
     "docs",
     "exposures",
@@ -28,7 +29,6 @@ const EMPTY: [&str; 11] = [
     "group_map",
     "saved_queries",
     "semantic_models",
-    "unit_tests",
 ];
 
 /// Writes the file, replacing the one before.
@@ -71,6 +71,12 @@ fn manifest(project: &Project) -> Value {
         "parent_map": parents,
         "child_map": children,
     });
+    manifest["unit_tests"] = project
+        .unit_tests
+        .iter()
+        .map(|test| (results::unit_id(&test.name), unit_test(project, test)))
+        .collect::<Map<_, _>>()
+        .into();
     manifest["metadata"]["project_name"] = package(project).into();
     EMPTY.iter().for_each(|key| manifest[key] = json!({}));
     manifest
@@ -143,6 +149,31 @@ fn test(project: &Project, check: &Check, file: String, tested: &str, parents: &
         }
     }
     node
+}
+
+fn unit_test(project: &Project, test: &UnitTest) -> Value {
+    let rows = |rows: &Rows| -> Vec<Value> {
+        let row = |cells: &Vec<Option<String>>| {
+            rows.columns.iter().cloned().zip(cells.iter().map(|cell| json!(cell))).collect::<Map<_, _>>().into()
+        };
+        rows.cells.iter().map(row).collect()
+    };
+    let given = test.given.iter().map(
+        |(table, given)| json!({ "input": format!("ref('{}')", table.name()), "rows": rows(given), "format": "dict" }),
+    );
+    let file = test.expect.place.file.path();
+    json!({
+        "model": test.model.name(),
+        "given": given.collect::<Vec<_>>(),
+        "expect": { "rows": rows(&test.expect), "format": "dict" },
+        "name": test.name,
+        "resource_type": "unit_test",
+        "package_name": package(project),
+        "path": file,
+        "original_file_path": file,
+        "unique_id": results::unit_id(&test.name),
+        "fqn": [package(project), test.model.name(), test.name],
+    })
 }
 
 fn source(project: &Project, source: &SourceTable) -> Value {

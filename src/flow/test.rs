@@ -83,7 +83,15 @@ pub async fn test(
     progress.finished("test", checks::summary(&report.tests));
     report.evidence = Totals::of(&report.tests);
     let args = checks::results::Args { which: "test".into(), ..Default::default() };
-    checks::results::write(root, project, args, Vec::new(), &report.tests, started.elapsed()).await?;
+    checks::results::write(
+        root,
+        project,
+        args,
+        report.unit_tests.iter().map(checks::results::unit_entry).collect(),
+        &report.tests,
+        started.elapsed(),
+    )
+    .await?;
     dbt_manifest::write(root, project).await?;
     let hint = format!("the first failing rows of each are kept below {}", checks::FAILURES);
     let failure = checks::failure(&report.tests).map(|failed| failed.hint(hint));

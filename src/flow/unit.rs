@@ -49,10 +49,24 @@ pub async fn unit(
         .hint("select the models by name, or run all tests"));
     }
     let selected = selection.models(project, &BTreeSet::new())?;
-    let tests: Vec<&UnitTest> = project.unit_tests.iter().filter(|test| selected.contains(&test.model)).collect();
+    progress.started("unit tests", None);
+    let reports = run(project, engine, |test| selected.contains(&test.model), stop).await?;
+    let failed = reports.iter().filter(|report| !report.passed).count();
+    progress.finished("unit tests", format!("{} passed, {failed} failed", reports.len() - failed));
+    let failure = failure(&reports);
+    Ok((reports, failure))
+}
+
+/// Runs the unit tests that are `meant`.
+pub(super) async fn run(
+    project: &Project,
+    engine: &Engine,
+    meant: impl Fn(&UnitTest) -> bool,
+    stop: &Stop,
+) -> Result<Vec<UnitReport>> {
+    let tests: Vec<&UnitTest> = project.unit_tests.iter().filter(|test| meant(test)).collect();
     let types = types(project, engine, &tests).await;
     let mut reports = Vec::new();
-    progress.started("unit tests", Some(tests.len() as u64));
     for test in tests {
         stop.check()?;
         let started = Instant::now();
@@ -64,16 +78,17 @@ pub async fn unit(
         let (name, model) = (test.name.clone(), test.model.to_string());
         let seconds = started.elapsed().as_secs_f64();
         reports.push(UnitReport { name, model, passed: message.is_none(), message, seconds });
-        progress.advanced("unit tests", 1, 0);
     }
-    let failed: Vec<&UnitReport> = reports.iter().filter(|report| !report.passed).collect();
-    progress.finished("unit tests", format!("{} passed, {} failed", reports.len() - failed.len(), failed.len()));
-    let line = |report: &&UnitReport| {
+    Ok(reports)
+}
+
+/// Kind CheckFailed when one failed.
+pub(super) fn failure(reports: &[UnitReport]) -> Option<Error> {
+    let line = |report: &UnitReport| {
         format!("unit test `{}` of `{}`: {}", report.name, report.model, report.message.clone().unwrap_or_default())
     };
-    let lines = failed.iter().map(line).collect::<Vec<_>>().join("\n");
-    let failure = (!failed.is_empty()).then(|| Error::check_failed(lines));
-    Ok((reports, failure))
+    let lines: Vec<String> = reports.iter().filter(|report| !report.passed).map(line).collect();
+    (!lines.is_empty()).then(|| Error::check_failed(lines.join("\n")))
 }
 
 fn told(error: &Error) -> String {

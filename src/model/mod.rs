@@ -205,6 +205,12 @@ impl Project {
         self.models.iter().chain(&self.views)
     }
 
+    /// The model before whose build a unit test has to pass: its own, of a view the first made through it.
+    pub fn held_by(&self, test: &UnitTest) -> Option<&Model> {
+        let view = self.views.iter().find(|view| view.table == test.model);
+        view.map_or_else(|| self.model(&test.model), |view| views::first_through(view, &self.models))
+    }
+
     /// Whether it is a dbt project.
     pub fn is_dbt(&self) -> bool {
         !self.name.is_empty()

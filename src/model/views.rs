@@ -155,12 +155,16 @@ fn rewrite(check: &mut Check, views: &[&Model], origins: &mut BTreeMap<String, O
     Ok(())
 }
 
+/// The first model whose statement has the view in it.
+pub(super) fn first_through<'a>(view: &Model, models: &'a [Model]) -> Option<&'a Model> {
+    let file = view.origin.file.path();
+    models.iter().find(|model| model.origin.views.iter().any(|(_, origin)| origin.file.path() == file))
+}
+
 /// The table a test of `view` stands before: the first made through it, else the last it reads.
 fn guarded(view: &Model, check: &Check, models: &[Model]) -> TableName {
-    let file = view.origin.file.path();
-    let through_it = |model: &&Model| model.origin.views.iter().any(|(_, origin)| origin.file.path() == file);
     let tables = check.tables();
     let read = |model: &&Model| tables.contains(&model.table);
-    let found = models.iter().find(through_it).or_else(|| models.iter().rev().find(read));
+    let found = first_through(view, models).or_else(|| models.iter().rev().find(read));
     found.map(|model| &model.table).or(view.upstream.first()).unwrap_or(&view.table).clone()
 }

@@ -7,6 +7,7 @@
 use super::{TestReport, TestStatus};
 use crate::check::Check;
 use crate::error::{Context, Kind, Result};
+use crate::flow::unit::UnitReport;
 use crate::ident::TableName;
 use crate::model::{Model, Project};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub(in crate::flow) const PROJECT: &str = "lake";
 const MODEL: &str = "model.lake.";
 const SEED: &str = "seed.lake.";
 const TEST: &str = "test.lake.";
+const UNIT_TEST: &str = "unit_test.lake.";
 const SOURCE: &str = "source.lake.";
 /// Of a model's `adapter_response`: true when it was not begun because one it reads had failed. dbt calls both that
 /// and a model that is up to date skipped.
@@ -40,6 +42,10 @@ pub(in crate::flow) fn model_id(model: &Model) -> String {
 
 pub(in crate::flow) fn check_id(name: &str) -> String {
     format!("{TEST}{name}")
+}
+
+pub(in crate::flow) fn unit_id(name: &str) -> String {
+    format!("{UNIT_TEST}{name}")
 }
 
 pub(in crate::flow) fn source_id(table: &TableName) -> String {
@@ -175,6 +181,23 @@ pub(in crate::flow) async fn write_json(root: &Path, file: &str, document: &Valu
     let bytes = serde_json::to_vec_pretty(document).context(Kind::Internal, doing)?;
     tokio::fs::create_dir_all(root.join("target")).await.context(Kind::Unavailable, doing)?;
     tokio::fs::write(root.join(file), bytes).await.context(Kind::Unavailable, doing)
+}
+
+/// dbt's entry of a unit test.
+pub(in crate::flow) fn unit_entry(test: &UnitReport) -> Value {
+    json!({
+        "unique_id": unit_id(&test.name),
+        "status": if test.passed { "pass" } else { "fail" },
+        "execution_time": test.seconds,
+        "message": test.message,
+        "failures": i32::from(!test.passed),
+        "relation_name": null,
+        "adapter_response": {},
+        "timing": [],
+        "thread_id": "main",
+        "compiled": null,
+        "compiled_code": null,
+    })
 }
 
 fn entry(test: &TestReport, check: Option<&Check>) -> Value {

@@ -1,6 +1,6 @@
 //! `lake promote`: SQL models become Silver and Gold tables, each in one commit after its tests have passed.
 //!
-//! The order of things for one model: plan, write files nobody sees, run every test on them, commit or
+//! The order of things for one model: pass its unit tests, plan, write files nobody sees, run every test on them, commit or
 //! throw them away. A failed test therefore leaves readers on the old version; models built from the failed
 //! one are blocked, all others go on. Readers see a run's tables once its manifest names them together, which
 //! a run with a failure never gets. All inputs are pinned to one version for the whole run, and what a
@@ -48,6 +48,7 @@ mod unique;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::flow::checks::{TestReport, Totals};
+use crate::flow::unit::UnitReport;
 use crate::flow::{Progress, Stop, dbt_manifest};
 use crate::ident::{Layer, TableName};
 use crate::model::Project;
@@ -80,6 +81,8 @@ pub struct Options {
 pub struct Report {
     pub models: Vec<ModelReport>,
     pub tests: Vec<TestReport>,
+    /// Of the models that were to be built, before each.
+    pub unit_tests: Vec<UnitReport>,
     pub evidence: Totals,
     /// Number of the manifest that names this run's tables; none when something failed.
     pub run: Option<u64>,

@@ -18,7 +18,8 @@ pub(super) async fn write(
     elapsed: Duration,
 ) -> Result<()> {
     let models: BTreeMap<String, &Model> = project.nodes().map(|model| (model.table.to_string(), model)).collect();
-    let built = report.models.iter().filter_map(|report| Some(entry(report, models.get(&report.table)?))).collect();
+    let built = report.models.iter().filter_map(|report| Some(entry(report, models.get(&report.table)?)));
+    let built = built.chain(report.unit_tests.iter().map(results::unit_entry)).collect();
     let Options { full_refresh, since_version, .. } = *options;
     let args = results::Args { which: "build".into(), full_refresh, since_version };
     results::write(root, project, args, built, &report.tests, elapsed).await

@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
     pub(super) fn turn<'b>(&self, tables: impl IntoIterator<Item = &'b TableName>) -> Turn<'a> {
         let &Run { root, project, lake, engine, progress, stop, .. } = self;
         let pins = tables.into_iter().filter_map(|name| Some((name.clone(), self.pins.get(name)?.clone()))).collect();
-        Turn { root, project, lake, engine, progress, stop, pins, tests: Vec::new() }
+        Turn { root, project, lake, engine, progress, stop, pins, tests: Vec::new(), unit_tests: Vec::new() }
     }
 
     /// The end of a model that cannot be begun, because something it reads failed.
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
         let why = if upstream.layer() == Layer::Bronze { "is too old" } else { "was not built" };
         let reason = format!("blocked: `{upstream}` {why}");
         let report = ModelReport::new(&step.model.table, ModelStatus::Blocked, reason, version);
-        Some(Ended { report: Some(report), tests: Vec::new(), table: None, error: None })
+        Some(Ended { report: Some(report), tests: Vec::new(), unit_tests: Vec::new(), table: None, error: None })
     }
 
     fn note(&mut self, step: &Step<'_>, at: usize, mut ended: Ended) {
@@ -138,6 +138,7 @@ impl<'a> Run<'a> {
         for (at, ended) in ended {
             report.models.extend(ended.report);
             report.tests.extend(ended.tests);
+            report.unit_tests.extend(ended.unit_tests);
             errors.extend(ended.error.map(|error| (plan.steps[at].model.table.clone(), error)));
         }
         let reported: BTreeSet<String> = report.tests.iter().map(|test| test.name.clone()).collect();

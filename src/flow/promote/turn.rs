@@ -8,12 +8,13 @@ use super::plan::{Action, Step};
 use super::{ModelReport, ModelStatus};
 use crate::check::OnFailure;
 use crate::engine::Engine;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 use crate::flow::catalog::Pins;
 use crate::flow::checks::{Bench, Known, TestReport, TestStatus};
+use crate::flow::unit::{self, UnitReport};
 use crate::flow::{Progress, Stop};
 use crate::ident::TableName;
-use crate::model::Project;
+use crate::model::{Project, UnitTest};
 use crate::table::{Lake, Table};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,6 +31,7 @@ pub(super) struct Turn<'a> {
     pub pins: Pins,
     /// How its tests ended.
     pub tests: Vec<TestReport>,
+    pub unit_tests: Vec<UnitReport>,
 }
 
 /// How a turn ended.
@@ -37,6 +39,7 @@ pub(super) struct Ended {
     /// None when it was interrupted.
     pub report: Option<ModelReport>,
     pub tests: Vec<TestReport>,
+    pub unit_tests: Vec<UnitReport>,
     /// The model's table at its new version; none when it was not built.
     pub table: Option<Table>,
     /// Why it was not built, other than a failed test.
@@ -79,7 +82,10 @@ impl<'a> Turn<'a> {
                 true => Outcome::UpToDate,
                 false => Outcome::Rejected(failed),
             }),
-            Action::Build(_) => self.build(step).await,
+            Action::Build(_) => match self.pass_unit_tests(&step.model.table).await {
+                Ok(()) => self.build(step).await,
+                Err(failed) => Err(failed),
+            },
         };
         let report = |version, status, reason| ModelReport::new(&step.model.table, status, reason, version);
         let (Action::Skip(reason) | Action::Build(reason)) = &step.action;
@@ -106,7 +112,16 @@ impl<'a> Turn<'a> {
         let ended = ended.map(|report| ModelReport { seconds: started.elapsed().as_secs_f64(), ..report });
         let built = ended.as_ref().is_some_and(|report| report.status == ModelStatus::Built);
         let table = self.pins.remove(&step.model.table).filter(|_| built);
-        Ended { report: ended, tests: self.tests, table, error }
+        Ended { report: ended, tests: self.tests, unit_tests: self.unit_tests, table, error }
+    }
+
+    async fn pass_unit_tests(&mut self, model: &TableName) -> Result<()> {
+        self.unit_tests = unit::run(self.project, self.engine, |test| self.holds(test, model), self.stop).await?;
+        unit::failure(&self.unit_tests).map_or(Ok(()), Err)
+    }
+
+    fn holds(&self, test: &UnitTest, model: &TableName) -> bool {
+        self.project.held_by(test).is_some_and(|held| held.table == *model)
     }
 
     /// Where its tests are run; no table is there yet.

@@ -116,3 +116,35 @@ async fn a_difference_is_shown_row_by_row() {
     assert_eq!(failure.kind(), Kind::CheckFailed);
     assert!(failure.to_string().contains("unit test `wrong` of `silver.plain`: 1 missing"), "{failure}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_built_after_its_unit_tests() {
+    let units = "unit_tests:
+  - name: doubled
+    model: silver.sales
+    given: [{input: \"source('bronze', 'sales')\", rows: [{id: 7, book: 1, amount: 2}]}]
+    expect: {rows: [{id: 7, amount: 3}]}
+  - name: chosen
+    model: big
+    given: [{input: ref('sales'), rows: [{id: 7, amount: 2}, {id: 8, amount: 9}]}]
+    expect: {rows: [{id: 8}]}
+";
+    let view = "{{ config(materialized='view') }}select id from silver.sales where amount > 5";
+    let shop = Shop::open(&[
+        ("models/gold/big.sql", view),
+        ("models/gold/top.sql", "select count(*) as n from gold.big"),
+        ("models/unit.yml", units),
+    ])
+    .await;
+    let (report, failure) = shop.fails().await;
+    let of = |report: &Report, name: &str| report.models.iter().find(|model| model.table == name).unwrap().status;
+    assert_eq!(of(&report, "silver.sales"), ModelStatus::Failed);
+    assert_eq!((of(&report, "gold.top"), of(&report, "silver.books")), (ModelStatus::Blocked, ModelStatus::Built));
+    assert!(failure.to_string().starts_with("unit test `doubled` of `silver.sales`: 1 missing"), "{failure}");
+    assert!(shop.read("target/run_results.json").contains("unit_test.lake.doubled"));
+    shop.write("models/unit.yml", &units.replace("amount: 3", "amount: 2"));
+    let report = shop.all().await;
+    assert_eq!(report.unit_tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>(), ["doubled", "chosen"]);
+    assert!(shop.read("target/manifest.json").contains("unit_test.lake.chosen"));
+    assert!(shop.all().await.unit_tests.is_empty(), "nothing was to be built");
+}
