@@ -85,7 +85,11 @@ impl Case<'_> {
             return Ok(Work::All(why.into()));
         }
         if before.delta_version == self.entry.delta_version {
-            return Ok(Work::Stands);
+            let known = !before.commit_id.is_empty();
+            return Ok(match known && before.commit_id != self.entry.commit_id {
+                true => Work::All(other_commit(before.delta_version)),
+                false => Work::Stands,
+            });
         }
         if let Some(why) = incomparable(self.target) {
             return Ok(Work::All(why.into()));
@@ -100,7 +104,7 @@ impl Case<'_> {
     async fn since(&self, before: &Entry) -> Result<Work> {
         let since = before.delta_version;
         if commit_id(self.table, since).await? != before.commit_id {
-            return Ok(Work::All(format!("version {since} is not, or no longer known to be, the one that was loaded")));
+            return Ok(Work::All(other_commit(since)));
         }
         Ok(match self.table.since(since, None).await? {
             Since::Unknown(why) => Work::All(why),
@@ -156,6 +160,10 @@ fn apart(entry: &Entry, before: &Entry, standing: Standing) -> Option<&'static s
         _ if before.schema_hash != entry.schema_hash => Some("its contract has changed"),
         _ => None,
     }
+}
+
+fn other_commit(version: i64) -> String {
+    format!("version {version} is not, or no longer known to be, the one that was loaded")
 }
 
 /// What tells the commit that made a version from one that would make it again in a lake that was put back. Empty when
