@@ -170,7 +170,7 @@ impl Drop for Part {
 enum Writer {
     Csv(BufWriter<File>),
     Jsonl(BufWriter<File>),
-    Parquet(ParquetFile),
+    Parquet(Box<ParquetFile>),
 }
 
 impl Writer {
@@ -182,7 +182,7 @@ impl Writer {
                 Writer::Csv(out)
             }
             Format::Jsonl => Writer::Jsonl(BufWriter::new(file)),
-            Format::Parquet => Writer::Parquet(ParquetFile::create(file, schema)?),
+            Format::Parquet => Writer::Parquet(Box::new(ParquetFile::create(file, schema)?)),
         })
     }
 
