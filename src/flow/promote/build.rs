@@ -8,7 +8,7 @@ use super::merge::{Effort, Merged, merge};
 use super::plan::Step;
 use super::record::{Record, app, version_of};
 use super::sieve::Rejects;
-use super::turn::Turn;
+use super::turn::{Outcome, Turn};
 use super::{snapshot, unique};
 use crate::engine::Session;
 use crate::error::{Error, Result};
@@ -16,23 +16,6 @@ use crate::failpoint;
 use crate::model::{Materialization, Model};
 use crate::table::{Commit, Mode, Staged, Table, Txn};
 use serde_json::{Map, Value};
-
-/// How a build ended when nothing broke.
-pub(super) enum Outcome {
-    /// Nothing to build, and nothing wrong with what stands.
-    UpToDate,
-    Published {
-        version: i64,
-        rows: u64,
-        /// Why all rows were built where only new ones were to be.
-        whole: Option<String>,
-        effort: Option<Effort>,
-        /// Rows that its tests took out.
-        rejected: u64,
-    },
-    /// Names of the tests that kept it from being published.
-    Rejected(Vec<String>),
-}
 
 /// What is about to be committed.
 struct Made {

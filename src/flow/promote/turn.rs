@@ -3,9 +3,8 @@
 //! Other models may have theirs at the same time. None sees another's work before that has ended, for a turn has its own
 //! versions of the tables it reads; see `order`.
 
-use super::build::Outcome;
 use super::plan::{Action, Step};
-use super::{ModelReport, ModelStatus};
+use super::{Effort, ModelReport, ModelStatus};
 use crate::check::OnFailure;
 use crate::engine::Engine;
 use crate::error::{Error, Kind};
@@ -30,6 +29,23 @@ pub(super) struct Turn<'a> {
     pub pins: Pins,
     /// How its tests ended.
     pub tests: Vec<TestReport>,
+}
+
+/// How a build ended when nothing broke.
+pub(super) enum Outcome {
+    /// Nothing to build, and nothing wrong with what stands.
+    UpToDate,
+    Published {
+        version: i64,
+        rows: u64,
+        /// Why all rows were built where only new ones were to be.
+        whole: Option<String>,
+        effort: Option<Effort>,
+        /// Rows that its tests took out.
+        rejected: u64,
+    },
+    /// Names of the tests that kept it from being published.
+    Rejected(Vec<String>),
 }
 
 /// How a turn ended.
