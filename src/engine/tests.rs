@@ -318,7 +318,7 @@ async fn a_join_that_does_not_fit_into_memory_is_sorted() {
         let engine = Engine::new(&EngineConfig { memory_bytes: 12 << 20, threads }).unwrap();
         let session = engine.session();
         for (name, ids) in [("one", (0..ROWS).collect()), ("other", (0..ROWS).rev().collect::<Vec<i64>>())] {
-            let batches = ids.chunks(8192).map(|ids| batch(ids.to_vec())).collect();
+            let batches = ids.chunks(1024).map(|ids| batch(ids.to_vec())).collect();
             session.register_batches(name, schema.clone(), batches).unwrap();
         }
         let hashed = session.physical(sql, &[], Joins::Hashed).await.unwrap();

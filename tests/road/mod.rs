@@ -8,6 +8,5 @@ mod formats;
 mod init;
 mod kinds;
 mod maintain;
-mod memory;
 mod quarantine;
 mod twice;

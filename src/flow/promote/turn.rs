@@ -3,9 +3,8 @@
 //! Other models may have theirs at the same time. None sees another's work before that has ended, for a turn has its own
 //! versions of the tables it reads; see `order`.
 
-use super::merge::Effort;
 use super::plan::{Action, Step};
-use super::{ModelReport, ModelStatus};
+use super::{Effort, ModelReport, ModelStatus};
 use crate::check::OnFailure;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -34,18 +33,6 @@ pub(super) struct Turn<'a> {
     pub unit_tests: Vec<UnitReport>,
 }
 
-/// How a turn ended.
-pub(super) struct Ended {
-    /// None when it was interrupted.
-    pub report: Option<ModelReport>,
-    pub tests: Vec<TestReport>,
-    pub unit_tests: Vec<UnitReport>,
-    /// The model's table at its new version; none when it was not built.
-    pub table: Option<Table>,
-    /// Why it was not built, other than a failed test.
-    pub error: Option<Error>,
-}
-
 /// How a build ended when nothing broke.
 pub(super) enum Outcome {
     /// Nothing to build, and nothing wrong with what stands.
@@ -61,6 +48,18 @@ pub(super) enum Outcome {
     },
     /// Names of the tests that kept it from being published.
     Rejected(Vec<String>),
+}
+
+/// How a turn ended.
+pub(super) struct Ended {
+    /// None when it was interrupted.
+    pub report: Option<ModelReport>,
+    pub tests: Vec<TestReport>,
+    pub unit_tests: Vec<UnitReport>,
+    /// The model's table at its new version; none when it was not built.
+    pub table: Option<Table>,
+    /// Why it was not built, other than a failed test.
+    pub error: Option<Error>,
 }
 
 /// All tables but its own that the turn of a model is about: what it reads, and what its tests read.
