@@ -290,7 +290,8 @@ impl Session {
         drop((rows, plan));
         tracing::debug!("a join does not fit into memory: both sides are sorted instead");
         let plan = self.physical(sql, sorted_by, Joins::Sorted).await?;
-        Ok((ahead(results(plan.clone(), self.context.task_ctx())?), Reading(plan)))
+        let sorting = Arc::new(TaskContext::from(&Joins::Sorted.choose(self.context.state())));
+        Ok((ahead(results(plan.clone(), sorting)?), Reading(plan)))
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
