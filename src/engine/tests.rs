@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::error::Kind;
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringViewArray};
-use arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StringViewArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit, TimestampMicrosecondType};
 use std::error::Error as _;
 
 fn engine() -> Engine {
@@ -299,5 +299,34 @@ async fn is_distinct_from_binds_closer_than_and_and_or() {
     for (text, expected) in table {
         let found = session().query(&format!("select {text} as t")).await.unwrap();
         assert_eq!(found[0].column(0).as_boolean().value(0), expected, "{text}");
+    }
+}
+
+/// Neither side fits into the memory there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_does_not_fit_into_memory_is_sorted() {
+    const ROWS: i64 = 600_000;
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("text", DataType::Utf8, true)]));
+    let batch = |ids: Vec<i64>| {
+        let texts = StringArray::from_iter_values(ids.iter().map(|id| format!("the text of the row with the id {id}")));
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(ids)), Arc::new(texts)]).unwrap()
+    };
+    let sql =
+        "select count(*) as n, sum(one.id) as s from one join other on one.id = other.id and one.text = other.text";
+    for threads in [1, 2] {
+        let engine = Engine::new(&EngineConfig { memory_bytes: 32 << 20, threads }).unwrap();
+        let session = engine.session();
+        for (name, ids) in [("one", (0..ROWS).collect()), ("other", (0..ROWS).rev().collect::<Vec<i64>>())] {
+            let batches = ids.chunks(1024).map(|ids| batch(ids.to_vec())).collect();
+            session.register_batches(name, schema.clone(), batches).unwrap();
+        }
+        let hashed = session.physical(sql, &[], Joins::Hashed).await.unwrap();
+        let (rows, ran_out) = joins::ran_out(results(hashed, session.context.task_ctx()).unwrap()).await;
+        assert!(ran_out, "too small to prove anything");
+        drop(rows);
+        let found = session.query(sql).await.unwrap();
+        let number = |column: usize| found[0].column(column).as_primitive::<Int64Type>().value(0);
+        assert_eq!((number(0), number(1)), (ROWS, ROWS * (ROWS - 1) / 2), "{threads} threads");
     }
 }

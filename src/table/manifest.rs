@@ -54,20 +54,17 @@ impl ManifestTable {
     }
 }
 
-/// Publishes under the next free number and returns the manifest with it; `manifest.run` is not read.
-pub async fn publish(lake: &Lake, mut manifest: Manifest) -> Result<Manifest> {
-    manifest.run = numbers(lake).await?.last().copied().unwrap_or(0);
-    loop {
-        manifest.run += 1;
-        let text = serde_json::to_vec_pretty(&manifest).context(Kind::Internal, || "write a run manifest")?;
-        if lake.put_new(&path(manifest.run), Bytes::from(text)).await? {
-            return Ok(manifest);
-        }
-        // Taken by another run, or by this one when the reply to its write was lost.
-        if read(lake, manifest.run).await?.is_some_and(|standing| standing.id == manifest.id) {
-            return Ok(manifest);
-        }
+/// Publishes as the run after the one numbered `after`, 0 before the first, and returns the manifest with its number;
+/// `None` when another run took that. `manifest.run` is not read.
+pub async fn publish(lake: &Lake, mut manifest: Manifest, after: u64) -> Result<Option<Manifest>> {
+    manifest.run = after + 1;
+    let text = serde_json::to_vec_pretty(&manifest).context(Kind::Internal, || "write a run manifest")?;
+    if lake.put_new(&path(manifest.run), Bytes::from(text)).await? {
+        return Ok(Some(manifest));
     }
+    // Taken by another run, or by this one when the reply to its write was lost.
+    let own = read(lake, manifest.run).await?.is_some_and(|standing| standing.id == manifest.id);
+    Ok(own.then_some(manifest))
 }
 
 /// The manifest of the newest run; `None` before the first.

@@ -4,9 +4,13 @@
 //! the commit and names the rows, where a Delta invariant would only refuse the file.
 
 use crate::error::{Context, Error, Kind, Result};
-use arrow::array::{ArrayRef, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::array::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
+use arrow::array::{ArrayRef, AsArray, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options, max, min};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Date32Type, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit,
+    TimestampMicrosecondType,
+};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -151,6 +155,28 @@ pub fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         None => Ok(new_null_array(field.data_type(), batch.num_rows())),
     });
     assemble(schema.clone(), columns.collect::<Result<_>>()?, batch.num_rows())
+}
+
+/// Refuses days and times beyond the calendar that statistics are written in, about 262,000 years either way.
+pub fn check_calendar(batch: &RecordBatch) -> Result<()> {
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let is_known = match field.data_type() {
+            DataType::Date32 => {
+                let days = column.as_primitive::<Date32Type>();
+                [min(days), max(days)].into_iter().flatten().all(|day| date32_to_datetime(day).is_some())
+            }
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                let times = column.as_primitive::<TimestampMicrosecondType>();
+                [min(times), max(times)].into_iter().flatten().all(|time| timestamp_us_to_datetime(time).is_some())
+            }
+            _ => true,
+        };
+        if !is_known {
+            return Err(Error::input(format!("a value of column `{}` is beyond the calendar", field.name()))
+                .hint("days and times reach from the year -262143 to 262142; leave such rows out, or make them NULL"));
+        }
+    }
+    Ok(())
 }
 
 /// The batch with the columns of `schema`, taken in order whatever their names, and converted.

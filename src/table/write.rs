@@ -91,6 +91,7 @@ impl Stage {
             return Ok(());
         }
         let batch = schema::conform(&batch, &self.schema)?;
+        schema::check_calendar(&batch)?;
         self.rows += batch.num_rows() as u64;
         let mut parts = self.parts().await?;
         let runtime = Handle::current();

@@ -93,7 +93,8 @@ impl Setting {
             let entry = ManifestTable { version: table.version(), id: table.id().into(), ..ManifestTable::default() };
             manifest.tables.insert(format!("gold.{name}"), entry);
         }
-        manifest::publish(&self.lake, manifest).await.unwrap();
+        let newest = manifest::latest(&self.lake).await.unwrap().map_or(0, |newest| newest.run);
+        assert!(manifest::publish(&self.lake, manifest, newest).await.unwrap().is_some());
     }
 
     async fn load(&self, full: bool) -> Result<Report> {

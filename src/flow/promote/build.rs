@@ -77,7 +77,7 @@ impl Turn<'_> {
         self.refuse_nameless(&session, model).await?;
         let mut keys = keys(model, query, work)?;
         let (staged, rejects) = self.stage(&session, step, query, table, work, keys.as_mut()).await?;
-        if let Err(error) = unique::prove(self.engine, model, work, &staged, keys.as_ref(), self.stop).await {
+        if let Err(error) = unique::prove(self.engine, model, &staged, keys.as_ref(), self.stop).await {
             discard(staged, rejects).await;
             return Err(error);
         }
@@ -99,16 +99,16 @@ impl Turn<'_> {
         Ok(Made { rows: staged.rows, staged, mode, effort: None, rejects })
     }
 
-    /// A history has no place for a row without its key or time.
+    /// A history has no place for a row without its key or time, nor for two of one key.
     async fn refuse_nameless(&self, session: &Session, model: &Model) -> Result<()> {
         let Materialization::Snapshot(snapshot) = &model.materialization else { return Ok(()) };
         let nameless = snapshot::nameless_row(snapshot, &model.sql);
         let found = self.stop.before(session.query(&nameless)).await?;
-        match found.iter().any(|batch| batch.num_rows() > 0) {
-            false => Ok(()),
-            true => Err(Error::input(format!("`{}` has a row without its key or without its time", model.table))
-                .hint("a snapshot tells rows by `unique_key` and versions by `updated_at`: neither may be NULL")),
+        if found.iter().any(|batch| batch.num_rows() > 0) {
+            return Err(Error::input(format!("`{}` has a row without its key or without its time", model.table))
+                .hint("a snapshot tells rows by `unique_key` and versions by `updated_at`: neither may be NULL"));
         }
+        unique::prove_source(session, model, &snapshot.key, self.stop).await
     }
 
     async fn commit(

@@ -34,14 +34,18 @@ pub(super) async fn publish(lake: &Lake, project: &Project, plan: &Plan<'_>, pin
         return Ok(Some(newest.run));
     }
     let run = |manifest: &Option<Manifest>| manifest.as_ref().map(|manifest| manifest.run);
+    let overtaken = || {
+        Error::conflict("name the tables of this run: another promote published its own meanwhile")
+            .hint("run again: what was built counts, and is tested with what the other one published")
+    };
     if run(&newest) != run(&plan.newest) {
-        return Err(Error::conflict("name the tables of this run: another promote published its own meanwhile")
-            .hint("run again: what was built counts, and is tested with what the other one published"));
+        return Err(overtaken());
     }
     let at = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let manifest = Manifest { run: 0, id: Uuid::new_v4().to_string(), at, tables };
     failpoint::hit("promote.before_manifest");
-    Ok(Some(manifest::publish(lake, manifest).await?.run))
+    let published = manifest::publish(lake, manifest, run(&newest).unwrap_or(0)).await?;
+    published.map(|manifest| Some(manifest.run)).ok_or_else(overtaken)
 }
 
 /// What the run says of a table. One whose files were merely merged since keeps the version it has a name for:

@@ -1,14 +1,13 @@
 //! A merge is by a key that stands once: proves it of the rows that came, or names the key that came twice.
 //!
-//! The keys of an increment are in memory and known; those of a whole table are asked of the staged files. A key with a
-//! NULL in it equals no other.
+//! The keys of an increment are in memory and known; those of a whole table are asked of the staged files, those of a
+//! snapshot of its statement. A key with a NULL in it equals no other.
 
-use super::increment::Work;
 use super::keys::Keys;
-use crate::engine::Engine;
+use crate::engine::{Engine, Session};
 use crate::error::{Error, Result};
 use crate::flow::{Stop, rows};
-use crate::ident::{TableName, quote};
+use crate::ident::quote;
 use crate::model::{Materialization, Model, Strategy};
 use crate::table::Staged;
 
@@ -16,7 +15,6 @@ use crate::table::Staged;
 pub(super) async fn prove(
     engine: &Engine,
     model: &Model,
-    work: &Work,
     staged: &Staged,
     keys: Option<&Keys>,
     stop: &Stop,
@@ -26,13 +24,26 @@ pub(super) async fn prove(
             Strategy::Merge { key } => key,
             Strategy::Append | Strategy::DeleteInsert { .. } => return Ok(()),
         },
-        Materialization::Snapshot(snapshot) => &snapshot.key,
-        Materialization::Table => return Ok(()),
+        Materialization::Snapshot(_) | Materialization::Table => return Ok(()),
     };
-    let twice = match (keys, work, &model.materialization) {
-        (Some(keys), _, Materialization::Incremental(_)) => keys.twice()?,
-        _ => stop.before(twice_in(engine, &model.table, key, staged, &model.materialization)).await?,
+    let twice = match keys {
+        Some(keys) => keys.twice()?,
+        None => {
+            let session = engine.session();
+            session.register(&model.table, staged.provider().await?)?;
+            stop.before(twice_in(&session, &model.table.quoted(), key)).await?
+        }
     };
+    refuse(model, twice)
+}
+
+/// As [`prove`], of the rows a snapshot compares with those that stand, the ones that changed nothing among them.
+pub(super) async fn prove_source(session: &Session, model: &Model, key: &[String], stop: &Stop) -> Result<()> {
+    let rows = format!("(\n{}\n) as result", model.sql);
+    refuse(model, stop.before(twice_in(session, &rows, key)).await?)
+}
+
+fn refuse(model: &Model, twice: Option<(String, u64)>) -> Result<()> {
     match twice {
         None => Ok(()),
         Some((key, rows)) => Err(Error::input(format!("`{}`: {rows} new rows have the key {key}", model.table)).hint(
@@ -42,23 +53,13 @@ pub(super) async fn prove(
     }
 }
 
-/// Of a snapshot's rows those that begin a version; those that end one have the same key.
-async fn twice_in(
-    engine: &Engine,
-    table: &TableName,
-    key: &[String],
-    staged: &Staged,
-    kind: &Materialization,
-) -> Result<Option<(String, u64)>> {
-    let session = engine.session();
-    session.register(table, staged.provider().await?)?;
+/// The first key with more than one of these rows, and how many.
+async fn twice_in(session: &Session, rows: &str, key: &[String]) -> Result<Option<(String, u64)>> {
     let list = key.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
     let known = key.iter().map(|name| format!("{} is not null", quote(name))).collect::<Vec<_>>().join(" and ");
-    let present = if matches!(kind, Materialization::Snapshot(_)) { " and dbt_valid_to is null" } else { "" };
     let sql = format!(
-        "select {list}, count(*) as lake_rows from {} where {known}{present} group by {list} having count(*) > 1 \
-         order by {list} limit 1",
-        table.quoted()
+        "select {list}, count(*) as lake_rows from {rows} where {known} group by {list} having count(*) > 1 \
+         order by {list} limit 1"
     );
     let found = session.query(&sql).await?;
     let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };

@@ -40,7 +40,8 @@ pub(super) fn environment(context: &Context, seen: &Arc<Mutex<Seen>>) -> Environ
     let noted = seen.clone();
     environment.add_function("config", move |options: Kwargs| -> Result<&'static str, Error> {
         let settings = settings(&options)?;
-        noted.lock().unwrap_or_else(PoisonError::into_inner).settings = settings;
+        let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.settings = settings.or(std::mem::take(&mut noted.settings));
         Ok("")
     });
     let (noted, incremental) = (seen.clone(), context.incremental);

@@ -55,6 +55,27 @@ const OF_CHECKS: [&str; 4] = ["severity", "warn_if", "error_if", "limit"];
 const OF_BOTH: [&str; 2] = ["enabled", "tags"];
 
 impl Settings {
+    /// With what an earlier call of `config` set, word by word.
+    fn or(self, earlier: Settings) -> Settings {
+        let says = |word: &str| self.words.iter().any(|own| own == word);
+        let (now, before) = (&self.test, &earlier.test);
+        let test = check::Options {
+            severity: if says("severity") { now.severity } else { before.severity },
+            warn_if: now.warn_if.or(before.warn_if),
+            error_if: now.error_if.or(before.error_if),
+            limit: now.limit.or(before.limit),
+            ..check::Options::default()
+        };
+        Settings {
+            stored: self.stored.or(&earlier.stored),
+            tags: self.tags.or(earlier.tags),
+            test,
+            schema: self.schema.or(earlier.schema),
+            enabled: self.enabled.or(earlier.enabled),
+            words: earlier.words.into_iter().chain(self.words).collect(),
+        }
+    }
+
     /// A setting that means nothing where it stands; the message names it.
     pub fn misplaced(&self, in_check: bool) -> Option<String> {
         let fits = |word: &str| OF_BOTH.contains(&word) || OF_CHECKS.contains(&word) == in_check;
@@ -293,7 +314,8 @@ mod tests {
 
     #[test]
     fn config_is_read() {
-        let settings = rendered("{{ config(materialized='append', tags=['a', 'b']) }}select 1", false).settings;
+        let text = "{{ config(materialized='table', tags=['a', 'b']) }}{{ config(materialized='append') }}select 1";
+        let settings = rendered(text, false).settings;
         let mut stored = Written::default();
         stored.set("materialized", vec!["append".into()]).unwrap();
         assert_eq!(settings.stored, stored);

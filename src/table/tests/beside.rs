@@ -12,12 +12,19 @@ async fn manifests_are_numbered_without_gap_or_double() {
         [("gold.x".to_string(), ManifestTable { version: 3, id: "x".into(), inputs: [("silver.y".into(), 2)].into() })];
     let publish = |lake: Lake, id: String, tables: BTreeMap<_, _>| async move {
         let manifest = Manifest { run: 0, id, at: "2026-01-01T00:00:00Z".into(), tables };
-        manifest::publish(&lake, manifest).await.unwrap().run
+        for after in 0.. {
+            if let Some(published) = manifest::publish(&lake, manifest.clone(), after).await.unwrap() {
+                return published.run;
+            }
+        }
+        unreachable!("there are more numbers than runs")
     };
     let racers = (0..6).map(|id| tokio::spawn(publish(lake.clone(), id.to_string(), tables.clone().into())));
     let mut runs: Vec<_> = futures::future::join_all(racers).await.into_iter().map(|run| run.unwrap()).collect();
     runs.sort();
-    assert_eq!(runs, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(runs, [1, 2, 3, 4, 5, 6], "one of each number, whoever was first");
+    let late = Manifest { run: 0, id: "late".into(), at: String::new(), tables: BTreeMap::new() };
+    assert_eq!(manifest::publish(&lake, late, 4).await.unwrap(), None, "what it went on from is no longer the newest");
     let latest = manifest::latest(&lake).await.unwrap().unwrap();
     assert_eq!((latest.run, latest.tables["gold.x"].inputs["silver.y"]), (6, 2));
     let listed = manifest::list(&lake, 2).await.unwrap();

@@ -81,3 +81,12 @@ async fn the_failing_column_is_named_when_it_is_one() {
         assert!(failure.causes().last().unwrap().contains('"'), "no value in {:?}", failure.causes());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_beyond_the_calendar_are_refused() {
+    let days = "select arrow_cast(day, 'Date32') as day from (values (1), (99999999)) as days(day)";
+    let shop = Shop::open(&[("models/gold/days.sql", days)]).await;
+    let (_, failure) = shop.fails().await;
+    assert_eq!(failure.kind(), Kind::Input, "{failure}");
+    assert!(failure.to_string().contains("a value of column `day` is beyond the calendar"), "{failure}");
+}

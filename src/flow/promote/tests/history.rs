@@ -105,6 +105,18 @@ async fn keys_of_several_columns_are_told_apart() {
     assert_eq!(shop.numbers("select count(distinct dbt_scd_id) from gold.pair_history").await, [3]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_row_of_a_key_that_stands_is_refused() {
+    let config = "unique_key='x', strategy='check', check_cols=['y']";
+    let text =
+        |rows: &str| format!("{{{{ config(materialized='snapshot', {config}) }}}}\nselect 1 as x, 'a' as y{rows}\n");
+    let shop = Shop::open(&[("models/gold/h.sql", &text(""))]).await;
+    shop.all().await;
+    shop.write("models/gold/h.sql", &text(" union all select 1, 'z'"));
+    assert_eq!(shop.fault().await, "`gold.h`: 2 new rows have the key x = 1");
+    assert_eq!(shop.numbers("select count(*) from gold.h").await, [1]);
+}
+
 /// By hand: of key 2 the first ends after the second began, of key 3 it never ends, of key 4 it ends before it began.
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_that_overlap_are_found() {
