@@ -75,7 +75,7 @@ fn changes(target: &Target, columns: &str, only_added: bool, copies: &str) -> St
     let (mut shown, mut grouped) = (Vec::new(), Vec::new());
     for column in &target.columns {
         let (name, is_float) = (quote(&column.name), column.data_type.is_floating());
-        shown.push(if is_float { format!("max({name}) as {name}") } else { name.clone() });
+        shown.push(if is_float { format!("first_value({name}) as {name}") } else { name.clone() });
         grouped.push(if is_float { format!("concat({name}, '')") } else { name });
     }
     format!(

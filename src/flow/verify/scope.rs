@@ -2,7 +2,7 @@
 
 use super::Declared;
 use crate::error::{Error, Result};
-use crate::ident::{TableName, known_names};
+use crate::ident::{Layer, TableName, known_names};
 
 /// The default proves everything.
 #[derive(Debug, Clone, Default)]
@@ -14,10 +14,14 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Refuses a table that nothing declares.
+    /// Refuses a table that nothing declares, and one that nothing is compared with.
     pub(super) fn check(&self, declared: Declared<'_>) -> Result<()> {
         let streams = declared.streams.iter().map(|stream| &stream.table);
         let known: Vec<&TableName> = streams.chain(declared.models.iter().map(|model| &model.table)).collect();
+        if let Some(silver) = self.tables.iter().find(|table| table.layer() == Layer::Silver && known.contains(table)) {
+            return Err(Error::config(format!("nothing is compared with `{silver}`"))
+                .hint("Bronze tables are compared with files and topics, Gold tables with the warehouse"));
+        }
         let Some(unknown) = self.tables.iter().find(|table| !known.contains(table)) else { return Ok(()) };
         let names: Vec<String> = known.iter().map(ToString::to_string).collect();
         let hint = known_names(&unknown.to_string(), names.iter().map(String::as_str));

@@ -62,10 +62,11 @@ impl History {
     fn rows_of(&mut self, ids: &[i64]) -> RecordBatch {
         let titles: Vec<Option<String>> =
             ids.iter().map(|_| [None, Some("a"), Some("b")][self.random.below(3) as usize].map(String::from)).collect();
-        let odd = [Some(0.0), Some(-0.0), Some(f64::NAN), None, Some(1.5)];
-        let weights: Vec<Option<f64>> = ids.iter().map(|_| odd[self.random.below(5) as usize]).collect();
+        let odd =
+            [Some(0.0), Some(-0.0), Some(f64::NAN), None, Some(f64::NEG_INFINITY), Some(f64::INFINITY), Some(1.5)];
+        let weights: Vec<Option<f64>> = ids.iter().map(|_| odd[self.random.below(odd.len() as u64) as usize]).collect();
         let mut lists = ListBuilder::new(Float64Builder::new());
-        ids.iter().for_each(|_| lists.append_value([odd[self.random.below(5) as usize]]));
+        ids.iter().for_each(|_| lists.append_value([odd[self.random.below(odd.len() as u64) as usize]]));
         let mut columns: Vec<(String, ArrayRef)> = vec![
             ("id".into(), Arc::new(Int64Array::from(ids.to_vec()))),
             ("title".into(), Arc::new(StringArray::from(titles))),
