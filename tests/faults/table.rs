@@ -19,15 +19,17 @@ const RETENTION: &str = "delta.setTransactionRetentionDuration";
 struct Scene {
     workload: Workload,
     project: Project,
+    /// Ends with the scene when it is the embedded one.
+    _kafka: Kafka,
 }
 
 impl Scene {
-    fn new(kafka: &Kafka) -> Scene {
+    fn new(kafka: Kafka) -> Scene {
         let mut workload = Workload::new(&kafka.brokers, 7, 2, 400);
         let project = workload.project(100);
         project.lake(ONCE).ok();
         workload.send(100);
-        Scene { workload, project }
+        Scene { workload, project, _kafka: kafka }
     }
 
     /// A writer that has everything and goes on; version 5 is its work.
@@ -71,7 +73,7 @@ impl Scene {
 
 #[test]
 fn a_column_added_by_another_writer_stays() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     scene.altered(|table| {
         table.add_columns().with_fields([StructField::nullable("remark", DataType::STRING)]).into_future()
     });
@@ -86,7 +88,7 @@ fn a_column_added_by_another_writer_stays() {
 
 #[test]
 fn a_restored_table_is_refused_until_it_is_put_right() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     scene.altered(|table| table.restore().with_version_to_restore(2).into_future());
     scene.refuses(ONCE, 1, &["bronze.events", "restored to version 2", "version 4", "restore version 4"]);
     scene.altered(|table| table.restore().with_version_to_restore(4).into_future());
@@ -96,7 +98,7 @@ fn a_restored_table_is_refused_until_it_is_put_right() {
 
 #[test]
 fn a_table_restored_under_a_writer_ends_it() {
-    let mut scene = Scene::new(&any_kafka());
+    let mut scene = Scene::new(any_kafka());
     let mut running = scene.running();
     scene.altered(|table| table.restore().with_version_to_restore(2).into_future());
     scene.workload.send(100);
@@ -107,7 +109,7 @@ fn a_table_restored_under_a_writer_ends_it() {
 
 #[test]
 fn a_log_that_loses_its_end_under_a_writer_ends_it() {
-    let mut scene = Scene::new(&any_kafka());
+    let mut scene = Scene::new(any_kafka());
     let mut running = scene.running();
     std::fs::remove_file(scene.log_file(5)).unwrap();
     std::fs::remove_file(scene.log_file(4)).unwrap();
@@ -121,7 +123,7 @@ fn a_log_that_loses_its_end_under_a_writer_ends_it() {
 
 #[test]
 fn a_table_deleted_under_a_writer_ends_it() {
-    let mut scene = Scene::new(&any_kafka());
+    let mut scene = Scene::new(any_kafka());
     let mut running = scene.running();
     std::fs::remove_dir_all(scene.folder()).unwrap();
     scene.workload.send(100);
@@ -134,7 +136,7 @@ fn a_table_deleted_under_a_writer_ends_it() {
 
 #[test]
 fn a_log_that_lost_its_end_is_filled_again() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     std::fs::remove_file(scene.log_file(4)).unwrap();
     std::fs::remove_file(scene.log_file(3)).unwrap();
     scene.project.lake(ONCE).ok();
@@ -143,14 +145,14 @@ fn a_log_that_lost_its_end_is_filled_again() {
 
 #[test]
 fn a_log_with_a_hole_is_named() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     std::fs::remove_file(scene.log_file(2)).unwrap();
     scene.refuses(ONCE, 1, &["bronze.events", "version 3 follows version 1"]);
 }
 
 #[test]
 fn a_vacuumed_table_goes_on() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     scene.altered(|table| {
         table
             .vacuum()
@@ -164,7 +166,7 @@ fn a_vacuumed_table_goes_on() {
 
 #[test]
 fn a_data_file_that_is_gone_is_named_by_who_reads_it() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     let files = std::fs::read_dir(scene.folder().join("_quarantined=false")).unwrap();
     let file = files.map(|entry| entry.unwrap().path()).next().unwrap();
     std::fs::remove_file(&file).unwrap();
@@ -176,7 +178,7 @@ fn a_data_file_that_is_gone_is_named_by_who_reads_it() {
 
 #[test]
 fn a_table_that_forgets_positions_is_refused() {
-    let scene = Scene::new(&any_kafka());
+    let scene = Scene::new(any_kafka());
     let properties = HashMap::from([(RETENTION.to_string(), "interval 1 day".to_string())]);
     scene.altered(|table| table.set_tbl_properties().with_properties(properties).into_future());
     scene.refuses(ONCE, 78, &["bronze.events", RETENTION]);
