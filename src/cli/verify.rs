@@ -59,7 +59,7 @@ fn text(report: &Report) -> String {
 
 fn line(proof: &Proof) -> Vec<String> {
     let holds = match proof {
-        Proof::Star(star) if star.unnamed => "-",
+        proof if !proof.is_one() => "-",
         proof if proof.differences().is_empty() => "yes",
         _ => "NO",
     };
