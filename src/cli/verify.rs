@@ -58,7 +58,11 @@ fn text(report: &Report) -> String {
 }
 
 fn line(proof: &Proof) -> Vec<String> {
-    let holds = if proof.differences().is_empty() { "yes" } else { "NO" };
+    let holds = match proof {
+        proof if !proof.is_one() => "-",
+        proof if proof.differences().is_empty() => "yes",
+        _ => "NO",
+    };
     vec![holds.into(), subject(proof), figures(proof)]
 }
 
@@ -104,6 +108,9 @@ fn figures(proof: &Proof) -> String {
             let commits = counted(offsets.commits, "commit");
             let retained = grouped(offsets.retained);
             format!("{} in {commits} = {}; the topic holds {retained}", grouped(offsets.offsets), said(&parts))
+        }
+        Proof::Star(star) if star.unnamed => {
+            format!("the newest run does not name it; its {} in the warehouse stay", counted(star.rows, "row"))
         }
         Proof::Star(star) => {
             let of = if star.compared < star.rows { format!(" of {}", grouped(star.rows)) } else { String::new() };

@@ -1,8 +1,8 @@
 //! Rows as text: each value digit for digit, as Arrow writes it, and as CSV and JSON.
 //!
 //! NULL stays apart from the empty text: in a row it is none, in CSV an empty cell beside `""`. Lists and structs are
-//! JSON everywhere. Never holds more
-//! than one batch, never decides where a text goes.
+//! JSON everywhere. A value that has no text, a date beyond the calendar, is an error that names its column. Never holds
+//! more than one batch, never decides where a text goes.
 
 use crate::error::{Context, Kind, Result};
 use arrow::array::{Array, AsArray, StructArray};
@@ -13,17 +13,22 @@ use serde_json::Value;
 
 /// Every value as text, row by row; NULL is none.
 pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
-    let options = FormatOptions::default();
-    let doing = || "write values as text";
+    let (options, schema) = (FormatOptions::default(), batch.schema());
     let cells = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options));
-    let cells = cells.collect::<Result<Vec<_>, _>>().context(Kind::Internal, doing)?;
-    let text = |row: usize, column: usize| match batch.column(column) {
-        array if array.is_null(row) => Ok(None),
-        array if array.data_type().is_nested() => json_value(array, row).map(|value| Some(value.to_string())),
-        _ => cells[column].value(row).try_to_string().map(Some).context(Kind::Internal, doing),
+    let cells = cells.collect::<Result<Vec<_>, _>>().context(Kind::Internal, || "write values as text")?;
+    let text = |row: usize, column: usize| match (batch.column(column), schema.field(column).name()) {
+        (array, _) if array.is_null(row) => Ok(None),
+        (array, name) if array.data_type().is_nested() => {
+            json_value(array, row, name).map(|value| Some(value.to_string()))
+        }
+        (_, name) => shown(&cells[column], row, name).map(Some),
     };
     let row = |row| (0..batch.num_columns()).map(|column| text(row, column)).collect();
     (0..batch.num_rows()).map(row).collect()
+}
+
+fn shown(cells: &ArrayFormatter<'_>, row: usize, column: &str) -> Result<String> {
+    cells.value(row).try_to_string().context(Kind::Input, || format!("a value of column `{column}` cannot be shown"))
 }
 
 /// The first line of CSV, with its line end.
@@ -54,18 +59,19 @@ fn csv_cell(text: &str) -> String {
 /// An object for each row.
 pub fn json(batch: &RecordBatch) -> Result<Vec<Value>> {
     let rows = StructArray::from(batch.clone());
-    (0..rows.len()).map(|row| json_value(&rows, row)).collect()
+    (0..rows.len()).map(|row| json_value(&rows, row, "")).collect()
 }
 
-/// Integers, finite floats and booleans as JSON's own; lists and structs likewise; all else as text.
-fn json_value(array: &dyn Array, row: usize) -> Result<Value> {
+/// Integers, finite floats and booleans as JSON's own; lists and structs likewise; all else as text. `column` is for
+/// messages.
+fn json_value(array: &dyn Array, row: usize, column: &str) -> Result<Value> {
     if array.is_null(row) {
         return Ok(Value::Null);
     }
     let options = FormatOptions::default();
     let text = || -> Result<String> {
         let cell = ArrayFormatter::try_new(array, &options).context(Kind::Internal, || "format a value")?;
-        Ok(cell.value(row).to_string())
+        shown(&cell, row, column)
     };
     Ok(match array.data_type() {
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
@@ -75,12 +81,12 @@ fn json_value(array: &dyn Array, row: usize) -> Result<Value> {
         }
         DataType::List(_) => {
             let items = array.as_list::<i32>().value(row);
-            Value::Array((0..items.len()).map(|item| json_value(&items, item)).collect::<Result<_>>()?)
+            Value::Array((0..items.len()).map(|item| json_value(&items, item, column)).collect::<Result<_>>()?)
         }
         DataType::Struct(fields) => {
             let mut object = serde_json::Map::new();
-            for (field, column) in fields.iter().zip(array.as_struct().columns()) {
-                object.insert(field.name().clone(), json_value(column, row)?);
+            for (field, values) in fields.iter().zip(array.as_struct().columns()) {
+                object.insert(field.name().clone(), json_value(values, row, field.name())?);
             }
             Value::Object(object)
         }
@@ -92,9 +98,10 @@ fn json_value(array: &dyn Array, row: usize) -> Result<Value> {
 mod tests {
     use super::*;
     use arrow::array::{
-        ArrayRef, Decimal128Array, Float64Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+        ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray, StringArray,
+        TimestampMicrosecondArray,
     };
-    use arrow::datatypes::Int64Type;
+    use arrow::datatypes::{Date32Type, Int64Type};
     use std::sync::Arc;
 
     fn batch() -> RecordBatch {
@@ -135,5 +142,18 @@ mod tests {
             (csv(&batch).unwrap().as_str(), json(&batch).unwrap()[0].to_string()),
             ("\"[1,null]\"\n\n", r#"{"l":[1,null]}"#.into())
         );
+    }
+
+    #[test]
+    fn a_value_that_has_no_text_is_refused_and_its_column_named() {
+        let far = i32::MAX;
+        let plain: ArrayRef = Arc::new(Date32Array::from(vec![far]));
+        let list: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Date32Type, _, _>([Some(vec![Some(far)])]));
+        for column in [plain, list] {
+            let batch = RecordBatch::try_from_iter([("day", column)]).unwrap();
+            for error in [texts(&batch).unwrap_err(), json(&batch).unwrap_err()] {
+                assert_eq!((error.kind(), error.to_string().contains("`day`")), (Kind::Input, true), "{error}");
+            }
+        }
     }
 }

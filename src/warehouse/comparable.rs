@@ -38,15 +38,16 @@ fn misfit(field: &Field, there: &BTreeMap<String, String>) -> Option<String> {
     (!holds(found, &wanted)).then(|| format!("column `{name}` is {found} in the warehouse, the lake has {wanted}"))
 }
 
-/// The columns of a loaded table's primary key, in the order of the table; none when it has none.
+/// The columns of a loaded table's primary key, in the order of the table, without those its index merely includes; none
+/// when it has none.
 pub async fn primary_key(warehouse: &mut dyn Warehouse, entry: &Entry) -> Result<Vec<String>> {
     let Some((schema, table)) = entry.place() else { return Ok(Vec::new()) };
     let (schema, table) = (literal(schema), literal(table));
     let sql = format!(
-        "select a.attname::text from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indrelid \
+        "select a.attname::text from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid = k.conrelid \
          join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_attribute a \
-         on a.attrelid = c.oid and a.attnum = any (i.indkey) \
-         where n.nspname = {schema} and c.relname = {table} and i.indisprimary order by a.attnum"
+         on a.attrelid = c.oid and a.attnum = any (k.conkey) \
+         where n.nspname = {schema} and c.relname = {table} and k.contype = 'p' order by a.attnum"
     );
     Ok(warehouse.query(&sql).await?.rows.into_iter().flatten().flatten().collect())
 }

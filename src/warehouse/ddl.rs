@@ -7,6 +7,7 @@ use super::failure::Attempt;
 use super::{Column, Target};
 use crate::error::Result;
 use crate::ident::{literal, quote};
+use std::collections::BTreeSet;
 use tokio_postgres::Transaction;
 
 /// `"a", "b"`
@@ -67,8 +68,7 @@ pub fn keys(schema: &str, target: &Target, existing: &Existing) -> Vec<String> {
 pub fn indexes(schema: &str, target: &Target, existing: &Existing) -> Vec<String> {
     let table = address(schema, &target.name);
     let indexed = |column: &String| existing.indexed.contains(column) || target.primary_key.first() == Some(column);
-    let mut columns: Vec<&String> = target.foreign_keys.iter().map(|key| &key.column).collect();
-    columns.dedup();
+    let columns: BTreeSet<&String> = target.foreign_keys.iter().map(|key| &key.column).collect();
     let missing = columns.into_iter().filter(|column| !indexed(column) && !target.unique.contains(column));
     missing.map(|column| format!("create index on {table} ({})", quote(column))).collect()
 }
@@ -168,6 +168,11 @@ mod tests {
         let mut fact = target.clone();
         fact.primary_key.clear();
         assert_eq!(indexes("gold", &fact, &fresh), [r#"create index on "gold"."dim_book" ("id")"#]);
+        let refers = |column: &str| ForeignKey { column: column.into(), table: "x".into(), field: "id".into() };
+        fact.unique.clear();
+        fact.foreign_keys = ["id", "price", "id"].map(refers).into();
+        assert_eq!(indexes("gold", &fact, &fresh).len(), 2, "one index a column, however many tables it refers to");
+        fact.foreign_keys.truncate(1);
         let indexed = Existing { indexed: vec!["id".into()], ..Existing::default() };
         assert!(indexes("gold", &fact, &indexed).is_empty());
     }

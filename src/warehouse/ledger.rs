@@ -30,7 +30,7 @@ const DAMAGED: &str = "the ledger of the loads (schema `lake` of the warehouse) 
 const READ: &str = "select table_name, lake_id, delta_version, run, schema_hash, rows, load_id::text,
     to_char(loaded_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_jsonb(ledger) ->> 'table_id',
     array(select jsonb_array_elements_text(nullif(to_jsonb(ledger) -> 'columns', 'null'))),
-    to_jsonb(ledger) ->> 'commit_id'
+    nullif(to_jsonb(ledger) ->> 'commit_id', '')
     from lake.ledger order by table_name";
 
 const WRITE: &str = "insert into lake.ledger
@@ -54,9 +54,9 @@ pub struct Entry {
     pub table_id: String,
     pub delta_version: i64,
     /// Of the commit that made the version: a lake that was put back makes the same versions again by other commits.
-    /// Empty when it is not known, and in rows older than the column.
+    /// None when it is not known, and in rows older than the column.
     #[serde(skip)]
-    pub commit_id: String,
+    pub commit_id: Option<String>,
     /// Run manifest that named the version.
     pub run: u64,
     /// [`super::Target::digest`] of the contract it was loaded by.
@@ -134,7 +134,7 @@ fn fields(row: &Row, table: &str) -> Result<Entry, Cause> {
         loaded_at: row.try_get(7)?,
         table_id: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
         columns: row.try_get(9)?,
-        commit_id: row.try_get::<_, Option<String>>(10)?.unwrap_or_default(),
+        commit_id: row.try_get(10)?,
     })
 }
 

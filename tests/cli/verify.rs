@@ -76,6 +76,18 @@ fn shop() -> Project {
 }
 
 #[test]
+fn a_file_that_two_entries_send_to_one_topic_is_proven_once() {
+    let project = shop();
+    let entry =
+        |name: &str, files: &str| format!("[[produce]]\nname = \"{name}\"\ntopic = \"books\"\nfiles = [\"{files}\"]\n");
+    project.write("lake.toml", entry("books", "in/*.csv") + &entry("again", "in/books.csv"));
+    let sent = project.lake(&["produce"]).ok().stderr;
+    assert!(sent.contains("nothing new"), "{sent}");
+    let proven = project.lake(&["verify"]).ok().stdout;
+    assert!(proven.contains("3 rows = 3 good"), "{proven}");
+}
+
+#[test]
 fn a_file_that_is_not_as_it_was_sent_is_told_apart_and_has_its_own_remedy() {
     let project = shop();
     project.lake(&["verify"]).ok();

@@ -175,12 +175,22 @@ pub(in crate::flow) async fn write(
     write_json(root, FILE, &document).await
 }
 
-/// Writes one of the files below `target/`, replacing the one before.
+/// Writes one of the files below `target/`, which replaces the one before as a whole: no reader meets half of it.
 pub(in crate::flow) async fn write_json(root: &Path, file: &str, document: &Value) -> Result<()> {
     let doing = || format!("write `{file}`");
     let bytes = serde_json::to_vec_pretty(document).context(Kind::Internal, doing)?;
-    tokio::fs::create_dir_all(root.join("target")).await.context(Kind::Unavailable, doing)?;
-    tokio::fs::write(root.join(file), bytes).await.context(Kind::Unavailable, doing)
+    let folder = root.join("target");
+    tokio::fs::create_dir_all(&folder).await.context(Kind::Unavailable, doing)?;
+    let draft = folder.join(format!(".{}", uuid::Uuid::new_v4().simple()));
+    let written = match tokio::fs::write(&draft, bytes).await {
+        Ok(()) => tokio::fs::rename(&draft, root.join(file)).await,
+        failed => failed,
+    };
+    if written.is_err() {
+        // Nobody could act on this failure beside the first.
+        drop(tokio::fs::remove_file(&draft).await);
+    }
+    written.context(Kind::Unavailable, doing)
 }
 
 /// dbt's entry of a unit test.
@@ -214,4 +224,21 @@ fn entry(test: &TestReport, check: Option<&Check>) -> Value {
         "compiled": check.is_some(),
         "compiled_code": check.map(Check::failing_rows_sql),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let [place, kept] = [FILE, "kept.json"].map(|name| folder.path().join(name));
+        write_json(folder.path(), FILE, &json!({ "results": [1, 2, 3] })).await.unwrap();
+        std::fs::hard_link(&place, &kept).unwrap();
+        write_json(folder.path(), FILE, &json!({ "results": [] })).await.unwrap();
+        let held = |path: &Path| serde_json::from_slice::<Value>(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!((held(&place), held(&kept)), (json!({ "results": [] }), json!({ "results": [1, 2, 3] })));
+        assert_eq!(std::fs::read_dir(folder.path().join("target")).unwrap().count(), 1, "nothing else is left there");
+    }
 }

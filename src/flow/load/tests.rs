@@ -1,6 +1,7 @@
 //! The flow on a lake in a temporary folder and a PostgreSQL of the test's own.
 
 mod histories;
+mod proven;
 mod since;
 
 use super::commit::{settle, unknown};

@@ -85,8 +85,8 @@ impl Case<'_> {
             return Ok(Work::All(why.into()));
         }
         if before.delta_version == self.entry.delta_version {
-            let known = !before.commit_id.is_empty();
-            return Ok(match known && before.commit_id != self.entry.commit_id {
+            let is_other = before.commit_id.is_some() && before.commit_id != self.entry.commit_id;
+            return Ok(match is_other {
                 true => Work::All(other_commit(before.delta_version)),
                 false => Work::Stands,
             });
@@ -103,7 +103,8 @@ impl Case<'_> {
     /// What came and left since the version that stands.
     async fn since(&self, before: &Entry) -> Result<Work> {
         let since = before.delta_version;
-        if commit_id(self.table, since).await? != before.commit_id {
+        let standing = commit_id(self.table, since).await?;
+        if standing.is_none() || standing != before.commit_id {
             return Ok(Work::All(other_commit(since)));
         }
         Ok(match self.table.since(since, None).await? {
@@ -166,13 +167,13 @@ fn other_commit(version: i64) -> String {
     format!("version {version} is not, or no longer known to be, the one that was loaded")
 }
 
-/// What tells the commit that made a version from one that would make it again in a lake that was put back. Empty when
-/// the log no longer holds it, or somebody else wrote it.
-pub async fn commit_id(table: &Table, version: i64) -> Result<String> {
+/// What tells the commit that made a version from one that would make it again in a lake that was put back. None when
+/// the log no longer holds it, or somebody else wrote it: two such are not the same.
+pub async fn commit_id(table: &Table, version: i64) -> Result<Option<String>> {
     let mut commits = pin!(table.commits(version..=version));
     let found = commits.try_next().await?;
     let id = found.as_ref().and_then(|commit| commit.info.get("commit_id")).and_then(|id| id.as_str());
-    Ok(id.unwrap_or_default().to_string())
+    Ok(id.map(str::to_string))
 }
 
 /// Why rows of the table cannot be told apart in the lake, or staged with one more column.

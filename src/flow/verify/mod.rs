@@ -57,6 +57,11 @@ impl Proof {
             Proof::Absent(proof) => &proof.differences,
         }
     }
+
+    /// False when nothing was compared, so that it neither holds nor fails.
+    pub fn is_one(&self) -> bool {
+        !matches!(self, Proof::Star(star) if star.unnamed)
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -67,7 +72,8 @@ pub struct Report {
 impl Report {
     fn failure(&self) -> Option<Error> {
         let failed = self.proofs.iter().filter(|proof| !proof.differences().is_empty()).count();
-        let error = || Error::check_failed(format!("{failed} of {} proofs do not hold", self.proofs.len()));
+        let all = self.proofs.iter().filter(|proof| proof.is_one()).count();
+        let error = || Error::check_failed(format!("{failed} of {all} proofs do not hold"));
         (failed > 0).then(|| error().hint(difference::hint(self.proofs.iter().flat_map(Proof::differences))))
     }
 }
@@ -180,11 +186,11 @@ async fn standing(streams: &[Stream], lake: &Lake, warehouse: &mut dyn Warehouse
 
 fn summary(proofs: &[Proof]) -> String {
     let differences: usize = proofs.iter().map(|proof| proof.differences().len()).sum();
-    match differences {
-        0 if proofs.is_empty() => "nothing to prove".to_string(),
-        0 if proofs.len() == 1 => "1 proof holds".to_string(),
-        0 => format!("{} hold", counted(proofs.len() as u64, "proof")),
-        _ => format!("{}, {}", counted(proofs.len() as u64, "proof"), counted(differences as u64, "difference")),
+    match (differences, proofs.iter().filter(|proof| proof.is_one()).count() as u64) {
+        (0, 0) => "nothing to prove".to_string(),
+        (0, 1) => "1 proof holds".to_string(),
+        (0, proofs) => format!("{} hold", counted(proofs, "proof")),
+        (_, proofs) => format!("{}, {}", counted(proofs, "proof"), counted(differences as u64, "difference")),
     }
 }
 
@@ -198,6 +204,13 @@ mod tests {
     use crate::warehouse::{connect, throwaway};
     use arrow::datatypes::{DataType, Field, Schema};
     use std::sync::Arc;
+
+    #[test]
+    fn what_was_not_compared_is_not_counted_among_the_proofs() {
+        let star = |unnamed| Proof::Star(star::Star { unnamed, ..star::Star::default() });
+        assert_eq!(summary(&[star(true)]), "nothing to prove");
+        assert_eq!(summary(&[star(true), star(false)]), "1 proof holds");
+    }
 
     #[tokio::test]
     async fn a_table_that_appears_or_grows_moves_the_lake() {

@@ -2,7 +2,8 @@
 //!
 //! The rows are put into buckets by the first bits of the hash of their key, of which those that differ are looked at
 //! more closely, until single keys are left. What is held at a time: the buckets of one step, at most
-//! [`EXAMPLES`] times 2^[`STEP`] or [`FEW_ROWS`], and [`MOST_SHOWN`] rows of each side.
+//! [`EXAMPLES`] times 2^[`STEP`] or [`FEW_ROWS`], and one row of each of [`EXAMPLES`] keys on each side.
+//! How many rows a key has is told by its bucket: there may be any number of them.
 
 use super::EXAMPLES;
 use super::sides::{Both, Sides};
@@ -15,8 +16,6 @@ const STEP: u32 = 12;
 const ALL_BITS: u32 = 64;
 /// So many rows are told apart at once.
 const FEW_ROWS: u64 = 20_000;
-/// Rows of one side that are looked at in the end: of one key there may be many.
-const MOST_SHOWN: usize = 200;
 /// Characters of a value that are shown.
 const MOST_CHARACTERS: usize = 80;
 
@@ -26,15 +25,16 @@ pub async fn differing_rows(sides: &mut Sides<'_>, part: &Part) -> Result<Vec<St
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let part = Part { buckets: Some((ALL_BITS, keys.clone())), ..part.clone() };
-    let found = sides.rows(&part, MOST_SHOWN).await?;
-    let mut told: Vec<String> = keys.iter().map(|key| tell(&sides.print, *key, &found)).collect();
+    let part = Part { buckets: Some((ALL_BITS, keys.keys().copied().collect())), ..part.clone() };
+    let found = sides.examples(&part).await?;
+    let row = |key: &i64| Both { lake: found.lake.get(key), warehouse: found.warehouse.get(key) };
+    let mut told: Vec<String> = keys.iter().map(|(key, counts)| tell(&sides.print, counts, row(key))).collect();
     told.sort();
     Ok(told)
 }
 
-/// Hashes of keys whose rows differ.
-async fn differing_keys(sides: &mut Sides<'_>, part: &Part) -> Result<Vec<i64>> {
+/// Hashes of keys whose rows differ, with how many rows each has.
+async fn differing_keys(sides: &mut Sides<'_>, part: &Part) -> Result<BTreeMap<i64, Both<u64>>> {
     let (mut part, mut bits) = (part.clone(), STEP);
     loop {
         let Both { lake, warehouse } = sides.buckets(&part, bits).await?;
@@ -43,7 +43,8 @@ async fn differing_keys(sides: &mut Sides<'_>, part: &Part) -> Result<Vec<i64>> 
         let differing = known.into_iter().filter(|bucket| heap(&lake, bucket) != heap(&warehouse, bucket));
         let differing: Vec<i64> = differing.take(EXAMPLES).collect();
         if bits == ALL_BITS || differing.is_empty() {
-            return Ok(differing);
+            let counts = |key: &i64| Both { lake: heap(&lake, key).count, warehouse: heap(&warehouse, key).count };
+            return Ok(differing.iter().map(|key| (*key, counts(key))).collect());
         }
         let rows = |bucket: &i64| heap(&lake, bucket).count.max(heap(&warehouse, bucket).count);
         let is_few = differing.iter().map(rows).sum::<u64>() <= FEW_ROWS;
@@ -52,17 +53,17 @@ async fn differing_keys(sides: &mut Sides<'_>, part: &Part) -> Result<Vec<i64>> 
     }
 }
 
-/// What is wrong with the rows of one key.
-fn tell(print: &Fingerprint, key: i64, found: &Both<Vec<RowPrint>>) -> String {
-    let of = |rows: &[RowPrint]| rows.iter().filter(|row| row.key == key).cloned().collect::<Vec<_>>();
-    let (lake, warehouse) = (of(&found.lake), of(&found.warehouse));
-    let name = lake.first().or(warehouse.first()).map(|row| named(print, row)).unwrap_or_default();
-    match (lake.as_slice(), warehouse.as_slice()) {
-        ([here], [there]) => format!("{name}: {}", changed(print, here, there)),
-        (_, []) => format!("{name}: is missing in the warehouse"),
-        ([], _) => format!("{name}: is in the warehouse and not in the lake"),
-        _ => format!("{name}: {} in the lake, {} in the warehouse", lake.len(), warehouse.len()),
-    }
+/// What is wrong with the rows of one key, of each side so many and one of them.
+fn tell(print: &Fingerprint, counts: &Both<u64>, row: Both<Option<&RowPrint>>) -> String {
+    let name = row.lake.or(row.warehouse).map_or_else(|| "a row".into(), |row| named(print, row));
+    let what = match (counts.lake, counts.warehouse, row.lake.zip(row.warehouse)) {
+        (1, 1, Some((here, there))) => changed(print, here, there),
+        (_, 0, _) => "is missing in the warehouse".into(),
+        (0, _, _) => "is in the warehouse and not in the lake".into(),
+        (lake, warehouse, _) if lake == warehouse => format!("{lake} on each side, of other values"),
+        (lake, warehouse, _) => format!("{lake} in the lake, {warehouse} in the warehouse"),
+    };
+    format!("{name}: {what}")
 }
 
 /// The values a row is known by.

@@ -9,6 +9,7 @@ use crate::flow::rows;
 use crate::warehouse::{Answer, Checksums, Fingerprint, Hashed, Heap, Part, RowPrint, Warehouse};
 use futures::StreamExt;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// What the lake says, and what the warehouse does.
 pub struct Both<T> {
@@ -61,22 +62,24 @@ impl Sides<'_> {
         Ok(Both { lake: buckets, warehouse: Fingerprint::read_buckets(&answer?.rows)? })
     }
 
-    /// The part's rows, at most `most` of each side.
-    pub async fn rows(&mut self, part: &Part, most: usize) -> Result<Both<Vec<RowPrint>>> {
-        let mut found = Vec::new();
-        let sql = self.print.rows_sql(&self.place, part, most);
+    /// One row of each key in the part, by the key's hash.
+    pub async fn examples(&mut self, part: &Part) -> Result<Both<BTreeMap<i64, RowPrint>>> {
+        let mut found = BTreeMap::new();
+        let sql = self.print.examples_sql(&self.place, part);
         let (lake, answer) = self
             .ask(part, &sql, |hashed| {
-                let texts = rows::texts(&hashed.batch)?;
-                for (row, values) in texts.into_iter().enumerate().take(most.saturating_sub(found.len())) {
-                    let hashes = hashed.values.iter().map(|column| column[row]).collect();
-                    found.push(RowPrint { key: hashed.keys[row], hashes, values });
+                for (row, key) in hashed.keys.iter().enumerate() {
+                    if let Entry::Vacant(vacant) = found.entry(*key) {
+                        let values = rows::texts(&hashed.batch.slice(row, 1))?.pop().unwrap_or_default();
+                        let hashes = hashed.values.iter().map(|column| column[row]).collect();
+                        vacant.insert(RowPrint { hashes, values });
+                    }
                 }
                 Ok(())
             })
             .await;
         lake?;
-        Ok(Both { lake: found, warehouse: Fingerprint::read_rows(&answer?.rows)? })
+        Ok(Both { lake: found, warehouse: Fingerprint::read_examples(&answer?.rows)? })
     }
 
     /// Goes once over the rows that take part on both sides.

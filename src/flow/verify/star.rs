@@ -21,6 +21,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Star {
     pub table: String,
+    /// The newest run does not name it, as when its model was removed: its rows stay in the warehouse, and nothing is
+    /// compared.
+    pub unnamed: bool,
     /// Delta version of the Gold table that was loaded.
     pub version: i64,
     pub rows: u64,
@@ -33,13 +36,19 @@ pub struct Star {
     pub differences: Vec<Difference>,
 }
 
-/// One proof per loaded table of the scope, and one that fails per published Gold table that was never loaded.
+/// One proof per loaded table of the scope, without a difference when the newest run does not name it (a model without
+/// a published table is [`super::absent`]'s), and one that fails per published Gold table that was never loaded.
 pub async fn prove(lake: &Lake, engine: &Engine, warehouse: &mut dyn Warehouse, scope: &Scope) -> Result<Vec<Star>> {
     let mut proofs = Vec::new();
     let ledger = load::loaded(lake, warehouse).await?;
     let published = manifest::latest(lake).await?.map(|run| run.tables).unwrap_or_default();
     for entry in &ledger {
-        if !scope.includes(&gold(entry)?) {
+        let name = gold(entry)?;
+        if !scope.includes(&name) {
+            continue;
+        }
+        if !published.contains_key(&name.to_string()) {
+            proofs.push(Star { unnamed: true, ..Star::of(entry) });
             continue;
         }
         let mut proof = compare(entry, lake, engine, warehouse, scope).await?;
@@ -84,8 +93,7 @@ async fn compare(
     warehouse: &mut dyn Warehouse,
     scope: &Scope,
 ) -> Result<Star> {
-    let mut proof =
-        Star { table: entry.table.clone(), version: entry.delta_version, rows: entry.rows, ..Star::default() };
+    let mut proof = Star::of(entry);
     let gold = gold(entry)?;
     let Some(table) = proof.loaded(entry, &gold, lake).await? else { return Ok(proof) };
     let columns = warehouse::column_differences(warehouse, entry, &table.schema()).await?;
@@ -109,6 +117,11 @@ async fn compare(
 }
 
 impl Star {
+    /// What the ledger says of it.
+    fn of(entry: &Entry) -> Star {
+        Star { table: entry.table.clone(), version: entry.delta_version, rows: entry.rows, ..Star::default() }
+    }
+
     fn differ(&mut self, remedy: Remedy, text: String) {
         self.differences.push(Difference::new(remedy, text));
     }

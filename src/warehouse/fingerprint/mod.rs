@@ -61,7 +61,6 @@ pub struct Part {
 /// One row to be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPrint {
-    pub key: i64,
     pub hashes: Vec<Option<i64>>,
     pub values: Vec<Option<String>>,
 }

@@ -56,25 +56,23 @@ impl Fingerprint {
         answer.iter().map(|row| bucket(row).ok_or_else(|| unread("a part's checksums"))).collect()
     }
 
-    /// Each row of the part, at most `most`: the hash of its key, the hashes of its values, its values as text.
-    pub fn rows_sql(&self, place: &str, part: &Part, most: usize) -> String {
+    /// Of each key in the part the hash, and one of its rows: the hashes of its values, and its values as text.
+    pub fn examples_sql(&self, place: &str, part: &Part) -> String {
         let values = self.columns.iter().map(|column| format!("t.{}::text", quote(&column.name)));
-        let values = format!(", to_jsonb(array[{}])::text as shown", values.collect::<Vec<_>>().join(", "));
+        let values = format!(", to_jsonb(array[{}]) as shown", values.collect::<Vec<_>>().join(", "));
         let hashes = (0..self.columns.len()).map(|index| format!("h{index}::text")).collect::<Vec<_>>().join(", ");
         let (key, hashed) = (self.key_sql(), self.hashed_sql(place, part, &values));
-        format!("select ({key})::text, to_jsonb(array[{hashes}])::text, shown from {hashed} limit {most}")
+        let row = format!("jsonb_build_array(array[{hashes}], shown)::text collate \"C\"");
+        format!("select ({key})::text, min({row}) from {hashed} group by 1")
     }
 
-    pub fn read_rows(answer: &[Vec<Option<String>>]) -> Result<Vec<RowPrint>> {
+    pub fn read_examples(answer: &[Vec<Option<String>>]) -> Result<BTreeMap<i64, RowPrint>> {
         let row = |row: &Vec<Option<String>>| {
             let text = |index: usize| row.get(index)?.as_deref();
-            let hashes: Vec<Option<String>> = serde_json::from_str(text(1)?).ok()?;
+            let (hashes, values): (Vec<Option<String>>, _) = serde_json::from_str(text(1)?).ok()?;
             let hashes = hashes.into_iter().map(|hash| hash.map(|hash| hash.parse()).transpose());
-            Some(RowPrint {
-                key: text(0)?.parse().ok()?,
-                hashes: hashes.collect::<Result<_, _>>().ok()?,
-                values: serde_json::from_str(text(2)?).ok()?,
-            })
+            let hashes = hashes.collect::<Result<_, _>>().ok()?;
+            Some((text(0)?.parse().ok()?, RowPrint { hashes, values }))
         };
         answer.iter().map(|cells| row(cells).ok_or_else(|| unread("a row"))).collect()
     }

@@ -31,13 +31,11 @@ async fn same_on_both_sides(warehouse: &mut dyn Warehouse, columns: Vec<(&str, A
             let answer = warehouse.query(&print.buckets_sql(&place, &part, bits)).await.unwrap();
             assert_eq!(Fingerprint::read_buckets(&answer.rows).unwrap(), buckets);
         }
-        let answer = warehouse.query(&print.rows_sql(&place, &part, 1_000_000)).await.unwrap();
-        let mut there = Fingerprint::read_rows(&answer.rows).unwrap();
-        there.sort_by_key(|row| (row.key, row.hashes.clone()));
+        let answer = warehouse.query(&print.examples_sql(&place, &part)).await.unwrap();
+        let there = Fingerprint::read_examples(&answer.rows).unwrap().into_iter();
         let hashes = |row: usize| hashed.values.iter().map(|column| column[row]).collect::<Vec<_>>();
-        let mut here: Vec<_> = (0..hashed.rows.len()).map(|row| (hashed.keys[row], hashes(row))).collect();
-        here.sort();
-        assert_eq!(there.into_iter().map(|row| (row.key, row.hashes)).collect::<Vec<_>>(), here);
+        let here: BTreeMap<_, _> = (0..hashed.rows.len()).map(|row| (hashed.keys[row], hashes(row))).collect();
+        assert_eq!(there.map(|(key, row)| (key, row.hashes)).collect::<BTreeMap<_, _>>(), here);
     }
 }
 

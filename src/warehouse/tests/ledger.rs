@@ -16,7 +16,7 @@ async fn loads_are_serialised_and_the_ledger_is_part_of_them() {
         lake_id: "l".into(),
         table_id: "t".into(),
         delta_version: 3,
-        commit_id: "c".into(),
+        commit_id: Some("c".into()),
         run: 2,
         schema_hash: "h".into(),
         rows: 5,

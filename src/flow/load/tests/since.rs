@@ -77,6 +77,23 @@ async fn each_way_has_its_reason() {
     assert_eq!(setting.ask("select string_agg(title, '' order by id) from gold.dim_book").await, "abcdef");
 }
 
+/// Neither the ledger nor the log knows the commit: that is no sign that it is the same one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_neither_side_knows_is_not_taken_for_the_same() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    setting.load(false).await.unwrap();
+    let entry = setting.folder("gold/dim_book/_delta_log/00000000000000000001.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    assert!(text.contains("\"commit_id\""), "{text}");
+    std::fs::write(&entry, text.replace("\"commit_id\"", "\"theirs\"")).unwrap();
+    throwaway::execute(&setting.config, "update lake.ledger set commit_id = null").await;
+    assert_eq!(setting.hows().await[0], "it stands");
+    setting.append_books(&[(2, "b")]).await;
+    let why = "full: version 1 is not, or no longer known to be, the one that was loaded";
+    assert_eq!(setting.hows().await[0], why);
+}
+
 /// A backup of the lake put in the lake's place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lake_that_was_put_back_is_named_or_seen_through() {
