@@ -6,10 +6,10 @@
 
 use crate::error::{Context, Kind, Result};
 use arrow::array::{Array, AsArray, StructArray};
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Float64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// Every value as text, row by row; NULL is none.
 pub fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
@@ -75,6 +75,11 @@ fn json_value(array: &dyn Array, row: usize, column: &str) -> Result<Value> {
     };
     Ok(match array.data_type() {
         DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
+        // From the number: reading its text again would not always give the same one.
+        DataType::Float64 => match Number::from_f64(array.as_primitive::<Float64Type>().value(row)) {
+            Some(number) => Value::Number(number),
+            None => Value::String(text()?),
+        },
         data_type if data_type.is_integer() || data_type.is_floating() => {
             let text = text()?;
             serde_json::from_str(&text).unwrap_or(Value::String(text))
@@ -109,7 +114,7 @@ mod tests {
         let at = TimestampMicrosecondArray::from(vec![Some(1_500_000_000_123_456), None]).with_timezone("+00:00");
         RecordBatch::try_from_iter([
             ("n", Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None])) as ArrayRef),
-            ("f", Arc::new(Float64Array::from(vec![Some(f64::NAN), Some(0.5)]))),
+            ("f", Arc::new(Float64Array::from(vec![Some(f64::NAN), Some(123_456_789.123_456_79)]))),
             ("sales, all", Arc::new(sales)),
             ("at", Arc::new(at)),
             ("t", Arc::new(StringArray::from(vec![Some("a \"b\", c"), Some("")]))),
@@ -121,7 +126,8 @@ mod tests {
     fn csv_is_exact_and_keeps_null_apart_from_empty() {
         let batch = batch();
         assert_eq!(csv_head(&batch.schema()), "n,f,\"sales, all\",at,t\n");
-        let expected = "9007199254740993,NaN,5236.90,2017-07-14T02:40:00.123456Z,\"a \"\"b\"\", c\"\n,0.5,,,\"\"\n";
+        let expected =
+            "9007199254740993,NaN,5236.90,2017-07-14T02:40:00.123456Z,\"a \"\"b\"\", c\"\n,123456789.12345679,,,\"\"\n";
         assert_eq!(csv(&batch).unwrap(), expected);
     }
 
@@ -131,7 +137,7 @@ mod tests {
         assert_eq!(rows[0]["n"].to_string(), "9007199254740993");
         assert_eq!((rows[0]["f"].as_str(), rows[0]["sales, all"].as_str()), (Some("NaN"), Some("5236.90")));
         assert_eq!(rows[0]["at"], "2017-07-14T02:40:00.123456Z");
-        assert_eq!((rows[1]["n"].is_null(), rows[1]["f"].to_string()), (true, "0.5".to_string()));
+        assert_eq!((rows[1]["n"].is_null(), rows[1]["f"].to_string()), (true, "123456789.12345679".to_string()));
     }
 
     #[test]

@@ -155,12 +155,27 @@ impl Star {
                 return Ok(());
             }
         };
+        if sample.is_some() {
+            self.count_all(sides).await?;
+        }
         let names: Vec<&str> = sides.print.columns().collect();
         self.judge(&names, &sums, part == Part::ALL);
         if sums.lake != sums.warehouse {
             for row in narrow::differing_rows(sides, &part).await? {
                 self.differ(Remedy::LoadFull, row);
             }
+        }
+        Ok(())
+    }
+
+    /// A row that is gone or more need not be in the sample.
+    async fn count_all(&mut self, sides: &mut Sides<'_>) -> Result<()> {
+        let answer = sides.warehouse.query(&format!("select count(*) from {}", sides.place)).await?;
+        let counted = answer.rows.first().and_then(|row| row.first()?.as_deref()?.parse::<u64>().ok());
+        if counted != Some(self.rows) {
+            let counted = counted.unwrap_or_default();
+            let text = format!("rows: {} were loaded, the warehouse has {counted}", self.rows);
+            self.differ(Remedy::LoadFull, text);
         }
         Ok(())
     }
