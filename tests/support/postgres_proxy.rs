@@ -84,8 +84,15 @@ impl Drop for PostgresProxy {
     }
 }
 
-fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
-    let mut server = TcpStream::connect(shared.server)?;
+/// However the client leaves, the server hears of it: its session would hold the locks of its transaction.
+fn serve(client: TcpStream, shared: &Shared) -> io::Result<()> {
+    let server = TcpStream::connect(shared.server)?;
+    let ended = pass(client, server.try_clone()?, shared);
+    drop(server.shutdown(Shutdown::Both));
+    ended
+}
+
+fn pass(mut client: TcpStream, mut server: TcpStream, shared: &Shared) -> io::Result<()> {
     let (mut replies, mut back) = (server.try_clone()?, client.try_clone()?);
     let muted = Arc::new(AtomicBool::new(false));
     let (answered, silent) = (Arc::new(AtomicBool::new(false)), muted.clone());
@@ -120,7 +127,7 @@ fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
                 shared.struck.store(true, Ordering::SeqCst);
                 let released = shared.released.lock().unwrap();
                 drop(shared.release.wait_while(released, |released| !*released).unwrap());
-                drop(server.shutdown(Shutdown::Both));
+                server.shutdown(Shutdown::Both)?;
                 return client.shutdown(Shutdown::Both);
             }
         }
