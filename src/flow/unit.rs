@@ -65,6 +65,9 @@ pub(super) async fn run(
     stop: &Stop,
 ) -> Result<Vec<UnitReport>> {
     let tests: Vec<&UnitTest> = project.unit_tests.iter().filter(|test| meant(test)).collect();
+    if tests.is_empty() {
+        return Ok(Vec::new());
+    }
     let types = types(project, engine, &tests).await;
     let mut reports = Vec::new();
     for test in tests {

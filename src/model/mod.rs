@@ -205,10 +205,10 @@ impl Project {
         self.models.iter().chain(&self.views)
     }
 
-    /// The model before whose build a unit test has to pass: its own, of a view the first made through it.
-    pub fn held_by(&self, test: &UnitTest) -> Option<&Model> {
-        let view = self.views.iter().find(|view| view.table == test.model);
-        view.map_or_else(|| self.model(&test.model), |view| views::first_through(view, &self.models))
+    /// The model before whose build a unit test of a view has to pass: the first made through it.
+    pub fn held_by(&self, test: &UnitTest) -> Option<&TableName> {
+        let view = self.views.iter().find(|view| view.table == test.model)?;
+        views::first_through(view, &self.models).map(|model| &model.table)
     }
 
     /// Whether it is a dbt project.

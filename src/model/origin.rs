@@ -36,8 +36,8 @@ impl SourceMap {
         SourceMap(segments)
     }
 
-    /// Line for line from byte `start` of the file on, for a rendering that could not be followed by character. Right as long as the template
-    /// neither adds nor drops lines before the place.
+    /// Line for line from byte `start` of the file on, for a rendering that could not be followed by character. Right as
+    /// long as the template neither adds nor drops lines before the place.
     pub fn by_lines(source: &str, start: usize, rendered: &str) -> SourceMap {
         let starts = |text: &str| -> Vec<usize> {
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()

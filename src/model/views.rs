@@ -11,9 +11,13 @@ use crate::model::origin::{SourceMap, offset_of};
 use crate::model::{Materialization, Model, Origin, Project};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Models and views, each with the views it reads put into it. `nodes`, each with whether it is a view, come in dependency order.
+type Views = BTreeMap<TableName, Model>;
+
+/// Models and views, each with the views it reads put into it. `nodes`, each with whether it is a view, come in
+/// dependency order.
 pub(super) fn inline(nodes: Vec<(Model, bool)>, faults: &mut Faults) -> (Vec<Model>, Vec<Model>) {
-    let (mut models, mut views) = (Vec::new(), Vec::new());
+    let (mut models, mut views) = (Vec::new(), Views::new());
+    let mut order = Vec::new();
     for (mut model, is_view) in nodes {
         model.reads = model.upstream.clone();
         let put_in = put_into(&mut model, &views);
@@ -21,12 +25,13 @@ pub(super) fn inline(nodes: Vec<(Model, bool)>, faults: &mut Faults) -> (Vec<Mod
         match is_view {
             true => {
                 faults.keep(may_be_view(&model).map_err(|message| start(&model).fault(message)));
-                views.push(model);
+                order.push(model.table.clone());
+                views.insert(model.table.clone(), model);
             }
             false => models.push(model),
         }
     }
-    (models, views)
+    (models, order.iter().filter_map(|view| views.remove(view)).collect())
 }
 
 fn start(model: &Model) -> Place {
@@ -43,8 +48,8 @@ fn may_be_view(view: &Model) -> Result<(), String> {
     }
 }
 
-fn put_into(model: &mut Model, views: &[Model]) -> Result<(), String> {
-    let read: Vec<&Model> = views.iter().filter(|view| model.upstream.contains(&view.table)).collect();
+fn put_into(model: &mut Model, views: &Views) -> Result<(), String> {
+    let read: Vec<&Model> = model.upstream.iter().filter_map(|table| views.get(table)).collect();
     if read.is_empty() {
         return Ok(());
     }
@@ -53,8 +58,13 @@ fn put_into(model: &mut Model, views: &[Model]) -> Result<(), String> {
         *sql = replaced(sql, map, &read)?;
     }
     for view in &read {
-        model.origin.views.extend(view.origin.views.iter().cloned());
-        model.origin.views.push((view.sql.clone(), Origin { views: Vec::new(), ..view.origin.clone() }));
+        let own = (view.sql.clone(), Origin { views: Vec::new(), ..view.origin.clone() });
+        for (sql, origin) in view.origin.views.iter().chain([&own]) {
+            let is_same = |(_, known): &(String, Origin)| known.file.path() == origin.file.path();
+            if !model.origin.views.iter().any(is_same) {
+                model.origin.views.push((sql.clone(), origin.clone()));
+            }
+        }
     }
     if let Materialization::Incremental(incremental) = &mut model.materialization
         && let Some(view) = read.iter().find(|view| incremental.driven_by.as_ref() == Some(&view.table))
@@ -117,20 +127,23 @@ fn replaced(statement: &str, map: &mut SourceMap, views: &[&Model]) -> Result<St
 
 /// Rewrites the tests that read views; those of views become the project's.
 pub(super) fn inline_checks(project: &mut Project, faults: &mut Faults) {
+    if project.views.is_empty() {
+        return;
+    }
     let (views, origins) = (&project.views, &mut project.query_origins);
+    let by_name: BTreeMap<&TableName, &Model> = views.iter().map(|view| (&view.table, view)).collect();
     let mut of_views: Vec<Check> = views.iter().flat_map(|view| view.checks.iter().cloned()).collect();
     let of_models = project.models.iter_mut().flat_map(|model| &mut model.checks);
     let of_sources = project.sources.iter_mut().flat_map(|source| &mut source.checks);
     for check in of_models.chain(of_sources).chain(&mut project.singular).chain(&mut of_views) {
-        let tables = check.tables();
-        let read: Vec<&Model> = views.iter().filter(|view| tables.contains(&view.table)).collect();
+        let read: Vec<&Model> = check.tables().iter().filter_map(|table| by_name.get(table).copied()).collect();
         if let Some(first) = read.first() {
             faults.keep(rewrite(check, &read, origins).map_err(|message| start(first).fault(message)));
         }
     }
     project.singular.extend(of_views);
     for check in &mut project.singular {
-        if let Some(view) = views.iter().find(|view| view.table == check.table) {
+        if let Some(view) = by_name.get(&check.table) {
             check.table = guarded(view, check, &project.models);
         }
     }

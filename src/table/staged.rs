@@ -128,17 +128,20 @@ impl Staged {
         }
     }
 
+    /// All that can be deleted; the error is of the last file that could not.
     async fn delete(&self) -> Result<()> {
         let store = self.files.log.object_store(None);
+        let mut deleted = Ok(());
         for add in &self.files.adds {
             match store.delete(&location(add)?).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
-                    return Err(failed(error, format!("delete staged file `{}` of `{}`", add.path, self.files.table)));
+                    let doing = format!("delete staged file `{}` of `{}`", add.path, self.files.table);
+                    deleted = Err(failed(error, doing));
                 }
             }
         }
-        Ok(())
+        deleted
     }
 }
 

@@ -10,7 +10,6 @@ use super::record::{Record, app, version_of};
 use super::sieve::Rejects;
 use super::turn::{Outcome, Turn};
 use super::{snapshot, unique};
-use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::model::{Materialization, Model};
@@ -74,7 +73,9 @@ impl Turn<'_> {
     async fn make(&self, step: &Step<'_>, query: &Query, table: &Table, work: &Work) -> Result<Made> {
         let model = step.model;
         let session = self.stop.before(self.session_for(model, work)).await?;
-        self.refuse_nameless(&session, model).await?;
+        if let Materialization::Snapshot(snapshot) = &model.materialization {
+            unique::prove_history(&session, model, snapshot, self.stop).await?;
+        }
         let mut keys = keys(model, query, work)?;
         let (staged, rejects) = self.stage(&session, step, query, table, work, keys.as_mut()).await?;
         if let Err(error) = unique::prove(self.engine, model, &staged, keys.as_ref(), self.stop).await {
@@ -99,18 +100,6 @@ impl Turn<'_> {
         Ok(Made { rows: staged.rows, staged, mode, effort: None, rejects })
     }
 
-    /// A history has no place for a row without its key or time, nor for two of one key.
-    async fn refuse_nameless(&self, session: &Session, model: &Model) -> Result<()> {
-        let Materialization::Snapshot(snapshot) = &model.materialization else { return Ok(()) };
-        let nameless = snapshot::nameless_row(snapshot, &model.sql);
-        let found = self.stop.before(session.query(&nameless)).await?;
-        if found.iter().any(|batch| batch.num_rows() > 0) {
-            return Err(Error::input(format!("`{}` has a row without its key or without its time", model.table))
-                .hint("a snapshot tells rows by `unique_key` and versions by `updated_at`: neither may be NULL"));
-        }
-        unique::prove_source(session, model, &snapshot.key, self.stop).await
-    }
-
     async fn commit(
         &mut self,
         step: &Step<'_>,
@@ -119,15 +108,14 @@ impl Turn<'_> {
         whole: Option<String>,
         tests: Map<String, Value>,
     ) -> Result<i64> {
-        let mut txns = Vec::new();
-        let mut record = Record { hashes: step.hashes.clone(), whole, ..Record::default() };
-        for upstream in &step.model.upstream {
-            let Some(pinned) = self.pins.get(upstream) else { continue };
-            record.reads(pinned);
-            let app = app(upstream);
-            let expected = table.txn(&app).await?;
-            txns.push(Txn { app, expected, next: pinned.version() });
-        }
+        let (txns, mut record) = match self.read(step, table).await {
+            Ok(read) => read,
+            Err(error) => {
+                made.discard().await;
+                return Err(error);
+            }
+        };
+        record.whole = whole;
         let Made { staged, mode, rows, rejects, .. } = made;
         if rejects.is_none() && mode != Mode::Replace {
             // Rows set aside when the model still had such a test stay known.
@@ -148,6 +136,20 @@ impl Turn<'_> {
         let committed = table.commit(Commit { mode, staged, txns, info }, "promote.commit").await?;
         failpoint::hit("promote.after_commit");
         version_of(committed, &step.model.table)
+    }
+
+    /// What the commit says of the inputs.
+    async fn read(&self, step: &Step<'_>, table: &Table) -> Result<(Vec<Txn>, Record)> {
+        let mut txns = Vec::new();
+        let mut record = Record { hashes: step.hashes.clone(), ..Record::default() };
+        for upstream in &step.model.upstream {
+            let Some(pinned) = self.pins.get(upstream) else { continue };
+            record.reads(pinned);
+            let app = app(upstream);
+            let expected = table.txn(&app).await?;
+            txns.push(Txn { app, expected, next: pinned.version() });
+        }
+        Ok((txns, record))
     }
 }
 

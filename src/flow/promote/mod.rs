@@ -1,7 +1,7 @@
 //! `lake promote`: SQL models become Silver and Gold tables, each in one commit after its tests have passed.
 //!
-//! The order of things for one model: pass its unit tests, plan, write files nobody sees, run every test on them, commit or
-//! throw them away. A failed test therefore leaves readers on the old version; models built from the failed
+//! The order of things for one model: pass its unit tests, plan, write files nobody sees, run every test on them,
+//! commit or throw them away. A failed test therefore leaves readers on the old version; models built from the failed
 //! one are blocked, all others go on. Readers see a run's tables once its manifest names them together, which
 //! a run with a failure never gets. All inputs are pinned to one version for the whole run, and what a
 //! table was made from is stored in its own commit (`txn` per upstream, hashes in `commitInfo`), so a run

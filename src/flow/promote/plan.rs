@@ -236,11 +236,13 @@ async fn action(
     }
     if let Some(version) = options.since_version {
         may_go_back(model, table, version).await?;
-        return build(Reason::Since(version));
     }
     let changed = last.hashes.changed_to(hashes);
     if let (Some(changed), Some(_)) = (&changed, driver(model)) {
         return build(changed.clone());
+    }
+    if let Some(version) = options.since_version {
+        return build(Reason::Since(version));
     }
     // What does not drive an increment cannot bring one.
     let mut passive = None;

@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
         stop: &'a Stop,
         pins: Pins,
     ) -> Run<'a> {
-        let (of_sources, ended, broken) = Default::default();
+        let (of_sources, ended, broken) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         Run { root, project, lake, engine, progress, stop, pins, of_sources, ended, broken, published: None }
     }
 

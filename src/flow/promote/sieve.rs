@@ -3,7 +3,7 @@
 //! Every row of the model's query goes either way, none both, and the sum is checked. The two tables cannot commit as
 //! one: the rejected rows go first, and the model's own commit then notes their version. A run that ended between the
 //! two has left rows that no commit of the model knows of; the next one takes them out in the commit that brings its
-//! own. Never decides what a number of rejected rows means for a test; `build` does.
+//! own. Never decides what a number of rejected rows means for a test; `guard` does.
 
 use super::record::version_of;
 use crate::check::{Check, OnFailure, reject};

@@ -54,16 +54,6 @@ fn columns(model: &Model, snapshot: &Snapshot, schema: &Schema) -> Result<Vec<St
     Ok(schema.fields().iter().map(|field| field.name().clone()).collect())
 }
 
-/// A query for a row that cannot be kept: one without its key or time.
-pub(super) fn nameless_row(snapshot: &Snapshot, sql: &str) -> String {
-    let at = match &snapshot.by {
-        ChangeBy::Timestamp(column) => Some(column),
-        ChangeBy::Columns(_) => None,
-    };
-    let missing = snapshot.key.iter().chain(at).map(|name| format!("{} is null", quote(name)));
-    format!("select 1 as one from (\n{sql}\n) as result where {} limit 1", missing.collect::<Vec<_>>().join(" or "))
-}
-
 struct Writer<'a> {
     snapshot: &'a Snapshot,
     /// The model's.

@@ -115,12 +115,9 @@ impl<'a> Turn<'a> {
     }
 
     async fn pass_unit_tests(&mut self, model: &TableName) -> Result<()> {
-        self.unit_tests = unit::run(self.project, self.engine, |test| self.holds(test, model), self.stop).await?;
+        let holds = |test: &UnitTest| test.model == *model || self.project.held_by(test) == Some(model);
+        self.unit_tests = unit::run(self.project, self.engine, holds, self.stop).await?;
         unit::failure(&self.unit_tests).map_or(Ok(()), Err)
-    }
-
-    fn holds(&self, test: &UnitTest, model: &TableName) -> bool {
-        self.project.held_by(test).is_some_and(|held| held.table == *model)
     }
 
     /// Where its tests are run; no table is there yet.
