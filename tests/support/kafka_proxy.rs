@@ -3,9 +3,10 @@
 //! Passes Kafka's frames on and tells clients its own address where the broker tells its own, so that every
 //! connection comes through it. Requests are counted from 1 over all connections.
 
+use super::listener::Listener;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,50 +36,33 @@ struct Shared {
     own: SocketAddr,
     plan: Plan,
     requests: AtomicU64,
-    struck: AtomicBool,
+    struck: Arc<AtomicBool>,
 }
 
-/// Ends its listener when dropped; open connections end with their clients.
 pub struct KafkaProxy {
-    shared: Arc<Shared>,
-    closing: Arc<AtomicBool>,
+    listener: Listener,
+    struck: Arc<AtomicBool>,
 }
 
 impl KafkaProxy {
     pub fn start(broker: &str, plan: Plan) -> KafkaProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let own = listener.local_addr().unwrap();
         let broker = broker.parse().unwrap();
-        let (requests, struck) = (AtomicU64::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { broker, own, plan, requests, struck });
-        let closing = Arc::new(AtomicBool::new(false));
-        let (serving, ended) = (shared.clone(), closing.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = serving.clone();
-                std::thread::spawn(move || drop(client.and_then(|client| serve(client, &shared))));
-            }
+        let struck = Arc::new(AtomicBool::new(false));
+        let met = struck.clone();
+        let listener = Listener::start(|own| {
+            let shared = Arc::new(Shared { broker, own, plan, requests: AtomicU64::new(0), struck: met });
+            move |client| serve(client, &shared)
         });
-        KafkaProxy { shared, closing }
+        KafkaProxy { listener, struck }
     }
 
     pub fn brokers(&self) -> String {
-        self.shared.own.to_string()
+        self.listener.address.to_string()
     }
 
     /// Whether the chosen request was met.
     pub fn struck(&self) -> bool {
-        self.shared.struck.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for KafkaProxy {
-    fn drop(&mut self) {
-        self.closing.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.shared.own));
+        self.struck.load(Ordering::SeqCst)
     }
 }
 

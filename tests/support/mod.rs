@@ -5,6 +5,7 @@
 pub mod bronze;
 pub mod cluster;
 pub mod kafka_proxy;
+mod listener;
 pub mod malformed;
 pub mod oracle;
 pub mod postgres;

@@ -2,8 +2,9 @@
 //!
 //! Reads what clients say message by message (no TLS); what the server says passes as it comes.
 
+use super::listener::Listener;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -29,17 +30,13 @@ struct Shared {
     release: Condvar,
 }
 
-/// Ends its listener when dropped; open connections end with their clients.
 pub struct PostgresProxy {
-    port: u16,
+    listener: Listener,
     shared: Arc<Shared>,
-    closing: Arc<AtomicBool>,
 }
 
 impl PostgresProxy {
     pub fn start(server: u16, fault: Fault) -> PostgresProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             server: SocketAddr::from(([127, 0, 0, 1], server)),
             fault,
@@ -48,22 +45,13 @@ impl PostgresProxy {
             released: Mutex::new(fault != Fault::HoldCommit),
             release: Condvar::new(),
         });
-        let closing = Arc::new(AtomicBool::new(false));
-        let (serving, ended) = (shared.clone(), closing.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = serving.clone();
-                std::thread::spawn(move || drop(client.and_then(|client| serve(client, &shared))));
-            }
-        });
-        PostgresProxy { port, shared, closing }
+        let serving = shared.clone();
+        let listener = Listener::start(|_| move |client| serve(client, &serving));
+        PostgresProxy { listener, shared }
     }
 
     pub fn url(&self) -> String {
-        format!("postgres://test@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+        format!("postgres://test@{}/postgres?sslmode=disable", self.listener.address)
     }
 
     pub fn struck(&self) -> bool {
@@ -79,8 +67,6 @@ impl PostgresProxy {
 impl Drop for PostgresProxy {
     fn drop(&mut self) {
         self.release();
-        self.closing.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 }
 

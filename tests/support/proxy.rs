@@ -3,9 +3,10 @@
 //! Speaks HTTP/1.1 and passes each request on byte by byte, the signed `Host` header included, so signatures keep
 //! holding. Calls are counted from 1 over all connections; the one chosen meets its fault, all others pass.
 
+use super::listener::Listener;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,48 +46,28 @@ struct Shared {
     struck: Mutex<Option<String>>,
 }
 
-/// Ends its listener when dropped; open connections end with their clients.
 pub struct Proxy {
-    address: SocketAddr,
+    listener: Listener,
     shared: Arc<Shared>,
-    closing: Arc<AtomicBool>,
 }
 
 impl Proxy {
     /// `endpoint` is the store's, `http://host:port`.
     pub fn start(endpoint: &str, plan: Plan) -> Proxy {
         let store = endpoint.trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { store, plan, calls: AtomicU64::new(0), struck: Mutex::new(None) });
-        let closing = Arc::new(AtomicBool::new(false));
-        let (serving, ended) = (shared.clone(), closing.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = serving.clone();
-                std::thread::spawn(move || drop(client.and_then(|client| serve(client, &shared))));
-            }
-        });
-        Proxy { address, shared, closing }
+        let serving = shared.clone();
+        let listener = Listener::start(|_| move |client| serve(client, &serving));
+        Proxy { listener, shared }
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.listener.address)
     }
 
     /// Method and path of the call that met the fault; `None` while no call did.
     pub fn struck(&self) -> Option<String> {
         self.shared.struck.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.closing.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.address));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What it costs to make a star out of Bronze tables, beside DuckDB writing the same rows to Parquet files.
 //!
 //! ```text
-//! cargo bench --bench promote -- --scale 1 --runs 3 --json figures.json
+//! cargo bench --bench promote -- --scale 1 --runs 3 --peer spark --json figures.json
 //! ```
 //!
 //! TPC-H tables of the given scale lie in Bronze. Four dimensions and a fact of six million rows (at scale 1) are
@@ -15,23 +15,24 @@
 //! * `trivial`: `lake promote gold` of five models of one row each,
 //! * `duckdb`: the five statements as `COPY .. TO` with two threads, from the Parquet files of the same Bronze tables
 //!   (`duckdb.py`; left out where Python has no DuckDB. `LAKE_BENCH_PYTHON` names another Python),
+//! * `spark`: the same by Spark with two threads (`spark.py`; `--peer spark`),
 //! * `delta-rs`: a merge of one row in a hundred into a copy of that fact (`delta_rs.py`; left out as DuckDB is).
 //!
 //! What was made is compared with sums known beforehand (at scale 1), or at least with the rows that went in.
 //!
 //! Modules: `tpch` fills the Bronze layer, `star` is the project and what is run of it, `later` the fact that goes on from
-//! what stands, `duckdb` and `delta_rs` are the peers, `measure` runs a process and takes its figures, `turns` keeps them.
+//! what stands, `peer` and `delta_rs` are the peers, `measure` runs a process and takes its figures, `turns` keeps them.
 //!
 //! `--json` writes `{"date", "machine", "build", "scale", "subjects": [..]}`, a subject as in the `bronze` benchmark,
 //! with `to_duckdb` for its ratios. To measure one more thing, add a line to `compare`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod delta_rs;
-mod duckdb;
 mod later;
 #[path = "../measure.rs"]
 mod measure;
 mod more;
+mod peer;
 mod star;
 mod tpch;
 #[path = "../turns.rs"]
@@ -40,12 +41,12 @@ mod turns;
 use clap::Parser;
 use later::Later;
 use measure::Finished;
+use peer::{DUCKDB, SPARK};
 use serde_json::json;
 use star::Star;
 use std::path::PathBuf;
 use turns::{Turns, circumstances};
 
-const PEER: &str = "duckdb";
 const MERGING_PEER: &str = "delta-rs";
 
 #[derive(Parser)]
@@ -56,6 +57,9 @@ struct Arguments {
     scale: f64,
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Also beside this one: spark
+    #[arg(long, value_name = "NAME", value_parser = [SPARK.name])]
+    peer: Option<String>,
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Set by `cargo bench`
@@ -78,11 +82,17 @@ fn main() {
 fn compare(arguments: &Arguments) -> Turns {
     let star = Star::new(arguments.scale);
     let (mut growing, mut changing) = (Later::growing(&star), Later::changing(&star));
-    let (missing, no_merge) = (duckdb::missing(), delta_rs::missing());
-    for (peer, missing) in [(PEER, &missing), (MERGING_PEER, &no_merge)] {
-        if let Some(missing) = missing {
-            println!("left out: {peer}; {missing}");
+    let asked = |name: &str| name != SPARK.name || arguments.peer.is_some();
+    let mut peers = vec![];
+    for peer in [DUCKDB, SPARK].into_iter().filter(|peer| asked(peer.name)) {
+        match peer.missing() {
+            None => peers.push(peer),
+            Some(missing) => println!("left out: {}; {missing}", peer.name),
         }
+    }
+    let no_merge = delta_rs::missing();
+    if let Some(missing) = &no_merge {
+        println!("left out: {MERGING_PEER}; {missing}");
     }
     let mut turns = Turns::default();
     for round in 1..=arguments.runs {
@@ -90,8 +100,8 @@ fn compare(arguments: &Arguments) -> Turns {
             let load = measure::load();
             turns.add(name, round, run().usage, load);
         };
-        if missing.is_none() {
-            turn(PEER, &mut || duckdb::run(&star));
+        for peer in &peers {
+            turn(peer.name, &mut || peer.run(&star));
         }
         turn("full", &mut || star.full());
         turn("no-op", &mut || star.again());
@@ -114,7 +124,7 @@ fn print(turns: &Turns) {
     );
     for subject in &turns.subjects {
         let usage = subject.median();
-        let ratios = turns.over(PEER, &usage);
+        let ratios = turns.over(DUCKDB.name, &usage);
         let (wall, cpu) = ratios.map(|(wall, cpu)| (format!("{wall:.2}"), format!("{cpu:.2}"))).unwrap_or_default();
         let (name, rss) = (&subject.name, usage.peak_rss_bytes >> 20);
         let (seconds, cpu_seconds, read) = (usage.wall_seconds, usage.cpu_seconds, usage.bytes_read >> 20);
@@ -127,7 +137,7 @@ fn json(arguments: &Arguments, turns: &Turns) -> String {
     object["scale"] = json!(arguments.scale);
     let subject = |subject: &turns::Measured| {
         let mut object = subject.json();
-        let ratios = turns.over(PEER, &subject.median());
+        let ratios = turns.over(DUCKDB.name, &subject.median());
         object["to_duckdb"] = json!(ratios.map(|(wall, cpu)| json!({ "wall": wall, "cpu": cpu })));
         object
     };

@@ -51,8 +51,7 @@ join bronze.orders on o_orderkey = l_orderkey\n",
     ),
 ];
 
-/// Keys of the dimensions, the fact's own, and what it refers to: 18 tests.
-const TESTS: &str = "version: 2
+pub const TESTS: &str = "version: 2
 models:
   - name: dim_customer
     columns: [{name: customer_key, data_tests: [not_null, unique]}]
