@@ -14,12 +14,15 @@ thread_local! {
     static IS_DEEP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a future from start to end on a thread of its own.
+/// Runs a future from start to end on a thread of its own; on the one it is on when that is deep enough.
 pub(super) async fn run<T, F>(work: impl FnOnce() -> F + Send + 'static) -> Result<T>
 where
     T: Send + 'static,
-    F: Future<Output = T>,
+    F: Future<Output = T> + Send,
 {
+    if IS_DEEP.get() {
+        return Ok(work().await);
+    }
     let (answer, answered) = oneshot::channel();
     let runtime = Handle::current();
     thread()
@@ -45,6 +48,15 @@ pub(super) fn call<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
         let thread = thread().spawn_scoped(scope, deep).context(Kind::Unavailable, || "start a thread for parsing")?;
         thread.join().map_err(|_| Error::internal("the parser ended without an answer"))
     })
+}
+
+/// As [`run`] for a future that borrows. The thread it is asked on waits, so it must not be long about it.
+pub(super) async fn wait<T: Send>(work: impl Future<Output = T> + Send) -> Result<T> {
+    if IS_DEEP.get() {
+        return Ok(work.await);
+    }
+    let runtime = Handle::current();
+    call(move || runtime.block_on(work))
 }
 
 fn thread() -> Builder {

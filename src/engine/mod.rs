@@ -43,7 +43,7 @@ use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::Analyzer;
@@ -143,7 +143,8 @@ impl Engine {
         }
         context.register_catalog(CATALOG, Arc::new(catalog));
         parse::functions().for_each(|function| context.register_udf(function));
-        Session { context, tables: Tables { layers, unqualified } }
+        let planner = Arc::new(context.state());
+        Session { context, planner, tables: Tables { layers, unqualified } }
     }
 }
 
@@ -151,6 +152,11 @@ impl Engine {
 /// takes longer than most statements.
 pub fn on_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     deep::call(work)
+}
+
+/// As [`on_deep_stack`], for work that plans many statements. It runs no query: the thread it is asked on waits.
+pub async fn planning_on_deep_stack<T: Send>(work: impl Future<Output = T> + Send) -> Result<T> {
+    deep::wait(work).await
 }
 
 /// Batches of one schema as a table.
@@ -163,6 +169,8 @@ pub fn in_memory(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Arc<dyn
 /// A set of registered tables to query. Reads only: a statement other than a query is refused.
 pub struct Session {
     context: SessionContext,
+    /// Its functions and rules, which stay the same: a copy of them for every statement takes longer than most of these.
+    planner: Arc<SessionState>,
     tables: Tables,
 }
 
@@ -236,9 +244,9 @@ impl Session {
 
     /// Where each column of [`Session::schema_of`] comes from.
     pub async fn lineage_of(&self, sql: &str) -> Result<Lineage> {
-        let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
+        let (planner, tables, sql) = (self.planner.clone(), self.tables.clone(), sql.to_string());
         deep::run(move || async move {
-            let plan = plan(&context, &tables, &sql).await?;
+            let plan = plan(&planner, &tables, &sql).await?;
             lineage::of(&plan).map_err(|error| failed(error, "trace the columns of a query"))
         })
         .await?
@@ -246,10 +254,10 @@ impl Session {
 
     /// Whether the query may be run on a part of `table`'s rows, see [`Narrow`]; else why not.
     pub async fn narrow(&self, sql: &str, table: &TableName) -> Result<std::result::Result<Narrow, String>> {
-        let (context, tables, sql, table) =
-            (self.context.clone(), self.tables.clone(), sql.to_string(), table.to_string());
+        let (planner, tables, sql, table) =
+            (self.planner.clone(), self.tables.clone(), sql.to_string(), table.to_string());
         deep::run(move || async move {
-            let plan = plan(&context, &tables, &sql).await?;
+            let plan = plan(&planner, &tables, &sql).await?;
             Ok(narrow::of(&plan, &table))
         })
         .await?
@@ -295,15 +303,15 @@ impl Session {
     }
 
     async fn logical(&self, sql: &str) -> Result<LogicalPlan> {
-        let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
-        deep::run(move || async move { plan(&context, &tables, &sql).await }).await?
+        let (planner, tables, sql) = (self.planner.clone(), self.tables.clone(), sql.to_string());
+        deep::run(move || async move { plan(&planner, &tables, &sql).await }).await?
     }
 
     async fn physical(&self, sql: &str, sorted_by: &[String], joins: Joins) -> Result<Arc<dyn ExecutionPlan>> {
         let (context, tables, sql) = (self.context.clone(), self.tables.clone(), sql.to_string());
-        let by = sorted_by.to_vec();
+        let (planner, by) = (self.planner.clone(), sorted_by.to_vec());
         deep::run(move || async move {
-            let logical = plan(&context, &tables, &sql).await?;
+            let logical = plan(&planner, &tables, &sql).await?;
             let logical = sorted(logical, &by).map_err(|error| failed(error, "sort the rows of a query"))?;
             let state = joins.choose(context.state());
             let optimized = state.optimize(&logical).map_err(|error| failed(error, "plan a query"))?;
@@ -366,14 +374,13 @@ fn replace(schema: &MemorySchemaProvider, name: &str, provider: Arc<dyn TablePro
 }
 
 /// From text to a checked logical plan. Runs on a deep stack, see [`deep`].
-async fn plan(context: &SessionContext, tables: &Tables, sql: &str) -> Result<LogicalPlan> {
+async fn plan(planner: &SessionState, tables: &Tables, sql: &str) -> Result<LogicalPlan> {
     let invalid = |fault: Fault| Error::config("the query is not valid").caused_by(fault);
     let query = sql::parse(sql).map_err(invalid)?;
     sql::check_tables(&query, |parts| tables.has(parts), || tables.names()).map_err(invalid)?;
     let statement = Statement::Statement(Box::new(query.into_statement()));
-    let state = context.state();
     let refused = |error: DataFusionError| invalid(fault::of_planning(&error));
-    let plan = state.statement_to_plan(statement).await.map_err(refused)?;
+    let plan = planner.statement_to_plan(statement).await.map_err(refused)?;
     // Types are final only after analysis: branches of a CASE or a UNION may differ before.
-    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(refused)
+    planner.analyzer().execute_and_check(plan, planner.config_options(), |_, _| {}).map_err(refused)
 }

@@ -39,6 +39,27 @@ pub(super) struct Layout {
     pub folders: Folders,
 }
 
+/// Files and contracts by their names.
+struct Known<'a> {
+    contracts: &'a [DeclaredModel],
+    by_name: BTreeMap<&'a str, Vec<usize>>,
+    /// How many files of models and seeds have the name.
+    files: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Known<'a> {
+    fn of(files: &'a Files, contracts: &'a [DeclaredModel]) -> Known<'a> {
+        let mut known = Known { contracts, by_name: BTreeMap::new(), files: BTreeMap::new() };
+        for (number, contract) in contracts.iter().enumerate() {
+            known.by_name.entry(&contract.name).or_default().push(number);
+        }
+        for file in files.models.iter().chain(&files.seeds) {
+            *known.files.entry(file.stem()).or_default() += 1;
+        }
+        known
+    }
+}
+
 impl Layout {
     pub fn of(dbt: Option<ProjectFile>) -> Layout {
         let folders = dbt.as_ref().map_or_else(Folders::default, |dbt| dbt.folders.clone());
@@ -72,26 +93,26 @@ impl Layout {
         self.layer_of(contract, [None, None])
     }
 
-    /// Whether a contract is that of the file of this name and layer, before `schema` makes it another: by its name with
-    /// the layer, or by the name alone, which of two files in different layers means the one in the contract's own.
-    fn speaks_of(&self, contract: &DeclaredModel, stem: &str, layer: Option<Layer>, files: &Files) -> bool {
-        if contract.name != stem {
-            return layer.is_some_and(|layer| contract.name == format!("{}.{stem}", layer.as_str()));
-        }
-        let same = files.models.iter().chain(&files.seeds).filter(|file| file.stem() == stem).count();
-        same == 1 || self.layer_beside(&contract.place.file) == layer
+    /// The contract of the file of this name and layer, before `schema` makes it another: by its name with the layer, or
+    /// by the name alone, which of two files in different layers means the one in the contract's own.
+    fn contract_of(&self, stem: &str, layer: Option<Layer>, known: &Known<'_>) -> Option<usize> {
+        let is_only = known.files.get(stem) == Some(&1);
+        let beside = |number: &usize| is_only || self.layer_beside(&known.contracts[*number].place.file) == layer;
+        let numbers = |name: &str| known.by_name.get(name).into_iter().flatten().copied();
+        let full = layer.map(|layer| format!("{}.{stem}", layer.as_str()));
+        numbers(stem).filter(beside).chain(full.iter().flat_map(|name| numbers(name))).min()
     }
 
     /// The table of every file; a file without one is a fault.
     pub fn place(&self, files: &Files, declared: &Declared, faults: &mut Faults) -> Placed {
         let mut placed = Placed::default();
+        let known = Known::of(files, &declared.models);
         for file in files.models.iter().chain(&files.seeds) {
             let start = Place { file: file.clone(), line: 1, column: 1 };
             let config = self.config_of(file, faults);
             let usual = self.layer_of(file, [None, Some(&config)]);
-            let declared = declared.models.iter().enumerate();
-            let own = declared.clone().find(|(_, model)| self.speaks_of(model, file.stem(), usual, files));
-            let (number, own) = own.map(|(number, model)| (number, &model.config)).unzip();
+            let number = self.contract_of(file.stem(), usual, &known);
+            let own = number.map(|number| &declared.models[number].config);
             if own.and_then(|own| own.enabled).or(config.enabled) == Some(false) {
                 placed.disabled.extend(number);
                 continue;

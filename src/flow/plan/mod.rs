@@ -20,7 +20,7 @@ pub use change::{Changes, Column, Retyped};
 use super::checks::results;
 use super::promote::plan::{Action, Plan, Step};
 use super::promote::{self, plan};
-use crate::engine::Engine;
+use crate::engine::{Engine, planning_on_deep_stack};
 use crate::error::{Error, Result};
 use crate::ident::TableName;
 use crate::model::Project;
@@ -109,7 +109,8 @@ pub async fn plan(
     options: &Options,
 ) -> Result<(Report, Option<Error>)> {
     let decided = plan::plan(project, lake, &options.promote).await?;
-    let mut outlooks = Forecast::new(project, &decided, engine, options.lineage)?.run().await?;
+    let forecast = Forecast::new(project, &decided, engine, options.lineage)?;
+    let mut outlooks = planning_on_deep_stack(forecast.run()).await??;
     postgres::foresee(project, &decided, &options.schema, &mut outlooks)?;
     let failures = results::last_failures(root).await?;
     let rebuilt: BTreeSet<&TableName> = steps_to_build(&decided).map(|step| &step.model.table).collect();
