@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Kind, Result};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use deltalake::datafusion::datasource::TableProvider;
+use deltalake::datafusion::physical_plan::common::spawn_buffered;
 use deltalake::datafusion::prelude::{SessionConfig, SessionContext};
 use deltalake::kernel::{Add, LogicalFileView};
 use futures::stream::BoxStream;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 const BATCH_BYTES: u64 = 2 << 20;
 /// Rows read at once: few, because they may be as big as a message gets.
 const BATCH_ROWS: u64 = 32;
+const BATCHES_AHEAD: usize = 2;
 
 /// Files of one version of a table.
 #[derive(Debug, Clone)]
@@ -135,6 +137,8 @@ pub(super) async fn rows_of(
     let scan = files.scan(&context.state(), positions.as_ref(), &[], None).await;
     let scan = scan.map_err(|error| failed(error, attempt.clone()))?;
     let rows = scan.execute(0, context.task_ctx()).map_err(|error| failed(error, attempt.clone()))?;
+    // Decoded by a task of its own, while those before are worked on.
+    let rows = spawn_buffered(rows, BATCHES_AHEAD);
     let schema = match &positions {
         Some(positions) => Arc::new(schema.project(positions).context(Kind::Internal, || attempt.clone())?),
         None => schema,

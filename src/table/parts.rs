@@ -90,6 +90,15 @@ impl Parts {
         }
     }
 
+    /// Files of its own, otherwise the same. Before the first write.
+    pub fn another(&self) -> Parts {
+        let mut another = Parts::new(self.table.clone(), &self.file_schema, self.file_bytes);
+        another.row_group_bytes = self.row_group_bytes;
+        another.counting.clone_from(&self.counting);
+        another.files = self.files.clone();
+        another
+    }
+
     /// As [`Stage::tuned`](super::Stage::tuned).
     pub fn tune(&mut self, row_group_bytes: usize, counting: &[&str]) {
         self.row_group_bytes = row_group_bytes;
@@ -204,7 +213,8 @@ impl Parts {
                 Stored::Plain => properties.set_column_dictionary_enabled(path(), false),
                 Stored::Differences => properties
                     .set_column_dictionary_enabled(path(), false)
-                    .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED),
+                    .set_column_encoding(path(), Encoding::DELTA_BINARY_PACKED)
+                    .set_column_compression(path(), Compression::UNCOMPRESSED),
             }
         });
         properties.build()

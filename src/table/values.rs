@@ -1,12 +1,16 @@
 //! How the values of a column are stored in a file, judged by the first rows that come.
 //!
-//! Parquet's usual way is a dictionary: each value once, each row a small number. It pays while values come again. Where
-//! nearly every row brings a new one the dictionary grows to its limit of a megabyte and is given up, in each row group
-//! anew: a fifth of the time of writing a fact table went there. Whole numbers that only rise are stored as differences,
-//! which are smaller than any dictionary. A wrong guess costs time or space, never a value.
+//! Parquet's usual way is a dictionary: each value once, each row a small number. It pays while values come again, and
+//! each has to be looked up: that was a fifth of the time of writing a fact table. Where nearly every row brings a new
+//! one the dictionary grows to its limit of a megabyte and is given up, in each row group anew. Whole numbers are stored
+//! as differences ([DELTA_BINARY_PACKED]) where those take about as few bits as a place in the dictionary: keys, days,
+//! prices. Nothing is left in them to compress. A wrong guess costs time or space, never a value.
+//!
+//! [DELTA_BINARY_PACKED]: https://parquet.apache.org/docs/file-format/data-pages/encodings/
 
-use arrow::array::{Array, ArrayRef};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use std::collections::HashSet;
 
@@ -23,8 +27,14 @@ const LEAST_ROWS: usize = 4096;
 const MOST_ROWS: usize = 8192;
 /// Of so many rows one is not new, where values are so many that a dictionary of them would be given up.
 const ONE_AGAIN_IN: usize = 32;
-/// Of so many rows less than one brings a new value, where a dictionary of numbers that rise is smaller than differences.
+/// Of so many rows less than one differs from the one before it, where a dictionary stores runs.
 const RUN_OF: usize = 16;
+/// What differences may take beyond a place in a dictionary, which takes looking up.
+const BITS_FOR_SPEED: u32 = 4;
+/// Differences of more bits save little of the 64 a number has.
+const MOST_BITS: u32 = 48;
+/// Digits of a decimal that Parquet keeps as a whole number of 64 bits.
+const MOST_DIGITS: u8 = 18;
 
 /// The way for a column that begins with these values.
 pub(super) fn stored(first: &ArrayRef) -> Stored {
@@ -32,21 +42,56 @@ pub(super) fn stored(first: &ArrayRef) -> Stored {
         return Stored::Dictionary;
     }
     let sample = first.slice(0, first.len().min(MOST_ROWS));
-    let Some((rises, values)) = look(&sample) else { return Stored::Dictionary };
-    match rises {
-        true if is_integer(first.data_type()) && values * RUN_OF > sample.len() => Stored::Differences,
-        _ if (sample.len() - values) * ONE_AGAIN_IN < sample.len() => Stored::Plain,
+    let Some(seen) = Seen::of(&sample) else { return Stored::Dictionary };
+    let are_new = (sample.len() - seen.values) * ONE_AGAIN_IN < sample.len();
+    let most_bits = if are_new { MOST_BITS } else { seen.values.ilog2() + 1 + BITS_FOR_SPEED };
+    match seen.bits {
+        _ if seen.changes * RUN_OF < sample.len() => Stored::Dictionary,
+        Some(bits) if bits <= most_bits => Stored::Differences,
+        _ if are_new => Stored::Plain,
         _ => Stored::Dictionary,
     }
 }
 
-/// Whether no value is less than the one before it, and how many different ones there are. `None` for types without order.
-fn look(sample: &ArrayRef) -> Option<(bool, usize)> {
-    let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())]).ok()?;
-    let rows = converter.convert_columns(std::slice::from_ref(sample)).ok()?;
-    let rises = rows.iter().zip(rows.iter().skip(1)).all(|(before, after)| before <= after);
-    let values: HashSet<&[u8]> = rows.iter().map(|row| row.data()).collect();
-    Some((rises, values.len()))
+struct Seen {
+    /// How many different ones.
+    values: usize,
+    /// How often one is another than that before it.
+    changes: usize,
+    /// What a difference to the one before takes at most; of whole numbers.
+    bits: Option<u32>,
+}
+
+impl Seen {
+    /// `None` for types without order.
+    fn of(sample: &ArrayRef) -> Option<Seen> {
+        if let Some(numbers) = whole_numbers(sample) {
+            let values = numbers.iter().collect::<HashSet<_>>().len();
+            let differences = || numbers.iter().zip(&numbers[1..]).map(|(before, after)| after - before);
+            let changes = differences().filter(|difference| *difference != 0).count();
+            let spread = differences().max()? - differences().min()?;
+            return Some(Seen { values, changes, bits: Some(i128::BITS - spread.leading_zeros()) });
+        }
+        let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())]).ok()?;
+        let rows = converter.convert_columns(std::slice::from_ref(sample)).ok()?;
+        let changes = rows.iter().zip(rows.iter().skip(1)).filter(|(before, after)| before != after).count();
+        let values = rows.iter().map(|row| row.data()).collect::<HashSet<_>>().len();
+        Some(Seen { values, changes, bits: None })
+    }
+}
+
+/// Those that Parquet keeps as whole numbers, without NULL.
+fn whole_numbers(sample: &ArrayRef) -> Option<Vec<i128>> {
+    match sample.data_type() {
+        DataType::Decimal128(digits, _) if *digits <= MOST_DIGITS => {
+            Some(sample.as_primitive::<Decimal128Type>().iter().flatten().collect())
+        }
+        kind if is_integer(kind) => {
+            let numbers = cast(sample, &DataType::Int64).ok()?;
+            Some(numbers.as_primitive::<Int64Type>().iter().flatten().map(i128::from).collect())
+        }
+        _ => None,
+    }
 }
 
 /// Whether differences of the values can be stored.
@@ -73,19 +118,26 @@ mod tests {
 
     #[test]
     fn a_dictionary_is_for_values_that_come_again() {
-        let decimals = Decimal128Array::from_iter_values((0..ROWS).map(|row| i128::from(shuffled(row))));
+        let decimals = |digits| -> ArrayRef {
+            let numbers = Decimal128Array::from_iter_values((0..ROWS).map(|row| i128::from(shuffled(row))));
+            Arc::new(numbers.with_precision_and_scale(digits, 2).unwrap())
+        };
         let texts = |value: &dyn Fn(i64) -> i64| -> ArrayRef {
             Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("name {}", value(row)))))
         };
         let few = Int64Array::from_iter_values((0..100).map(shuffled));
         let sparse: Int64Array = (0..ROWS).map(|row| (row % 3 == 0).then_some(shuffled(row))).collect();
-        let table: [(&str, ArrayRef, Stored); 10] = [
+        let table: [(&str, ArrayRef, Stored); 14] = [
             ("four rows of each, rising", numbers(|row| row / 4), Stored::Differences),
             ("a hundred rows of each, rising", numbers(|row| row / 100), Stored::Dictionary),
             ("all the same", numbers(|_| 7), Stored::Dictionary),
-            ("no two alike", numbers(shuffled), Stored::Plain),
-            ("a thousand of them", numbers(|row| shuffled(row) % 1000), Stored::Dictionary),
-            ("decimals, no two alike", Arc::new(decimals), Stored::Plain),
+            ("no two alike", numbers(shuffled), Stored::Differences),
+            ("no two alike, far apart", numbers(|row| shuffled(row) << 30), Stored::Plain),
+            ("a thousand of them", numbers(|row| shuffled(row) % 1000), Stored::Differences),
+            ("a thousand of them, far apart", numbers(|row| shuffled(row) % 1000 * 1_000_000), Stored::Dictionary),
+            ("ten of them in long runs", numbers(|row| shuffled(row / 1000) % 10), Stored::Dictionary),
+            ("decimals, no two alike", decimals(18), Stored::Differences),
+            ("decimals of more digits", decimals(38), Stored::Plain),
             ("texts, no two alike", texts(&shuffled), Stored::Plain),
             ("texts of fifty", texts(&|row| shuffled(row) % 50), Stored::Dictionary),
             ("too few to tell", Arc::new(few), Stored::Dictionary),

@@ -1,7 +1,7 @@
 //! Writing files that no version of a table names yet.
 //!
-//! Encoding runs on threads for work that takes long, one batch at a time, while the caller makes the next one; which
-//! row goes into which file is the business of `parts`.
+//! Encoding runs on threads for work that takes long, one batch at a time, while the caller makes the next one; of rows
+//! in no order several at a time ([`Stage::unordered`]). Which row goes into which file is the business of `parts`.
 
 use super::lake::delta_schema;
 use super::parts::Parts;
@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::ident::TableName;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use deltalake::kernel::Add;
 use deltalake::logstore::LogStoreRef;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use tokio::task::JoinHandle;
 
 /// A file is closed and the next one begun once it has about this many bytes.
 pub(super) const FILE_BYTES: NonZeroU64 = NonZeroU64::MIN.saturating_add(128 * 1024 * 1024 - 1);
+
+/// Rows that one encoder takes alone before others begin files, too.
+const ROWS_OF_ONE: u64 = 1 << 20;
 
 impl Table {
     /// Starts writing files that nobody sees until [`Table::commit`]. A [`super::Mode::Replace`] may bring any
@@ -38,15 +42,18 @@ impl Table {
         }
         let parts = Parts::new(self.clone(), &schema, file_bytes);
         let (base, log, files) = (self.state.version(), self.log.clone(), parts.files());
-        let encoder = Encoder::Idle(Box::new(parts));
-        Ok(Stage { encoder, table: self.name.clone(), base, log, schema, partition_by, rows: 0, files })
+        let encoders = vec![Encoder::Idle(Box::new(parts))];
+        Ok(Stage { encoders, next: 0, table: self.name.clone(), base, log, schema, partition_by, rows: 0, files })
     }
 }
 
 /// Writer of files not yet committed. Dropped without [`Stage::finish`], it leaves files behind that no
 /// version names; [`Stage::abort`] does not.
 pub struct Stage {
-    encoder: Encoder,
+    /// Each with files of its own.
+    encoders: Vec<Encoder>,
+    /// Which of them the next batch is for.
+    next: usize,
     table: TableName,
     base: u64,
     log: LogStoreRef,
@@ -68,8 +75,20 @@ impl Stage {
     /// memory until then; the integers of the columns named `counting` mostly rise, and are stored as
     /// differences. To be called before the first write.
     pub fn tuned(mut self, row_group_bytes: usize, counting: &[&str]) -> Stage {
-        if let Encoder::Idle(parts) = &mut self.encoder {
-            parts.tune(row_group_bytes, counting);
+        for encoder in &mut self.encoders {
+            if let Encoder::Idle(parts) = encoder {
+                parts.tune(row_group_bytes, counting);
+            }
+        }
+        self
+    }
+
+    /// For rows whose order says nothing: once they are many, so many encoders take a batch in turn. To be called before
+    /// the first write.
+    pub fn unordered(mut self, encoders: usize) -> Stage {
+        if let Some(Encoder::Idle(parts)) = self.encoders.first() {
+            let others: Vec<Parts> = (1..encoders).map(|_| parts.another()).collect();
+            self.encoders.extend(others.into_iter().map(|parts| Encoder::Idle(Box::new(parts))));
         }
         self
     }
@@ -85,15 +104,19 @@ impl Stage {
     }
 
     /// Takes the batch's columns in order and casts them; kind Input when a value does not fit. Comes back when
-    /// the batch before this one is encoded; a failure shows in a later call.
+    /// the batch before this one of the same encoder is encoded; a failure shows in a later call.
     pub async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
         let batch = schema::conform(&batch, &self.schema)?;
         schema::check_calendar(&batch)?;
+        let at = self.next;
         self.rows += batch.num_rows() as u64;
-        let mut parts = self.parts().await?;
+        if self.rows > ROWS_OF_ONE {
+            self.next = (at + 1) % self.encoders.len();
+        }
+        let mut parts = self.parts(at).await?;
         let runtime = Handle::current();
         let encode = move || {
             let written = runtime.block_on(parts.write(&batch));
@@ -105,24 +128,43 @@ impl Stage {
                 }
             }
         };
-        self.encoder = Encoder::Busy(tokio::task::spawn_blocking(encode));
+        self.encoders[at] = Encoder::Busy(tokio::task::spawn_blocking(encode));
         Ok(())
     }
 
     /// Goes on with further columns: the files so far are closed without them, which Delta reads as null.
     pub async fn widen(&mut self, schema: SchemaRef) -> Result<()> {
         delta_schema(&schema, &self.table)?;
-        let mut parts = self.parts().await?;
         self.schema = schema::storable(&schema);
-        parts.widen(&self.schema).await?;
-        self.encoder = Encoder::Idle(parts);
+        for at in 0..self.encoders.len() {
+            let mut parts = self.parts(at).await?;
+            parts.widen(&self.schema).await?;
+            self.encoders[at] = Encoder::Idle(parts);
+        }
         Ok(())
     }
 
-    /// Closes the files.
+    /// Closes the files; when one cannot be closed, deletes the others.
     pub async fn finish(mut self) -> Result<Staged> {
-        let adds = self.parts().await?.close().await?;
-        Ok(Staged::new(self.table, self.log, self.base, self.schema, self.partition_by, self.rows, adds))
+        let (mut adds, mut failed) = (Vec::new(), None);
+        for at in 0..self.encoders.len() {
+            match self.close(at).await {
+                Ok(closed) => adds.extend(closed),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let staged = Staged::new(self.table, self.log, self.base, self.schema, self.partition_by, self.rows, adds);
+        match failed {
+            None => Ok(staged),
+            Some(error) => {
+                staged.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn close(&mut self, at: usize) -> Result<Vec<Add>> {
+        self.parts(at).await?.close().await
     }
 
     /// Gives up: deletes what was written, as [`Staged::discard`].
@@ -133,9 +175,9 @@ impl Stage {
         }
     }
 
-    /// What is written to, as soon as nothing is being written.
-    async fn parts(&mut self) -> Result<Box<Parts>> {
-        match std::mem::replace(&mut self.encoder, Encoder::Broken) {
+    /// What an encoder writes to, as soon as it is not writing.
+    async fn parts(&mut self, at: usize) -> Result<Box<Parts>> {
+        match std::mem::replace(&mut self.encoders[at], Encoder::Broken) {
             Encoder::Idle(parts) => Ok(parts),
             Encoder::Busy(encoding) => {
                 encoding.await.context(Kind::Internal, || format!("encode rows of `{}`", self.table))?

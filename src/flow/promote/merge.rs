@@ -10,8 +10,13 @@ use crate::error::Result;
 use crate::failpoint;
 use crate::flow::Stop;
 use crate::table::{Mode, Picked, Stage, Staged, Table, schema};
-use futures::TryStreamExt;
+use arrow::datatypes::SchemaRef;
+use futures::stream::FuturesUnordered;
+use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
+
+/// Files written anew at the same time: each holds what one open file holds.
+const FILES_AT_ONCE: usize = 2;
 
 /// What is to be committed, and what it does.
 pub(super) struct Merged {
@@ -59,7 +64,7 @@ struct Cut {
 /// Files written anew so far.
 struct Pieces {
     stages: Vec<Staged>,
-    schema: arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
 }
 
 impl Pieces {
@@ -74,24 +79,25 @@ impl Pieces {
                 keys.stood(&batch)?;
             }
         }
-        let mut doomed = Vec::new();
-        for hit in hits.into_iter().filter(|hit| hit.keys.iter().any(|id| keys.changed(*id))) {
-            stop.check()?;
-            let mut rows = table.rows_in(&hit.file, None).await?;
-            let mut stage = table.stage(self.schema.clone()).await?;
-            let stays = |id: Option<u32>| id.is_none_or(|id| !keys.changed(id));
-            self.stages.push(match copy(&mut rows, &mut stage, keys, stays).await {
-                Ok(()) => stage.finish().await?,
-                Err(error) => {
-                    stage.abort().await;
-                    return Err(error);
-                }
-            });
-            failpoint::hit("promote.mid_merge");
-            doomed.push(hit.file);
+        let keys: &Keys = keys;
+        let changed = hits.into_iter().filter(|hit| hit.keys.iter().any(|id| keys.changed(*id)));
+        let doomed: Vec<Picked> = changed.map(|hit| hit.file).collect();
+        let (mut waiting, mut under_way, mut failed) = (doomed.iter(), FuturesUnordered::new(), None);
+        loop {
+            while failed.is_none() && under_way.len() < FILES_AT_ONCE {
+                let Some(file) = waiting.next() else { break };
+                under_way.push(rewrite(table, file, self.schema.clone(), keys, stop));
+            }
+            // After a failure too what is under way is waited for: its files are to be taken away.
+            match under_way.next().await {
+                None => break,
+                Some(Ok(piece)) => self.stages.push(piece),
+                Some(Err(error)) => failed = failed.or(Some(error)),
+            }
         }
+        drop(under_way);
         let effort = Effort { rewritten: doomed.len(), kept: files - doomed.len() };
-        Ok(Cut { doomed, effort })
+        failed.map_or(Ok(Cut { doomed, effort }), Err)
     }
 
     /// One commit of the new rows and of what is left of the files.
@@ -144,6 +150,24 @@ async fn hits(table: &Table, keys: &Keys, stop: &Stop) -> Result<Vec<Hit>> {
         }
     }
     Ok(hits)
+}
+
+/// What is left of a file without the rows of keys that have others now.
+async fn rewrite(table: &Table, file: &Picked, schema: SchemaRef, keys: &Keys, stop: &Stop) -> Result<Staged> {
+    stop.check()?;
+    let mut rows = table.rows_in(file, None).await?;
+    let mut stage = table.stage(schema).await?;
+    let stays = |id: Option<u32>| id.is_none_or(|id| !keys.changed(id));
+    match copy(&mut rows, &mut stage, keys, stays).await {
+        Ok(()) => {
+            failpoint::hit("promote.mid_merge");
+            stage.finish().await
+        }
+        Err(error) => {
+            stage.abort().await;
+            Err(error)
+        }
+    }
 }
 
 type Rows = futures::stream::BoxStream<'static, Result<arrow::record_batch::RecordBatch>>;

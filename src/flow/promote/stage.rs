@@ -30,6 +30,9 @@ impl Turn<'_> {
         let schema = &query.layout.schema;
         let mut sieve = Sieve::new(self.lake, &model.table, quarantining(model, &self.pins), schema)?;
         let mut stage = table.stage(schema.clone()).await?;
+        if model.cluster_by.is_empty() && model.partition_by.is_empty() {
+            stage = stage.unordered(self.engine.threads());
+        }
         let staged = match self.write(session, model, query, &mut stage, &mut sieve, keys).await {
             Ok(()) => stage.finish().await,
             Err(error) => {
