@@ -242,12 +242,13 @@ impl Session {
         Ok(schema::storable(plan.schema().as_arrow()))
     }
 
-    /// Where each column of [`Session::schema_of`] comes from.
-    pub async fn lineage_of(&self, sql: &str) -> Result<Lineage> {
+    /// As [`Session::schema_of`], and where each of the columns comes from.
+    pub async fn lineage_of(&self, sql: &str) -> Result<(SchemaRef, Lineage)> {
         let (planner, tables, sql) = (self.planner.clone(), self.tables.clone(), sql.to_string());
         deep::run(move || async move {
             let plan = plan(&planner, &tables, &sql).await?;
-            lineage::of(&plan).map_err(|error| failed(error, "trace the columns of a query"))
+            let lineage = lineage::of(&plan).map_err(|error| failed(error, "trace the columns of a query"))?;
+            Ok((schema::storable(plan.schema().as_arrow()), lineage))
         })
         .await?
     }

@@ -139,11 +139,7 @@ impl<'a> Forecast<'a> {
         }
         let statement = model.statement(adds);
         // A model that stays may not fit what it reads any more; that is told where it was found.
-        let (Ok(schema), Ok(lineage)) =
-            (self.session.schema_of(statement).await, self.session.lineage_of(statement).await)
-        else {
-            return Ok(());
-        };
+        let Ok((schema, lineage)) = self.session.lineage_of(statement).await else { return Ok(()) };
         let named = |sources: BTreeSet<Source>| -> BTreeSet<String> {
             sources.into_iter().map(|source| format!("{}.{}", source.table, source.column)).collect()
         };
