@@ -2,9 +2,9 @@
 //!
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take, how tables are joined when
 //! that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which part of a
-//! table's rows a query may be run on (`narrow`), which functions there are (`functions`), and those of our own that
-//! read text (`parse`). Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries,
-//! microseconds.
+//! table's rows a query may be run on (`narrow`), which functions there are (`functions`), and those of our own: they
+//! read text (`parse`) and look into JSON (`json`). Results leave it in the shape of [`crate::table::schema`]: no views,
+//! no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
@@ -19,6 +19,7 @@ mod fault;
 mod floating;
 mod functions;
 mod joins;
+mod json;
 mod parse;
 mod prepared;
 mod regroup;
@@ -44,7 +45,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_plan::common::spawn_buffered;
@@ -129,7 +130,7 @@ impl Engine {
             .with_runtime_env(self.runtime.clone())
             .with_analyzer_rules(rules)
             .build();
-        let context = SessionContext::new_with_state(state);
+        let mut context = SessionContext::new_with_state(state);
         let schema = || Arc::new(MemorySchemaProvider::new());
         let layers = Layer::ALL.map(|layer| (layer, schema()));
         let unqualified = schema();
@@ -142,7 +143,11 @@ impl Engine {
             }
         }
         context.register_catalog(CATALOG, Arc::new(catalog));
-        parse::functions().for_each(|function| context.register_udf(function));
+        parse::functions().chain(json::functions()).for_each(|function| context.register_udf(function));
+        // Cannot fail either: a session takes every planner.
+        if let Err(error) = context.register_expr_planner(Arc::new(json::Operators)) {
+            tracing::error!("`->` could not be registered: {error}");
+        }
         let planner = Arc::new(context.state());
         Session { context, planner, tables: Tables { layers, unqualified } }
     }

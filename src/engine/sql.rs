@@ -5,6 +5,7 @@
 
 use super::deep;
 use super::fault::{Fault, of_parser};
+use super::json::bracketed;
 use super::regroup::Regroup;
 use crate::error::Result as OurResult;
 use crate::ident::suggestion;
@@ -119,7 +120,9 @@ pub(super) fn parse(sql: &str) -> Result<Parsed, Fault> {
     let place = place.unwrap_or(Location { line: 1, column: 1 });
     let end = tokens.last().map_or(place, |token| token.span.end);
     // Past its own limit the parser reads keywords as names, and makes another statement of the text.
-    if nesting(&tokens) + NESTING_AROUND > MAX_NESTING {
+    let is_deep = |tokens: &[TokenWithSpan]| nesting(tokens) + NESTING_AROUND > MAX_NESTING;
+    let tokens = if is_deep(&tokens) { tokens } else { bracketed(tokens) };
+    if is_deep(&tokens) {
         return Err(of_parser(&ParserError::RecursionLimitExceeded));
     }
     let mut statements = Parser::new(&dialect)
