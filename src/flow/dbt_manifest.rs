@@ -8,8 +8,8 @@ use crate::check::Check;
 use crate::engine::{sql, types};
 use crate::error::Result;
 use crate::ident::{Layer, TableName};
-use crate::model::unit::Rows;
-use crate::model::{Column, Materialization, Model, Project, SourceTable, UnitTest};
+use crate::model::unit::{Rows, Written};
+use crate::model::{ChangeBy, Column, Materialization, Model, Project, Snapshot, SourceTable, UnitTest};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -101,7 +101,8 @@ fn common(project: &Project, table: &TableName, kind: &str, file: &str) -> Value
 }
 
 fn node(project: &Project, model: &Model, parents: &BTreeSet<String>) -> Value {
-    let kind = if model.seed.is_some() { "seed" } else { "model" };
+    let id = model_id(model);
+    let kind = id.split('.').next().unwrap_or_default();
     let mut node = common(project, &model.table, kind, &model.file.display().to_string());
     let materialized = match model.materialization {
         _ if model.seed.is_some() => "seed",
@@ -110,23 +111,40 @@ fn node(project: &Project, model: &Model, parents: &BTreeSet<String>) -> Value {
         Materialization::Incremental(_) => "incremental",
         Materialization::Snapshot(_) => "snapshot",
     };
-    node["unique_id"] = model_id(model).into();
-    node["alias"] = model.table.name().into();
-    node["checksum"] = json!({ "name": "sha256", "checksum": sql::digest(model.origin.file.text()) });
     node["config"] = json!({ "materialized": materialized, "tags": model.tags, "enabled": true });
+    if let Materialization::Snapshot(snapshot) = &model.materialization {
+        add_snapshot(&mut node["config"], snapshot);
+    }
+    node["unique_id"] = id.into();
+    node["alias"] = model.table.name().into();
+    node["checksum"] = json!({ "name": "sha256", "checksum": sql::digest(model.origin.file.own_text()) });
     node["tags"] = json!(model.tags);
     node["description"] = model.description.as_str().into();
     node["columns"] = columns(&model.columns);
     node["relation_name"] = model.table.quoted().into();
     if model.seed.is_none() {
         node["language"] = "sql".into();
-        node["raw_code"] = model.origin.file.text().into();
+        node["raw_code"] = model.origin.file.own_text().into();
         node["compiled"] = true.into();
         node["compiled_code"] = model.sql.as_str().into();
         node["contract"] = json!({ "enforced": model.contract_enforced });
         node["depends_on"] = json!({ "macros": [], "nodes": parents });
     }
     node
+}
+
+/// What dbt's config of a snapshot says beside that of a model.
+fn add_snapshot(config: &mut Value, snapshot: &Snapshot) {
+    let (strategy, updated_at, check_cols) = match &snapshot.by {
+        ChangeBy::Timestamp(column) => ("timestamp", json!(column), Value::Null),
+        ChangeBy::Columns(columns) if columns.is_empty() => ("check", Value::Null, json!("all")),
+        ChangeBy::Columns(columns) => ("check", Value::Null, json!(columns)),
+    };
+    config["strategy"] = strategy.into();
+    config["unique_key"] = json!(snapshot.key);
+    config["updated_at"] = updated_at;
+    config["check_cols"] = check_cols;
+    config["hard_deletes"] = if snapshot.invalidate_deleted { "invalidate" } else { "ignore" }.into();
 }
 
 fn test(project: &Project, check: &Check, file: String, tested: &str, parents: &BTreeSet<String>) -> Value {
@@ -152,20 +170,16 @@ fn test(project: &Project, check: &Check, file: String, tested: &str, parents: &
 }
 
 fn unit_test(project: &Project, test: &UnitTest) -> Value {
-    let rows = |rows: &Rows| -> Vec<Value> {
-        let row = |cells: &Vec<Option<String>>| {
-            rows.columns.iter().cloned().zip(cells.iter().map(|cell| json!(cell))).collect::<Map<_, _>>().into()
-        };
-        rows.cells.iter().map(row).collect()
-    };
-    let given = test.given.iter().map(
-        |(table, given)| json!({ "input": format!("ref('{}')", table.name()), "rows": rows(given), "format": "dict" }),
-    );
+    let given = test.given.iter().map(|(table, given)| {
+        let mut fixture = rows(given);
+        fixture["input"] = format!("ref('{}')", table.name()).into();
+        fixture
+    });
     let file = test.expect.place.file.path();
     json!({
         "model": test.model.name(),
         "given": given.collect::<Vec<_>>(),
-        "expect": { "rows": rows(&test.expect), "format": "dict" },
+        "expect": rows(&test.expect),
         "name": test.name,
         "resource_type": "unit_test",
         "package_name": package(project),
@@ -174,6 +188,17 @@ fn unit_test(project: &Project, test: &UnitTest) -> Value {
         "unique_id": results::unit_id(&test.name),
         "fqn": [package(project), test.model.name(), test.name],
     })
+}
+
+fn rows(rows: &Rows) -> Value {
+    let (columns, cells) = match &rows.written {
+        Written::Cells { columns, cells } => (columns, cells),
+        Written::Query { sql, .. } => return json!({ "rows": sql, "format": "sql" }),
+    };
+    let row = |cells: &Vec<Option<String>>| -> Map<String, Value> {
+        columns.iter().cloned().zip(cells.iter().map(|cell| json!(cell))).collect()
+    };
+    json!({ "rows": cells.iter().map(row).collect::<Vec<_>>(), "format": "dict" })
 }
 
 fn source(project: &Project, source: &SourceTable) -> Value {

@@ -1,7 +1,8 @@
 //! Unit tests of models: the model's query over given rows, in this process, without a lake.
 //!
 //! Types come from contracts; of a model whose contract has none from its own query, planned over what it reads; of what
-//! is left from the values. Rows are compared as a multiset, in the columns that are expected.
+//! is left from the values, or from the query the rows are written as. Rows are compared as a multiset, in the columns
+//! that are expected.
 
 use super::bronze::{declared, table_schema};
 use super::catalog;
@@ -11,13 +12,13 @@ use super::{Progress, Stop};
 use crate::engine::{self, Engine, Session};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName, suggestion};
-use crate::model::unit::Rows;
+use crate::model::unit::{Rows, Written};
 use crate::model::{Model, Project, UnitTest};
-use crate::table::schema::convert;
-use arrow::array::{ArrayRef, StringArray, new_null_array};
+use crate::table::schema::{assemble, convert};
+use arrow::array::{ArrayRef, AsArray, StringArray, new_null_array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -149,7 +150,7 @@ fn contract(model: &Model) -> SchemaRef {
 async fn compare(engine: &Engine, types: &Types, test: &UnitTest) -> Result<Option<String>> {
     let session = engine.session();
     for (table, rows) in &test.given {
-        give(&session, table, types.get(table), rows)?;
+        give(&session, table, types.get(table), rows, &read(engine, rows).await?)?;
     }
     let schema = session.schema_of(&test.sql).await.map_err(|error| match engine::fault_of(&error) {
         Some(fault) => Error::config(test.origin.fault(fault, &test.sql, &test.origin.map).to_string()),
@@ -157,17 +158,48 @@ async fn compare(engine: &Engine, types: &Types, test: &UnitTest) -> Result<Opti
     })?;
     let made = session.query(&test.sql).await?;
     let made = concat_batches(&schema, &made).context(Kind::Internal, || "join the rows of a model")?;
-    let expected = expected(&test.expect, &schema)?;
+    let expected = expected(&test.expect, &read(engine, &test.expect).await?, &schema)?;
     let positions: Vec<usize> =
         expected.schema_ref().fields().iter().filter_map(|field| schema.index_of(field.name()).ok()).collect();
     let made = made.project(&positions).context(Kind::Internal, || "pick the expected columns")?;
-    difference(&test.expect.columns, &rows::texts(&expected)?, &rows::texts(&made)?)
+    let columns: Vec<String> = expected.schema_ref().fields().iter().map(|field| field.name().clone()).collect();
+    difference(&columns, &rows::texts(&expected)?, &rows::texts(&made)?)
 }
 
-fn give(session: &Session, table: &TableName, known: Option<&SchemaRef>, rows: &Rows) -> Result<()> {
+/// The rows in the types they are written in: text, but for those of a query.
+async fn read(engine: &Engine, rows: &Rows) -> Result<RecordBatch> {
+    let sql = match &rows.written {
+        Written::Cells { columns, cells } => return texts(columns, cells),
+        Written::Query { sql, .. } => sql,
+    };
+    let session = engine.session();
+    let told = |error: Error| match engine::fault_of(&error) {
+        Some(fault) => Error::config(rows.fault(fault).to_string()),
+        None => Error::config(rows.place.fault(told(&error)).to_string()),
+    };
+    let schema = session.schema_of(sql).await.map_err(told)?;
+    let batches = session.query(sql).await.map_err(told)?;
+    concat_batches(&schema, &batches).context(Kind::Internal, || "join the rows of a unit test")
+}
+
+fn texts(columns: &[String], cells: &[Vec<Option<String>>]) -> Result<RecordBatch> {
+    let fields: Vec<Field> = columns.iter().map(|column| Field::new(column, DataType::Utf8, true)).collect();
+    let texts = (0..columns.len())
+        .map(|at| -> ArrayRef { Arc::new(cells.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) });
+    assemble(Arc::new(Schema::new(fields)), texts.collect(), cells.len())
+}
+
+fn give(
+    session: &Session,
+    table: &TableName,
+    known: Option<&SchemaRef>,
+    rows: &Rows,
+    written: &RecordBatch,
+) -> Result<()> {
     let mut fields: Vec<Field> =
         known.iter().flat_map(|schema| schema.fields()).map(|field| field.as_ref().clone()).collect();
-    for (at, column) in rows.columns.iter().enumerate() {
+    for (at, field) in written.schema_ref().fields().iter().enumerate() {
+        let column = field.name();
         if fields.iter().any(|field| field.name() == column) {
             continue;
         }
@@ -177,15 +209,19 @@ fn give(session: &Session, table: &TableName, known: Option<&SchemaRef>, rows: &
                 rows.place.fault(format!("`{table}` has no column `{column}`{near}")).to_string(),
             ));
         }
-        fields.push(Field::new(column, type_of(rows.cells.iter().filter_map(|row| row[at].as_deref())), true));
+        let data_type = match rows.written {
+            Written::Cells { .. } => type_of(written.column(at).as_string::<i32>().iter().flatten()),
+            Written::Query { .. } => field.data_type().clone(),
+        };
+        fields.push(Field::new(column, data_type, true));
     }
     if known.is_none() && table.layer() == Layer::Bronze {
         let own = table_schema(&Fields::empty());
-        let new = own.fields().iter().filter(|field| !rows.columns.contains(field.name()));
+        let new = own.fields().iter().filter(|field| written.column_by_name(field.name()).is_none());
         fields.extend(new.map(|field| field.as_ref().clone()).collect::<Vec<_>>());
     }
     let schema = Arc::new(Schema::new(fields));
-    let batch = typed(rows, &schema)?;
+    let batch = typed(rows, written, &schema)?;
     session.register(table, engine::in_memory(schema, vec![batch])?)
 }
 
@@ -202,28 +238,27 @@ fn type_of<'a>(values: impl Iterator<Item = &'a str>) -> DataType {
     }
 }
 
-/// The rows in these columns; those not written are NULL.
-fn typed(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch> {
-    let count = rows.cells.len();
+/// The rows in these columns; those not written are NULL. A value of another type goes through its text, for that alone
+/// is never rounded.
+fn typed(rows: &Rows, written: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let column = |field: &Field| -> Result<ArrayRef> {
-        let Some(at) = rows.columns.iter().position(|column| column == field.name()) else {
-            return Ok(new_null_array(field.data_type(), count));
+        let Some(column) = written.column_by_name(field.name()) else {
+            return Ok(new_null_array(field.data_type(), written.num_rows()));
         };
-        let texts: StringArray = rows.cells.iter().map(|row| row[at].as_deref()).collect();
-        let texts: ArrayRef = Arc::new(texts);
-        let misfit = |error: Error| Error::config(rows.place.fault(format!("{error}")).to_string()).caused_by(error);
-        convert(&texts, field).map_err(misfit)
+        if column.data_type() == field.data_type() {
+            return Ok(column.clone());
+        }
+        convert(&convert(column, &Field::new(field.name(), DataType::Utf8, true))?, field)
     };
-    let columns = schema.fields().iter().map(|field| column(field)).collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    RecordBatch::try_new_with_options(schema.clone(), columns, &options)
-        .context(Kind::Internal, || "arrange given rows")
+    let misfit = |error: Error| Error::config(rows.place.fault(format!("{error}")).to_string()).caused_by(error);
+    let columns = schema.fields().iter().map(|field| column(field)).collect::<Result<Vec<_>>>().map_err(misfit)?;
+    assemble(schema.clone(), columns, written.num_rows())
 }
 
 /// In the types of what the model makes.
-fn expected(rows: &Rows, made: &SchemaRef) -> Result<RecordBatch> {
+fn expected(rows: &Rows, written: &RecordBatch, made: &SchemaRef) -> Result<RecordBatch> {
     let mut fields = Vec::new();
-    for column in &rows.columns {
+    for column in written.schema_ref().fields().iter().map(|field| field.name()) {
         let Ok(field) = made.field_with_name(column) else {
             let near = suggestion(column, made.fields().iter().map(|field| field.name().as_str()));
             return Err(Error::config(
@@ -232,7 +267,7 @@ fn expected(rows: &Rows, made: &SchemaRef) -> Result<RecordBatch> {
         };
         fields.push(field.clone());
     }
-    typed(rows, &Arc::new(Schema::new(fields)))
+    typed(rows, written, &Arc::new(Schema::new(fields)))
 }
 
 type Row = Vec<Option<String>>;

@@ -7,11 +7,11 @@ use crate::ident::suggestion;
 use crate::model::materialization::WORDS;
 
 /// Read by `contract::read_config` beside the [`WORDS`] on how a model is stored.
-const READ: [&str; 6] = ["tags", "schema", "enabled", "contract", "column_types", "delimiter"];
+const READ: [&str; 7] = ["tags", "schema", "target_schema", "enabled", "contract", "column_types", "delimiter"];
 
 /// They speak of a warehouse's connection or storage, of documentation, or of dbt's own tool: nothing here depends on
 /// them.
-const PASSED_OVER: [&str; 30] = [
+const PASSED_OVER: [&str; 31] = [
     "access",
     "auto_refresh",
     "backup",
@@ -40,13 +40,16 @@ const PASSED_OVER: [&str; 30] = [
     "sort",
     "sort_type",
     "table_format",
+    "target_database",
     "transient",
     "unlogged",
 ];
 
 /// What is said instead of reading a config.
-const REFUSED: [(&str, &str); 5] = [
+const REFUSED: [(&str, &str); 7] = [
     ("alias", "a table has the name of its file: rename the file"),
+    ("dbt_valid_to_current", "the present version of a row has NULL in `dbt_valid_to`"),
+    ("snapshot_meta_column_names", "the columns of a snapshot have dbt's usual names, `dbt_valid_from` and the like"),
     ("pre-hook", "hooks are not run: make it a model, or a file in sql/warehouse"),
     ("pre_hook", "hooks are not run: make it a model, or a file in sql/warehouse"),
     ("post-hook", "hooks are not run: make it a model, or a file in sql/warehouse"),

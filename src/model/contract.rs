@@ -1,4 +1,4 @@
-//! Contracts in dbt's spelling: `sources:` and `models:` of every YAML file below `models/`.
+//! Contracts in dbt's spelling: `sources:`, `models:` and the like of every YAML file below `models/`.
 //!
 //! Reads what is written and resolves nothing: names in tests stay text until the whole project is known.
 //! Unknown keys are refused with the known ones, never skipped; `meta` alone is free, and `stream` reads ours in it. Keys
@@ -36,11 +36,13 @@ pub struct DeclaredSource {
     pub tests: Vec<DeclaredTest>,
 }
 
-/// One entry below `models:`.
+/// One entry below `models:`, `seeds:` or `snapshots:`.
 #[derive(Debug, Clone)]
 pub struct DeclaredModel {
     pub name: String,
     pub place: Place,
+    /// Of a snapshot without a file: `ref('x')` or `source('s', 'x')`, whose rows it keeps the history of.
+    pub relation: Option<(String, Place)>,
     pub description: String,
     pub config: DeclaredConfig,
     pub columns: Vec<DeclaredColumn>,
@@ -94,7 +96,7 @@ pub fn read(file: &SourceFile, texts: &Texts, fixtures: &[SourceFile], declared:
     }
     texts.expand(&mut root, &PASSED_OVER, faults);
     let known: Vec<&str> =
-        ["version", "sources", "models", "seeds", "unit_tests"].into_iter().chain(PASSED_OVER).collect();
+        ["version", "sources", "models", "seeds", "snapshots", "unit_tests"].into_iter().chain(PASSED_OVER).collect();
     let fields = Fields::of(&root, "a contract", &known, faults);
     if let Some(node) = fields.get("version") {
         match text(node, "version", faults).as_deref() {
@@ -106,7 +108,10 @@ pub fn read(file: &SourceFile, texts: &Texts, fixtures: &[SourceFile], declared:
         read_source(node, declared, faults);
     }
     for node in fields.list("models", faults).iter().chain(fields.list("seeds", faults)) {
-        declared.models.extend(read_model(node, faults));
+        declared.models.extend(read_model(node, &[], faults));
+    }
+    for node in fields.list("snapshots", faults) {
+        declared.models.extend(read_model(node, &["relation"], faults));
     }
     for node in fields.list("unit_tests", faults) {
         declared.units.extend(unit::read(node, fixtures, faults));
@@ -162,17 +167,20 @@ fn complete(columns: &mut Vec<DeclaredColumn>, format: &Format, place: &Place, f
     faults.keep(decoder.map_err(|error| place.refuse(&error)));
 }
 
-fn read_model(node: &Node, faults: &mut Faults) -> Option<DeclaredModel> {
+/// A model, or what has a key `beside` those of a model.
+fn read_model(node: &Node, beside: &[&str], faults: &mut Faults) -> Option<DeclaredModel> {
     let known = ["name", "description", "config", "columns", "tests", "data_tests"];
-    let known: Vec<&str> = known.into_iter().chain(MODEL_PASSED_OVER).collect();
+    let known: Vec<&str> = known.iter().chain(beside).chain(&MODEL_PASSED_OVER).copied().collect();
     let fields = Fields::of(node, "a model", &known, faults);
     let (name, place) = fields.required("name", faults)?;
     let config = fields.get("config").map(|node| read_config(node, faults)).unwrap_or_default();
     let (columns, mut tests) = read_columns(&fields, faults);
     tests.extend(read_tests(&fields, None, faults));
+    let relation = fields.get("relation").and_then(|node| Some((text(node, "relation", faults)?, node.place.clone())));
     Some(DeclaredModel {
         name,
         place,
+        relation,
         description: fields.text("description", faults).unwrap_or_default(),
         config,
         columns,
@@ -191,7 +199,7 @@ fn stored(config: &Fields<'_>, faults: &mut Faults) -> Written {
     stored
 }
 
-/// The configs of a model or a seed.
+/// The configs of a model, a seed or a snapshot.
 pub fn read_config(node: &Node, faults: &mut Faults) -> DeclaredConfig {
     let config = Fields::of(node, "the config of a model", &configs::known(), faults);
     if let Value::Map(entries) = &node.value {
@@ -203,7 +211,7 @@ pub fn read_config(node: &Node, faults: &mut Faults) -> DeclaredConfig {
     DeclaredConfig {
         stored: stored(&config, faults),
         tags: config.texts("tags", faults),
-        schema: config.text("schema", faults),
+        schema: config.text("schema", faults).or(config.text("target_schema", faults)),
         enabled: config.get("enabled").and_then(|node| truth(node, "enabled", faults)),
         enforced: enforced(&config, faults),
         column_types: column_types(&config, faults),

@@ -16,6 +16,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where what is wrong with the whole file, or a snapshot in it, is shown.
+    pub fn start_of(file: &SourceFile) -> Place {
+        let (line, column) = file.start();
+        Place { file: file.clone(), line, column }
+    }
+
     pub fn fault(&self, message: impl Into<String>) -> Fault {
         Fault { place: self.clone(), message: message.into() }
     }

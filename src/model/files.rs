@@ -1,9 +1,9 @@
 //! Finds and reads the project's files; understands none of them.
 //!
 //! Below `models/` every `.sql` is a model and every `.yml` or `.yaml` a contract, at any depth, below `seeds/` every
-//! `.csv` a seed, below `macros/` every `.sql` holds macros; a `.md` may hold blocks of documentation. Other files there
-//! (pictures) belong to nobody. `sql/bronze`, `sql/checks`, `sql/warehouse` and `tests/fixtures` are flat. A dbt project
-//! names its folders itself ([`Folders`]).
+//! `.csv` a seed, below `snapshots/` every `.sql` holds snapshots, below `macros/` macros; a `.md` may hold blocks of
+//! documentation. Other files there (pictures) belong to nobody. `sql/bronze`, `sql/checks` and `sql/warehouse` are
+//! flat. A dbt project names its folders itself ([`Folders`]).
 
 use crate::error::{Context, Error, Kind, Result};
 use std::collections::BTreeSet;
@@ -14,17 +14,55 @@ use std::sync::Arc;
 const MAX_DEPTH: usize = 32;
 /// The folder below a dbt project's tests that holds tests to be named in contracts, not queries alone.
 const GENERIC: &str = "generic";
+/// The one that holds rows for unit tests, and where it lies in a project that is none of dbt's.
+const FIXTURES: &str = "fixtures";
+const TESTS: &str = "tests";
 
-/// The text of one file and its path relative to the project. Cheap to clone.
+/// The text of one file and its path relative to the project, or a part of one. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct SourceFile {
     path: Arc<str>,
     text: Arc<str>,
+    snapshot: Option<Arc<Part>>,
+}
+
+/// What a file says of one of the tables in it.
+#[derive(Debug)]
+struct Part {
+    name: String,
+    start: (usize, usize),
+    template: String,
 }
 
 impl SourceFile {
     pub fn new(path: &str, text: &str) -> SourceFile {
-        SourceFile { path: path.into(), text: text.into() }
+        SourceFile { path: path.into(), text: text.into(), snapshot: None }
+    }
+
+    /// The snapshot `name` in this file. Each character of `template` stands at the byte that the one it comes from has
+    /// in the file; `start` is the line and column where what is wrong with the snapshot as a whole is shown.
+    pub fn snapshot(&self, name: &str, start: (usize, usize), template: String) -> SourceFile {
+        SourceFile { snapshot: Some(Arc::new(Part { name: name.into(), start, template })), ..self.clone() }
+    }
+
+    /// Whether it is a snapshot, and so may be one of several in its file.
+    pub fn is_snapshot(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// What is expanded to make the statement.
+    pub fn template(&self) -> &str {
+        self.snapshot.as_ref().map_or(&self.text, |part| &part.template)
+    }
+
+    /// What the user wrote of it, without the rest of the file.
+    pub fn own_text(&self) -> &str {
+        self.snapshot.as_ref().map_or(&self.text, |part| part.template.trim())
+    }
+
+    /// Line and column, from 1.
+    pub fn start(&self) -> (usize, usize) {
+        self.snapshot.as_ref().map_or((1, 1), |part| part.start)
     }
 
     /// Relative to the project, with `/`.
@@ -32,8 +70,14 @@ impl SourceFile {
         &self.path
     }
 
+    /// Of the whole file.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The name of what it makes: a snapshot's, else that of the file without folder and extension.
+    pub fn name(&self) -> &str {
+        self.snapshot.as_ref().map_or_else(|| self.stem(), |part| &part.name)
     }
 
     /// The file's name without folder and extension.
@@ -65,20 +109,18 @@ pub struct Folders {
     pub macros: Vec<String>,
     /// Tests that are queries, beside `sql/checks`.
     pub tests: Vec<String>,
-    /// Not read; what lies there is refused.
     pub snapshots: Vec<String>,
 }
 
 impl Default for Folders {
     fn default() -> Folders {
         let one = |name: &str| vec![name.to_string()];
-        let none = Vec::new();
         Folders {
             models: one("models"),
             seeds: one("seeds"),
             macros: one("macros"),
-            tests: none.clone(),
-            snapshots: none,
+            tests: Vec::new(),
+            snapshots: one("snapshots"),
         }
     }
 }
@@ -92,7 +134,9 @@ pub struct Files {
     pub macros: Vec<SourceFile>,
     /// May hold blocks of documentation.
     pub notes: Vec<SourceFile>,
-    /// Python models and snapshots, which nobody runs.
+    /// Whole files, then the snapshots in them.
+    pub snapshots: Vec<SourceFile>,
+    /// Python models, which nobody runs.
     pub foreign: Vec<SourceFile>,
     pub stream_sql: Vec<SourceFile>,
     pub checks: Vec<SourceFile>,
@@ -101,6 +145,13 @@ pub struct Files {
     pub warehouse_sql: Vec<SourceFile>,
     /// Rows for unit tests.
     pub fixtures: Vec<SourceFile>,
+}
+
+impl Files {
+    /// What becomes a table.
+    pub fn tables(&self) -> impl Iterator<Item = &SourceFile> {
+        self.models.iter().chain(&self.seeds).chain(&self.snapshots)
+    }
 }
 
 /// Reads the project at `root`; folders that do not exist count as empty.
@@ -112,23 +163,27 @@ pub fn read(root: &Path, folders: &Folders) -> Result<Files> {
     };
     let Folders { models, seeds, macros, tests, snapshots } = folders;
     let mut checks = read_below(root, "sql/checks", &["sql"], 1)?;
-    let is_named = |file: &SourceFile| file.folders_below(tests).is_some_and(|steps| steps.first() == Some(&GENERIC));
-    let (own_tests, queries): (Vec<_>, Vec<_>) = below(&[tests], &["sql"])?.into_iter().partition(is_named);
+    let is_below =
+        |file: &SourceFile, folder| file.folders_below(tests).is_some_and(|steps| steps.first() == Some(&folder));
+    let (own_tests, mut queries): (Vec<_>, Vec<_>) =
+        below(&[tests], &["sql"])?.into_iter().partition(|file| is_below(file, GENERIC));
+    queries.retain(|file| !is_below(file, FIXTURES));
     checks.extend(queries);
-    let mut foreign = below(&[models], &["py"])?;
-    foreign.extend(below(&[snapshots], &["sql", "yml", "yaml"])?);
+    let of_tests = if tests.is_empty() { &vec![TESTS.to_string()] } else { tests };
+    let fixtures: Vec<String> = of_tests.iter().map(|folder| format!("{folder}/{FIXTURES}")).collect();
     Ok(Files {
-        contracts: below(&[models, seeds], &["yml", "yaml"])?,
+        contracts: below(&[models, seeds, snapshots], &["yml", "yaml"])?,
         models: below(&[models], &["sql"])?,
         seeds: below(&[seeds], &["csv"])?,
         macros: below(&[macros], &["sql"])?,
-        notes: below(&[models, seeds, macros], &["md"])?,
-        foreign,
+        notes: below(&[models, seeds, snapshots, macros], &["md"])?,
+        snapshots: below(&[snapshots], &["sql"])?,
+        foreign: below(&[models], &["py"])?,
         stream_sql: read_below(root, "sql/bronze", &["sql"], 1)?,
         checks,
         own_tests,
         warehouse_sql: read_below(root, "sql/warehouse", &["sql"], 1)?,
-        fixtures: read_below(root, "tests/fixtures", &["csv"], 1)?,
+        fixtures: below(&[&fixtures], &["csv", "sql"])?,
     })
 }
 

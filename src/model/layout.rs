@@ -1,8 +1,8 @@
-//! Which table each file of a model or a seed makes, its layer above all, and the configs that folders give it.
+//! Which table each file of a model, a seed or a snapshot makes, its layer above all, and the configs that folders give it.
 //!
 //! In a project of `lake` the folder directly below `models/` says the layer. A dbt project has no layers: there a
 //! `schema` config that names one decides, else the nearest folder that does, else the table is Gold, as something made
-//! for others to read. Seeds are Silver unless a config says otherwise.
+//! for others to read. Seeds and snapshots are Silver unless a config says otherwise.
 
 use crate::ident::{Layer, TableName};
 use crate::model::contract::{Declared, DeclaredConfig, DeclaredModel, read_config};
@@ -20,7 +20,7 @@ pub(super) fn layer_named(name: &str) -> Option<Layer> {
     }
 }
 
-/// The files of models and seeds that are enabled, by their tables.
+/// The files of models, seeds and snapshots that are enabled, by their tables.
 #[derive(Default)]
 pub(super) struct Placed {
     pub tables: BTreeMap<TableName, PlacedFile>,
@@ -43,7 +43,7 @@ pub(super) struct Layout {
 struct Known<'a> {
     contracts: &'a [DeclaredModel],
     by_name: BTreeMap<&'a str, Vec<usize>>,
-    /// How many files of models and seeds have the name.
+    /// How many models, seeds and snapshots have the name.
     files: BTreeMap<&'a str, usize>,
 }
 
@@ -53,8 +53,8 @@ impl<'a> Known<'a> {
         for (number, contract) in contracts.iter().enumerate() {
             known.by_name.entry(&contract.name).or_default().push(number);
         }
-        for file in files.models.iter().chain(&files.seeds) {
-            *known.files.entry(file.stem()).or_default() += 1;
+        for file in files.tables() {
+            *known.files.entry(file.name()).or_default() += 1;
         }
         known
     }
@@ -78,7 +78,7 @@ impl Layout {
     fn layer_of(&self, file: &SourceFile, configs: [Option<&DeclaredConfig>; 2]) -> Option<Layer> {
         let schemas = configs.into_iter().flatten().filter_map(|config| config.schema.as_deref());
         let said = schemas.filter_map(layer_named).next();
-        if file.is_seed() {
+        if file.is_seed() || file.is_snapshot() {
             return Some(said.unwrap_or(Layer::Silver));
         }
         let folders = file.folders_below(&self.folders.models)?;
@@ -95,23 +95,23 @@ impl Layout {
 
     /// The contract of the file of this name and layer, before `schema` makes it another: by its name with the layer, or
     /// by the name alone, which of two files in different layers means the one in the contract's own.
-    fn contract_of(&self, stem: &str, layer: Option<Layer>, known: &Known<'_>) -> Option<usize> {
-        let is_only = known.files.get(stem) == Some(&1);
+    fn contract_of(&self, name: &str, layer: Option<Layer>, known: &Known<'_>) -> Option<usize> {
+        let is_only = known.files.get(name) == Some(&1);
         let beside = |number: &usize| is_only || self.layer_beside(&known.contracts[*number].place.file) == layer;
         let numbers = |name: &str| known.by_name.get(name).into_iter().flatten().copied();
-        let full = layer.map(|layer| format!("{}.{stem}", layer.as_str()));
-        numbers(stem).filter(beside).chain(full.iter().flat_map(|name| numbers(name))).min()
+        let full = layer.map(|layer| format!("{}.{name}", layer.as_str()));
+        numbers(name).filter(beside).chain(full.iter().flat_map(|name| numbers(name))).min()
     }
 
     /// The table of every file; a file without one is a fault.
     pub fn place(&self, files: &Files, declared: &Declared, faults: &mut Faults) -> Placed {
         let mut placed = Placed::default();
         let known = Known::of(files, &declared.models);
-        for file in files.models.iter().chain(&files.seeds) {
-            let start = Place { file: file.clone(), line: 1, column: 1 };
+        for file in files.tables() {
+            let start = Place::start_of(file);
             let config = self.config_of(file, faults);
             let usual = self.layer_of(file, [None, Some(&config)]);
-            let number = self.contract_of(file.stem(), usual, &known);
+            let number = self.contract_of(file.name(), usual, &known);
             let own = number.map(|number| &declared.models[number].config);
             if own.and_then(|own| own.enabled).or(config.enabled) == Some(false) {
                 placed.disabled.extend(number);
@@ -122,7 +122,7 @@ impl Layout {
                 faults.push(start.fault(usual));
                 continue;
             };
-            let named = TableName::new(layer, file.stem()).map_err(|error| start.refuse(&error));
+            let named = TableName::new(layer, file.name()).map_err(|error| start.refuse(&error));
             let Some(table) = faults.keep(named) else { continue };
             match placed.tables.get(&table) {
                 Some(other) => {

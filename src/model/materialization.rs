@@ -28,6 +28,7 @@ const VIEW: &str = "view";
 const EPHEMERAL: &str = "ephemeral";
 /// dbt's word for what is a table here.
 const SEED: &str = "seed";
+const SNAPSHOT: &str = "snapshot";
 
 /// Columns of a snapshot: when a version of a row began, and when it ended.
 const VALID_FROM: &str = "dbt_valid_from";
@@ -152,6 +153,12 @@ impl Written {
         Written(words)
     }
 
+    /// The same of a model that is a snapshot by where it is written.
+    pub fn of_snapshot(mut self) -> Written {
+        self.0.insert("materialized", vec![SNAPSHOT.to_string()]);
+        self
+    }
+
     /// Whether the model is stored nowhere.
     pub fn is_view(&self) -> bool {
         matches!(self.text("materialized"), Ok(Some(kind)) if kind == VIEW)
@@ -169,7 +176,7 @@ impl Written {
     pub fn resolve(&self, upstream: &[TableName], asks_incremental: bool) -> Result<Materialization, String> {
         match self.text("materialized")?.as_deref().unwrap_or("table") {
             "table" | VIEW => Ok(Materialization::Table),
-            "snapshot" => self.snapshot(asks_incremental).map(Materialization::Snapshot),
+            SNAPSHOT => self.snapshot(asks_incremental).map(Materialization::Snapshot),
             kind => {
                 let strategy = self.strategy(kind == "append")?;
                 let driven_by = self.driver(upstream, asks_incremental)?;
@@ -255,14 +262,24 @@ impl Written {
             },
             _ => return Err("a snapshot needs a `strategy`: timestamp or check".into()),
         };
-        let older_word = self.text("invalidate_hard_deletes")?.is_some_and(|text| text == "true");
-        let invalidate_deleted = match self.text("hard_deletes")?.as_deref() {
-            None => older_word,
-            Some("ignore") => false,
-            Some("invalidate") => true,
-            Some(other) => return Err(format!("`hard_deletes` is ignore or invalidate, not `{other}`")),
-        };
-        Ok(Snapshot { key, by, invalidate_deleted })
+        Ok(Snapshot { key, by, invalidate_deleted: self.invalidates_deleted()? })
+    }
+
+    /// dbt's newer word, or the older one.
+    fn invalidates_deleted(&self) -> Result<bool, String> {
+        if let Some(word) = self.text("hard_deletes")? {
+            return match word.as_str() {
+                "ignore" => Ok(false),
+                "invalidate" => Ok(true),
+                other => Err(format!("`hard_deletes` is ignore or invalidate, not `{other}`")),
+            };
+        }
+        // A template's truth value reads `True`.
+        match self.text("invalidate_hard_deletes")?.map(|text| text.to_lowercase()).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(format!("`invalidate_hard_deletes` is true or false, not `{other}`")),
+        }
     }
 
     fn list(&self, word: &str) -> Vec<String> {
@@ -279,7 +296,7 @@ impl Written {
 }
 
 fn known_materialization(name: &str) -> Result<(), String> {
-    const KNOWN: [&str; 5] = ["table", VIEW, "incremental", "append", "snapshot"];
+    const KNOWN: [&str; 5] = ["table", VIEW, "incremental", "append", SNAPSHOT];
     match KNOWN.contains(&name) {
         true => Ok(()),
         false => Err(format!(
@@ -360,6 +377,9 @@ mod tests {
             let message = resolved(&words, upstream, false).unwrap_err();
             assert!(message.contains(part), "{words:?}: {message}");
         }
+        let older =
+            [snapshot, key, ("strategy", &["check"]), ("check_cols", &["all"]), ("invalidate_hard_deletes", &["yes"])];
+        assert!(resolved(&older, two, false).unwrap_err().contains("is true or false, not `yes`"));
         let both = resolved(&[incremental, ("driven_by", &["a"])], two, true).unwrap_err();
         assert!(both.contains("leave one of them out"), "{both}");
         assert!(Written::default().set("materialized", vec!["cube".into()]).unwrap_err().contains("`cube`"));

@@ -184,11 +184,11 @@ impl Origin {
     }
 }
 
-/// An engine's fault in `file`; at the file's start when the engine did not say where.
+/// An engine's fault in `file`; at its start when the engine did not say where.
 fn fault_in(file: &SourceFile, map: &SourceMap, statement: &str, found: &engine::Fault) -> Fault {
     let place = match (found.line, found.column) {
         (Some(line), Some(column)) => map.place(file, statement, line, column),
-        _ => Place { file: file.clone(), line: 1, column: 1 },
+        _ => Place::start_of(file),
     };
     place.fault(found.message.as_str())
 }

@@ -64,7 +64,7 @@ pub fn parse(file: &SourceFile) -> Result<Node, Fault> {
             event => root = Some(tree.node(event, span, 0)?),
         }
     }
-    let empty = Node { place: Place { file: file.clone(), line: 1, column: 1 }, value: Value::Null };
+    let empty = Node { place: Place::start_of(file), value: Value::Null };
     Ok(root.unwrap_or(empty))
 }
 

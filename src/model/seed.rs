@@ -27,7 +27,7 @@ pub(super) fn read(
     file: &SourceFile,
     config: &DeclaredConfig,
 ) -> std::result::Result<(String, RecordBatch), Fault> {
-    let start = Place { file: file.clone(), line: 1, column: 1 };
+    let start = Place::start_of(file);
     let input = Input { id: file.path().to_string(), path: root.join(file.path()), format: Format::Csv };
     let delimiter = Some(config.delimiter.unwrap_or(','));
     let reading =

@@ -1,15 +1,18 @@
 //! dbt's `unit_tests:`: rows given to a model in place of its tables, and the rows it is expected to make of them.
 //!
-//! Rows stay text here; whoever runs the test knows the types. They are written as maps, as CSV, or as CSV in
-//! `tests/fixtures`, where an empty cell is NULL. Resolving renders the model with what the test overrides.
+//! Values stay text here; whoever runs the test knows the types. Rows are written as maps, as CSV where an empty cell is
+//! NULL, or as a query that reads no table; CSV and queries also in `tests/fixtures`. Resolving renders the model with
+//! what the test overrides.
 
+use crate::engine::{self, sql};
 use crate::ident::{TableName, suggestion};
-use crate::model::Origin;
 use crate::model::fault::{Fault, Faults, Place};
 use crate::model::fields::{Fields, text, truth};
 use crate::model::files::SourceFile;
 use crate::model::node::{Node, Value};
+use crate::model::origin::SourceMap;
 use crate::model::template::{Vars, value_of};
+use crate::model::{Origin, fault_in};
 use arrow::array::AsArray;
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
@@ -31,12 +34,29 @@ pub struct UnitTest {
     pub expect: Rows,
 }
 
-/// Rows as text, NULL is none; each row has a cell for each column.
+/// Rows as a test gives or expects them.
 #[derive(Debug, Clone)]
 pub struct Rows {
     pub place: Place,
-    pub columns: Vec<String>,
-    pub cells: Vec<Vec<Option<String>>>,
+    pub written: Written,
+}
+
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// As text, NULL is none; each row has a cell for each column.
+    Cells { columns: Vec<String>, cells: Vec<Vec<Option<String>>> },
+    /// A query that reads no table, and the file of its own that it stands in.
+    Query { sql: String, file: Option<SourceFile> },
+}
+
+impl Rows {
+    /// A fault the engine found in the query.
+    pub fn fault(&self, found: &engine::Fault) -> Fault {
+        match &self.written {
+            Written::Query { sql, file: Some(file) } => fault_in(file, &SourceMap::identity(), sql, found),
+            _ => self.place.fault(found.message.as_str()),
+        }
+    }
 }
 
 /// A unit test as written.
@@ -105,27 +125,53 @@ fn vars(node: Option<&Node>, faults: &mut Faults) -> Vars {
 
 fn rows(fields: &Fields<'_>, place: &Place, fixtures: &[SourceFile], faults: &mut Faults) -> Option<Rows> {
     let format = fields.text("format", faults);
-    match (format.as_deref(), fields.get("rows"), fields.text("fixture", faults)) {
-        (None | Some("dict"), Some(node), None) => maps(node, faults),
-        (Some("csv"), Some(node), None) => {
+    let format = format.as_deref().unwrap_or("dict");
+    if !["dict", "csv", "sql"].contains(&format) {
+        faults.push(place.fault(format!("the format `{format}` is not read, write dict, csv or sql")));
+        return None;
+    }
+    match (fields.get("rows"), fields.text("fixture", faults)) {
+        (Some(node), None) if format == "dict" => maps(node, faults),
+        (Some(node), None) => {
             let text = text(node, "rows", faults)?;
-            faults.keep(csv(&text, &node.place))
+            faults.keep(read_as(format, &text, None, &node.place))
         }
-        (Some("csv"), None, Some(name)) => {
-            let Some(file) = fixtures.iter().find(|file| file.stem() == name) else {
-                let near = suggestion(&name, fixtures.iter().map(SourceFile::stem));
-                faults.push(place.fault(format!("there is no tests/fixtures/{name}.csv{near}")));
-                return None;
-            };
-            faults.keep(csv(file.text(), place))
-        }
-        (Some(other), ..) if other != "csv" && other != "dict" => {
-            faults.push(place.fault(format!("the format `{other}` is not read, write dict or csv")));
-            None
+        (None, Some(name)) if format != "dict" => {
+            let file = faults.keep(fixture(&name, format, fixtures).map_err(|message| place.fault(message)))?;
+            faults.keep(read_as(format, file.text(), Some(file), place))
         }
         _ => {
-            faults.push(place.fault("rows are given as `rows`, or with `format: csv` as `rows` or `fixture`"));
+            faults.push(place.fault("rows are given as `rows`, or with `format: csv` or `sql` as `rows` or `fixture`"));
             None
+        }
+    }
+}
+
+fn fixture<'f>(name: &str, format: &str, fixtures: &'f [SourceFile]) -> Result<&'f SourceFile, String> {
+    let fitting = || fixtures.iter().filter(|file| file.path().rsplit('.').next() == Some(format));
+    let near = || suggestion(name, fitting().map(SourceFile::stem));
+    fitting()
+        .find(|file| file.stem() == name)
+        .ok_or_else(|| format!("there is no tests/fixtures/{name}.{format}{}", near()))
+}
+
+/// A text of `file`, or one that stands at `place` itself.
+fn read_as(format: &str, text: &str, file: Option<&SourceFile>, place: &Place) -> Result<Rows, Fault> {
+    match format {
+        "csv" => csv(text, place),
+        _ => query(text, file, place),
+    }
+}
+
+fn query(text: &str, file: Option<&SourceFile>, place: &Place) -> Result<Rows, Fault> {
+    let written = Written::Query { sql: text.to_string(), file: file.cloned() };
+    let rows = Rows { place: place.clone(), written };
+    let references = sql::references(text).map_err(|found| rows.fault(&found))?;
+    match references.first() {
+        None => Ok(rows),
+        Some(table) => {
+            let message = format!("rows are a query that reads no table, this one reads `{}`", table.parts.join("."));
+            Err(rows.fault(&engine::Fault { message, line: Some(table.line), column: Some(table.column) }))
         }
     }
 }
@@ -159,7 +205,7 @@ fn maps(node: &Node, faults: &mut Faults) -> Option<Rows> {
     let cells =
         maps.iter().map(|row| columns.iter().map(|column| row.get(column.as_str()).cloned().flatten()).collect());
     let cells = cells.collect();
-    Some(Rows { place: node.place.clone(), columns, cells })
+    Some(Rows { place: node.place.clone(), written: Written::Cells { columns, cells } })
 }
 
 fn csv(text: &str, place: &Place) -> Result<Rows, Fault> {
@@ -178,7 +224,7 @@ fn csv(text: &str, place: &Place) -> Result<Rows, Fault> {
         };
         cells.extend((0..batch.num_rows()).map(row));
     }
-    Ok(Rows { place: place.clone(), columns, cells })
+    Ok(Rows { place: place.clone(), written: Written::Cells { columns, cells } })
 }
 
 #[cfg(test)]
@@ -189,10 +235,11 @@ mod tests {
     fn csv_is_text_and_empty_is_null() {
         let place = Place { file: SourceFile::new("models/a.yml", ""), line: 1, column: 1 };
         let rows = csv("id,name,note\n1,\" a, b\",\n02,,x\n", &place).unwrap();
-        assert_eq!(rows.columns, ["id", "name", "note"]);
+        let Written::Cells { columns, cells } = rows.written else { panic!("{rows:?}") };
+        assert_eq!(columns, ["id", "name", "note"]);
         let text = |text: &str| Some(text.to_string());
-        assert_eq!(rows.cells[1], [text("02"), None, text("x")]);
-        assert_eq!(rows.cells[0], [text("1"), text(" a, b"), None]);
+        assert_eq!(cells[1], [text("02"), None, text("x")]);
+        assert_eq!(cells[0], [text("1"), text(" a, b"), None]);
         let fault = csv("id,name\n1\n", &place).unwrap_err().to_string();
         assert!(fault.contains("no valid CSV"), "{fault}");
     }

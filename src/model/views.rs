@@ -35,7 +35,7 @@ pub(super) fn inline(nodes: Vec<(Model, bool)>, faults: &mut Faults) -> (Vec<Mod
 }
 
 fn start(model: &Model) -> Place {
-    Place { file: model.origin.file.clone(), line: 1, column: 1 }
+    Place::start_of(&model.origin.file)
 }
 
 fn may_be_view(view: &Model) -> Result<(), String> {

@@ -171,6 +171,52 @@ fn its_files_have_the_shape_dbt_published() {
 }
 
 #[test]
+fn snapshots_keep_the_history_of_rows() {
+    let project = project();
+    let config = "unique_key='sku', strategy='timestamp', updated_at='at', target_schema='snapshots'";
+    let block = format!(
+        "{{% snapshot price_history %}}\n{{{{ config({config}) }}}}\nselect * from {{{{ ref('prices') }}}}\n{{% endsnapshot %}}\n"
+    );
+    project.write("snapshots/prices.sql", block);
+    project.write(
+        "snapshots/more.yml",
+        "snapshots:\n  - name: price_kept\n    relation: ref('prices')\n    config: {unique_key: sku, strategy: check, check_cols: all, hard_deletes: invalidate}\n",
+    );
+    project.write(
+        "models/price_now.sql",
+        "select sku, price from {{ ref('price_history') }} where dbt_valid_to is null\n",
+    );
+    project.write("seeds/prices.csv", "sku,price,at\nA,1.00,2024-01-01 00:00:00\nB,2.00,2024-01-01 00:00:00\n");
+    project.lake(&["promote", "all"]).ok();
+    project.write("seeds/prices.csv", "sku,price,at\nA,1.50,2024-02-01 00:00:00\nC,3.00,2024-02-01 00:00:00\n");
+    project.lake(&["promote", "all"]).ok();
+
+    let asked = |sql: &str| project.lake(&["query", "--output", "csv", sql]).ok().stdout;
+    let days = "cast(dbt_valid_from as date) as since, cast(dbt_valid_to as date) as until";
+    assert_eq!(
+        asked(&format!("select sku, price, {days} from silver.price_history order by sku, since")),
+        "sku,price,since,until\nA,1.00,2024-01-01,2024-02-01\nA,1.50,2024-02-01,\nB,2.00,2024-01-01,\nC,3.00,2024-02-01,\n"
+    );
+    assert_eq!(asked("select * from gold.price_now order by 1"), "sku,price\nA,1.50\nB,2.00\nC,3.00\n");
+    assert_eq!(
+        asked("select sku, price, dbt_valid_to is null as stands from silver.price_kept order by 1, 2"),
+        "sku,price,stands\nA,1.00,false\nA,1.50,true\nB,2.00,false\nC,3.00,true\n"
+    );
+
+    let manifest: Value = serde_json::from_str(&project.read("target/manifest.json")).unwrap();
+    let node = &manifest["nodes"]["snapshot.lake.silver.price_history"];
+    fits(node, &NODE, &[&NODE_MAY[..], &["language", "contract"]].concat());
+    assert_eq!((&node["resource_type"], &node["config"]["materialized"]), (&"snapshot".into(), &"snapshot".into()));
+    assert_eq!((&node["config"]["strategy"], &node["config"]["updated_at"]), (&"timestamp".into(), &"at".into()));
+    assert_eq!(node["raw_code"], format!("{{{{ config({config}) }}}}\nselect * from {{{{ ref('prices') }}}}"));
+    let parents = &manifest["parent_map"]["model.lake.gold.price_now"];
+    assert_eq!(parents, &serde_json::json!(["snapshot.lake.silver.price_history"]));
+    let results: Value = serde_json::from_str(&project.read("target/run_results.json")).unwrap();
+    let mut ids = results["results"].as_array().unwrap().iter().map(|result| &result["unique_id"]);
+    assert!(ids.any(|id| id == "snapshot.lake.silver.price_kept"), "{results}");
+}
+
+#[test]
 fn functions_are_listed_with_what_they_do() {
     let project = Project::empty();
     let text = project.lake(&["functions", "date_trunc"]).ok().stdout;
@@ -178,6 +224,13 @@ fn functions_are_listed_with_what_they_do() {
     let all = project.lake(&["functions", "--output", "json"]).ok().json();
     let named = |name: &str| all["functions"].as_array().unwrap().iter().find(|found| found["name"] == name).cloned();
     assert_eq!(named("parse_decimal").unwrap()["syntax"], "parse_decimal(text, precision, scale [, marks])");
+    assert_eq!(named("json_as_text").unwrap()["syntax"], "json_as_text(json, path...)");
+    let of_json = project.lake(&["functions", "get_json_object"]).ok().stdout;
+    let others = "json_extract_string, json_extract_path_text, get_json_object";
+    assert!(
+        of_json.starts_with(&format!("json_as_text(json, path...) (also {others})  scalar\n    Any value")),
+        "{of_json}"
+    );
     let kinds = ["md5", "sum", "row_number"].map(|name| named(name).unwrap()["kind"].clone());
     assert_eq!(kinds, ["scalar", "aggregate", "window"]);
     let is_table = |found: &Value| found["name"] == "generate_series" && found["kind"] == "table";

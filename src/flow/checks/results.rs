@@ -9,7 +9,7 @@ use crate::check::Check;
 use crate::error::{Context, Kind, Result};
 use crate::flow::unit::UnitReport;
 use crate::ident::TableName;
-use crate::model::{Model, Project};
+use crate::model::{Materialization, Model, Project};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ pub(in crate::flow) const PROJECT: &str = "lake";
 /// In front of a `unique_id`.
 const MODEL: &str = "model.lake.";
 const SEED: &str = "seed.lake.";
+const SNAPSHOT: &str = "snapshot.lake.";
 const TEST: &str = "test.lake.";
 const UNIT_TEST: &str = "unit_test.lake.";
 const SOURCE: &str = "source.lake.";
@@ -34,9 +35,13 @@ const SOURCE: &str = "source.lake.";
 /// and a model that is up to date skipped.
 pub(in crate::flow) const BLOCKED: &str = "lake_blocked";
 
-/// dbt's `unique_id` of a model or a seed.
+/// dbt's `unique_id` of a model, a seed or a snapshot, its `resource_type` in front.
 pub(in crate::flow) fn model_id(model: &Model) -> String {
-    let kind = if model.seed.is_some() { SEED } else { MODEL };
+    let kind = match model.materialization {
+        _ if model.seed.is_some() => SEED,
+        Materialization::Snapshot(_) => SNAPSHOT,
+        _ => MODEL,
+    };
     format!("{kind}{}", model.table)
 }
 
@@ -119,7 +124,7 @@ pub(in crate::flow) struct Ran {
 impl Ran {
     /// `layer.name` of a model.
     pub fn model(&self) -> Option<&str> {
-        self.unique_id.strip_prefix(MODEL).or(self.unique_id.strip_prefix(SEED))
+        [MODEL, SEED, SNAPSHOT].iter().find_map(|kind| self.unique_id.strip_prefix(kind))
     }
 
     /// The name of a test.

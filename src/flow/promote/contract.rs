@@ -37,7 +37,7 @@ impl Layout {
 pub(super) fn layout(model: &Model, planned: &Schema) -> Result<Layout> {
     let planned = schema::storable(planned);
     let names: Vec<&str> = planned.fields().iter().map(|field| field.name().as_str()).collect();
-    let start = Place { file: model.origin.file.clone(), line: 1, column: 1 };
+    let start = Place::start_of(&model.origin.file);
     let mut faults = Faults::default();
     for column in &model.columns {
         let place = model.origin.columns.get(&column.name).unwrap_or(&start);

@@ -76,7 +76,7 @@ impl<'a> Hasher<'a> {
         Hashes {
             sql: model.fingerprint(),
             contract: short(contract),
-            text: short(Sha256::new_with_prefix(model.origin.file.text())),
+            text: short(Sha256::new_with_prefix(model.origin.file.own_text())),
         }
     }
 }

@@ -23,7 +23,7 @@ pub const FILE: &str = "dbt_project.yml";
 const PATHS: [&str; 5] = ["model-paths", "seed-paths", "macro-paths", "test-paths", "snapshot-paths"];
 const HOOKS: [&str; 2] = ["on-run-start", "on-run-end"];
 const TESTS: [&str; 2] = ["tests", "data_tests"];
-const PASSED_OVER: [&str; 26] = [
+const PASSED_OVER: [&str; 25] = [
     "analysis-paths",
     "asset-paths",
     "clean-targets",
@@ -44,7 +44,6 @@ const PASSED_OVER: [&str; 26] = [
     "restrict-access",
     "saved-queries",
     "semantic-models",
-    "snapshots",
     "sources",
     "target-path",
     "unit_tests",
@@ -62,6 +61,7 @@ pub(super) struct ProjectFile {
     pub vars: Vars,
     models: Tree,
     seeds: Tree,
+    snapshots: Tree,
 }
 
 /// Reads the file; `None` when there is none. `given` are the variables set elsewhere, which win.
@@ -76,7 +76,7 @@ pub(super) fn read(root: &Path, given: &Vars, faults: &mut Faults) -> Result<Opt
 
 impl ProjectFile {
     fn read(&mut self, root: &mut Node, given: &Vars, faults: &mut Faults) {
-        let read = ["name", "vars", "models", "seeds"];
+        let read = ["name", "vars", "models", "seeds", "snapshots"];
         let known: Vec<&str> =
             [&read[..], &PATHS, &HOOKS, &TESTS, &PASSED_OVER].into_iter().flatten().copied().collect();
         if let Some((name, _)) = Fields::of(root, "dbt_project.yml", &known, faults).required("name", faults) {
@@ -97,16 +97,23 @@ impl ProjectFile {
         }
         self.models = Tree::read(fields.get("models"), &self.name, faults);
         self.seeds = Tree::read(fields.get("seeds"), &self.name, faults);
+        self.snapshots = Tree::read(fields.get("snapshots"), &self.name, faults);
     }
 
-    /// The configs that hold for a model or a seed, as a map.
+    /// The configs that hold for a model, a seed or a snapshot, as a map.
     pub fn config_of(&self, file: &SourceFile) -> Option<Node> {
-        let (tree, roots) = match file.is_seed() {
-            true => (&self.seeds, &self.folders.seeds),
-            false => (&self.models, &self.folders.models),
+        let Folders { models, seeds, snapshots, .. } = &self.folders;
+        let (tree, mut steps) = match () {
+            () if file.is_seed() => (&self.seeds, file.folders_below(seeds)?),
+            // One that a contract declares may lie beside models.
+            () if file.is_snapshot() => (&self.snapshots, file.folders_below(snapshots).unwrap_or_default()),
+            () => (&self.models, file.folders_below(models)?),
         };
-        let mut steps = file.folders_below(roots)?;
-        steps.push(file.stem());
+        if file.is_snapshot() {
+            // dbt counts the file among the folders of what is written in it.
+            steps.push(file.stem());
+        }
+        steps.push(file.name());
         tree.config_of(&steps)
     }
 }

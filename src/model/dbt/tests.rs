@@ -3,7 +3,7 @@
 use crate::engine::{Engine, EngineConfig};
 use crate::error::Result;
 use crate::ident::TableName;
-use crate::model::{Materialization, Model, Project};
+use crate::model::{ChangeBy, Materialization, Model, Project, Snapshot};
 use arrow::util::pretty::pretty_format_batches;
 use std::collections::BTreeMap;
 
@@ -287,6 +287,61 @@ fn what_would_be_passed_over_wrongly_is_refused_with_its_place() {
             Err(error) => assert!(!expected.is_empty() && error.to_string().contains(expected), "{line}: {error}"),
         }
     }
-    let snapshot = load(&[("snapshots/s.sql", "{% snapshot s %}{% endsnapshot %}")]).unwrap_err().to_string();
-    assert!(snapshot.starts_with("snapshots/s.sql:1:1: Python models and snapshot blocks are not run"), "{snapshot}");
+    let query = load(&[("snapshots/s.sql", "select 1 as id")]).unwrap_err().to_string();
+    assert!(query.starts_with("snapshots/s.sql:1:1: there is no `{% snapshot name %}` in this file"), "{query}");
+    let elsewhere = "{% snapshot s %}{{ config(target_schema='gold', unique_key='id', strategy='check', check_cols='all') }}select 1 as id{% endsnapshot %}";
+    let elsewhere = load(&[("snapshots/s.sql", elsewhere)]).unwrap_err().to_string();
+    assert!(
+        elsewhere.contains("`schema` makes `silver.s` a gold table only in a contract and in dbt_project.yml\n"),
+        "{elsewhere}"
+    );
+}
+
+#[test]
+fn snapshots_are_read_as_dbt_writes_them() {
+    let blocks = "\
+{% snapshot history %}
+{{ config(target_schema='anything', strategy='timestamp', updated_at='at', materialized='table') }}
+select * from {{ ref('orders') }}
+{% endsnapshot %}
+
+{#- {% snapshot not_one %} -#}
+{% snapshot big %}{{ config(strategy='check', check_cols=['x'], invalidate_hard_deletes=True) }}
+select * exclude (dbt_valid_to) from {{ ref('history') }} where {{ this.name }} is null{% endsnapshot %}
+";
+    let contract = "\
+snapshots:
+  - name: yearly
+    relation: \"source('shop', 'sent')\"
+    config: {schema: gold, unique_key: [id, x], strategy: check, check_cols: all, hard_deletes: invalidate, tags: y}
+    columns: [{name: id, tests: [not_null]}]
+  - {name: big, description: The big ones}
+sources: [{name: shop, tables: [{name: sent}]}]
+";
+    let project = format!("{PROJECT}snapshots:\n  +tags: all\n  shop: {{old: {{h: {{+unique_key: id}}}}}}\n");
+    let files = [
+        (super::FILE, project.as_str()),
+        ("queries/orders.sql", "select 1 as id"),
+        ("queries/s.yml", contract),
+        ("snapshots/old/h.sql", blocks),
+    ];
+    let project = load_with(&files, &[]).unwrap();
+    let text = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+    let (by_time, all) = (ChangeBy::Timestamp("at".into()), ChangeBy::Columns(Vec::new()));
+    let table = [
+        ("silver.history", text(&["id"]), by_time, false, "gold.orders"),
+        ("silver.big", text(&["id"]), ChangeBy::Columns(text(&["x"])), true, "silver.history"),
+        ("gold.yearly", text(&["id", "x"]), all, true, "bronze.sent"),
+    ];
+    for (name, key, by, invalidate_deleted, upstream) in table {
+        let model = model(&project, name);
+        let snapshot = Snapshot { key, by, invalidate_deleted };
+        assert_eq!(model.materialization, Materialization::Snapshot(snapshot), "{name}");
+        assert_eq!(model.upstream, [TableName::parse(upstream).unwrap()], "{name}");
+    }
+    let yearly = model(&project, "gold.yearly");
+    assert_eq!((yearly.sql.trim(), yearly.file.to_str()), ("select * from \"bronze\".\"sent\"", Some("queries/s.yml")));
+    assert_eq!((yearly.tags.clone(), yearly.checks.len()), (text(&["all", "y"]), 2));
+    let big = model(&project, "silver.big");
+    assert_eq!((big.description.as_str(), big.sql.contains("where big is null")), ("The big ones", true));
 }

@@ -1,4 +1,4 @@
-//! Configs for whole folders: `models:` and `seeds:` of `dbt_project.yml`.
+//! Configs for whole folders: `models:`, `seeds:` and `snapshots:` of `dbt_project.yml`.
 //!
 //! Below the project's name stand folders, at last a file's name; `+name`, or the plain name of a config, holds for all
 //! below it, and the nearest one wins. Tags add up. What stands below another project's name speaks of a package.

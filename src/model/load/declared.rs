@@ -1,11 +1,13 @@
-//! What contracts and files declare together: the names there are, and of which model each contract speaks.
+//! What contracts and files declare together: the snapshots and names there are, and of which model each contract speaks.
 
 use super::table_of;
 use crate::ident::{TableName, suggestion};
 use crate::model::contract::{Declared, DeclaredModel};
 use crate::model::fault::{Faults, Place};
+use crate::model::files::SourceFile;
 use crate::model::layout::{Layout, Placed, PlacedFile};
 use crate::model::names::Names;
+use crate::model::template::{snapshot_of, snapshots_in};
 use std::collections::BTreeMap;
 
 pub(super) fn names(
@@ -34,6 +36,16 @@ pub(super) fn names(
     names
 }
 
+/// The snapshots in these files, and those that contracts declare.
+pub(super) fn snapshots(files: &[SourceFile], declared: &Declared, faults: &mut Faults) -> Vec<SourceFile> {
+    let mut found: Vec<SourceFile> = files.iter().flat_map(|file| snapshots_in(file, faults)).collect();
+    for DeclaredModel { name, place, relation, .. } in &declared.models {
+        let Some((relation, written)) = relation else { continue };
+        found.extend(snapshot_of(name, place, relation, written, faults));
+    }
+    found
+}
+
 /// Finds the model each contract speaks of.
 pub(super) fn contracts_of_models<'a>(
     declared: &'a Declared,
@@ -56,6 +68,10 @@ pub(super) fn contracts_of_models<'a>(
         let mut fitting: Vec<&TableName> = by_name.get(&model.name).cloned().unwrap_or_default();
         if fitting.len() > 1 {
             fitting.retain(|table| Some(table.layer()) == layout.layer_beside(&place.file));
+        }
+        // What is wrong with the relation was told.
+        if fitting.is_empty() && model.relation.is_some() {
+            continue;
         }
         let [table] = fitting.as_slice() else {
             let near = suggestion(&model.name, tables.keys().map(TableName::name));

@@ -18,7 +18,7 @@ use crate::model::layout::{Layout, PlacedFile, layer_named};
 use crate::model::statement::{Statement, resolve};
 use crate::model::template::{Context, Macros, Rendered, Texts, of_settings, render};
 use crate::model::{Materialization, Model, Origin, Project, SourceTable, dbt, seed, views};
-use declared::{contracts_of_models, names};
+use declared::{contracts_of_models, names, snapshots};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,10 +27,9 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     let mut faults = Faults::default();
     let mut vars = of_settings(vars);
     let layout = Layout::of(dbt::read(root, &vars, &mut faults)?);
-    let files = files::read(root, &layout.folders)?;
+    let mut files = files::read(root, &layout.folders)?;
     for file in &files.foreign {
-        let message = "Python models and snapshot blocks are not run: write a SELECT below models/";
-        faults.push(start_of(file).fault(message));
+        faults.push(Place::start_of(file).fault("Python models are not run: write a SELECT below models/"));
     }
     let macros = Macros::read(&files.macros, &files.own_tests, &files.notes, &mut faults);
     if let Some(dbt) = &layout.dbt {
@@ -43,6 +42,7 @@ pub(super) fn load(root: &Path, vars: &BTreeMap<String, String>, topics: &[&str]
     for file in &files.contracts {
         contract::read(file, &texts, &files.fixtures, &mut declared, &mut faults);
     }
+    files.snapshots = snapshots(&files.snapshots, &declared, &mut faults);
     let placed = layout.place(&files, &declared, &mut faults);
     layout.seeds_for_sources(&placed, &mut declared);
     let mut names = names(&declared, topics, &placed.tables, &mut faults);
@@ -130,13 +130,13 @@ impl Loader<'_> {
     /// What the file cannot say of itself, for it is asked before it is read.
     fn check_settings(&mut self, table: &TableName, file: &SourceFile, rendered: &Rendered) {
         let misplaced = rendered.settings.misplaced(false);
-        self.faults.keep(misplaced.map_or(Ok(()), |message| Err(start_of(file).fault(message))));
+        self.faults.keep(misplaced.map_or(Ok(()), |message| Err(Place::start_of(file).fault(message))));
         let said = rendered.settings.schema.as_deref().and_then(layer_named);
         if let Some(layer) = said.filter(|layer| *layer != table.layer()) {
-            let message = format!(
-                "`schema` makes `{table}` a {layer} table only in a contract, in dbt_project.yml or by the file's folder"
-            );
-            self.faults.push(start_of(file).fault(message));
+            let folder = if file.is_snapshot() { "" } else { ", or by the file's folder" };
+            let message =
+                format!("`schema` makes `{table}` a {layer} table only in a contract and in dbt_project.yml{folder}");
+            self.faults.push(Place::start_of(file).fault(message));
         }
     }
 
@@ -194,13 +194,16 @@ impl Loader<'_> {
             stored = stored.or(&contract.config.stored);
         }
         stored = stored.or(&folders.stored);
+        if model.origin.file.is_snapshot() {
+            stored = stored.of_snapshot();
+        }
         (model.partition_by, model.cluster_by) = (stored.partition_by(), stored.cluster_by());
         let resolved = stored.resolve(&model.upstream, rendered.asks_incremental);
-        let start = start_of(&model.origin.file);
+        let start = Place::start_of(&model.origin.file);
         let resolved = resolved.map_err(|message| start.fault(format!("`{}`: {message}", model.table)));
         model.materialization = self.faults.keep(resolved).unwrap_or(Materialization::Table);
         for check in model.checks.iter().filter(|check| check.options.on_failure == OnFailure::Quarantine) {
-            let place = contract.map_or_else(|| start_of(&model.origin.file), |contract| contract.place.clone());
+            let place = contract.map_or_else(|| Place::start_of(&model.origin.file), |contract| contract.place.clone());
             self.faults.keep(model.materialization.can_quarantine(check).map_err(|message| place.fault(message)));
         }
         model.checks.extend(model.materialization.own_check(&model.table));
@@ -258,7 +261,7 @@ impl Loader<'_> {
                 let first = &drafts[cycle[0]];
                 let next = &drafts[cycle[1.min(cycle.len() - 1)]].model.table;
                 let place = first.reads.iter().find(|(read, _)| read == next).map(|(_, place)| place.clone());
-                let place = place.unwrap_or_else(|| start_of(&first.model.origin.file));
+                let place = place.unwrap_or_else(|| Place::start_of(&first.model.origin.file));
                 self.faults.push(place.fault(format!("the models read each other in a circle: {}", path.join(" -> "))));
                 drafts.into_iter().map(|draft| (draft.model, draft.is_view)).collect()
             }
@@ -287,7 +290,8 @@ impl Loader<'_> {
                 Some(source) => source.stream_sql = Some(path_and_text(file)),
                 None => {
                     let near = suggestion(file.stem(), names.iter().map(String::as_str));
-                    self.faults.push(start_of(file).fault(format!("no Bronze table is named `{}`{near}", file.stem())));
+                    self.faults
+                        .push(Place::start_of(file).fault(format!("no Bronze table is named `{}`{near}", file.stem())));
                 }
             }
         }
@@ -297,7 +301,7 @@ impl Loader<'_> {
         for file in &files.checks {
             let Some(rendered) = self.faults.keep(render(file, &self.context)) else { continue };
             let misplaced = rendered.settings.misplaced(true);
-            self.faults.keep(misplaced.map_or(Ok(()), |message| Err(start_of(file).fault(message))));
+            self.faults.keep(misplaced.map_or(Ok(()), |message| Err(Place::start_of(file).fault(message))));
             if rendered.settings.enabled == Some(false) {
                 continue;
             }
@@ -309,7 +313,7 @@ impl Loader<'_> {
             let Some(table) = last.or(reads.first()).cloned() else {
                 // One that only reads what does not exist was told so.
                 if self.faults.count() == faults {
-                    self.faults.push(start_of(file).fault("a check must read a table of the lake"));
+                    self.faults.push(Place::start_of(file).fault("a check must read a table of the lake"));
                 }
                 continue;
             };
@@ -343,8 +347,4 @@ fn name_checks_apart(project: &mut Project) {
 
 fn path_and_text(file: &SourceFile) -> (PathBuf, String) {
     (PathBuf::from(file.path()), file.text().to_string())
-}
-
-fn start_of(file: &SourceFile) -> Place {
-    Place { file: file.clone(), line: 1, column: 1 }
 }

@@ -32,7 +32,7 @@ impl Loader<'_> {
         let macros = self.context.macros.clone();
         let (Some(file), Some(rendered)) = (
             macros.file_of_test(&own.test),
-            render_test(own, table, test.options.filter.as_deref(), &test.place.file, &self.context),
+            render_test(own, table, test.options.filter.as_deref(), &test.place, &self.context),
         ) else {
             self.faults.push(test.place.fault(unknown(&own.test, macros.tests())));
             return None;

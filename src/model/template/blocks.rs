@@ -52,6 +52,11 @@ pub(super) fn place(file: &SourceFile, at: usize) -> Place {
     Place { file: file.clone(), line, column }
 }
 
+/// As many blanks, and the same ends of lines.
+pub(super) fn blanked(text: &str) -> String {
+    text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
+}
+
 /// The next `{% %}`, comments passed over.
 fn next_tag(text: &str, mut at: usize) -> Option<(usize, usize)> {
     loop {

@@ -15,7 +15,6 @@ pub(super) fn instead(asked: &str, unknown: &str) -> Option<String> {
         "modules" | "run_started_at" | "invocation_id" => {
             "the same files always give the same SQL: use now() in the SQL, or a variable"
         }
-        "snapshot" => "snapshot blocks are not read",
         _ if asked.contains('.') && unknown == first => return Some(of_package(asked)),
         _ => return None,
     };

@@ -4,7 +4,7 @@
 //! faults have the file's line and column. In there it goes by another name, so that whatever it calls, itself included,
 //! is called through [`super::calls`]. To offer one more: a macro in `offered/<package>.sql`.
 
-use super::blocks::{Found, blocks, place};
+use super::blocks::{Found, blanked, blocks, place};
 use super::{fault_in, plain_environment};
 use crate::ident::suggestion;
 use crate::model::fault::Faults;
@@ -130,7 +130,7 @@ fn named(files: &[SourceFile], kinds: &[&str], offered: bool, faults: &mut Fault
 fn block(file: &SourceFile, name: &str, found: &Found, offered: bool) -> Block {
     let text = file.text();
     let alias = "z".repeat(name.len());
-    let mut source: String = text[..found.whole.start].bytes().map(blank).collect();
+    let mut source = blanked(&text[..found.whole.start]);
     source.push_str(&opening(&text[found.whole.start..found.name.start], found.kind));
     source.push_str(&alias);
     source.push_str(&text[found.name.end..found.body.end]);
@@ -143,10 +143,6 @@ fn block(file: &SourceFile, name: &str, found: &Found, offered: bool) -> Block {
         body: found.body.start,
         offered,
     }
-}
-
-fn blank(byte: u8) -> char {
-    if byte == b'\n' { '\n' } else { ' ' }
 }
 
 /// `{% test ` as `{%macro `, as long where it can be, so that places stay right.

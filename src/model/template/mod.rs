@@ -6,7 +6,7 @@
 //!
 //! - `environment` is what a template may call, `instead` what it may not; `relation` is a table in a template;
 //! - `macros` reads macros out of `blocks` of files and knows those offered of dbt's packages, `calls` calls them, `own_test`
-//!   those that are tests;
+//!   those that are tests; `snapshots` makes templates of blocks that are snapshots;
 //! - `texts` expands YAML, `vars` are the variables, `follow` finds the way back into the file.
 
 mod blocks;
@@ -17,11 +17,13 @@ mod instead;
 mod macros;
 mod own_test;
 mod relation;
+mod snapshots;
 mod texts;
 mod vars;
 
 pub use macros::Macros;
 pub use own_test::render_test;
+pub use snapshots::{snapshot_of, snapshots_in};
 pub use texts::Texts;
 pub use vars::{Vars, of_settings, value_of};
 
@@ -123,9 +125,9 @@ pub struct Rendered {
     pub asks_incremental: bool,
 }
 
-/// Expands a file. Faults have the file's line and, where the engine knows it, column.
+/// Expands a file or a snapshot in it. Faults have the file's line and, where the engine knows it, column.
 pub fn render(file: &SourceFile, context: &Context) -> Result<Rendered, Fault> {
-    let source = file.text();
+    let source = file.template();
     if !["{{", "{%", "{#"].iter().any(|opening| source.contains(opening)) {
         return Ok(Rendered { sql: source.to_string(), ..Rendered::default() });
     }
@@ -199,7 +201,7 @@ fn settings(options: &Kwargs) -> Result<Settings, Error> {
                 let value: Value = options.peek(word)?;
                 settings.stored.set(word, texts(word, &value)?).map_err(refused)?;
             }
-            "schema" => settings.schema = Some(options.peek(name)?),
+            "schema" | "target_schema" => settings.schema = Some(options.peek(name)?),
             "enabled" => settings.enabled = Some(options.peek(name)?),
             "contract" | "column_types" | "delimiter" => {
                 return Err(refused(format!("`{name}` is read in the contract, not in the file")));
@@ -241,11 +243,12 @@ fn fault(file: &SourceFile, context: &Context, error: &Error) -> Fault {
 }
 
 fn fault_in(file: &SourceFile, error: &Error) -> Fault {
+    let text = file.template();
     let (line, column) = match (error.range(), error.line()) {
-        (Some(range), _) => position_of(file.text(), name_start(file.text(), range.start)),
+        (Some(range), _) => position_of(file.text(), name_start(text, range.start)),
         (None, line) => (line.unwrap_or(1), 1),
     };
-    Place { file: file.clone(), line, column }.fault(message(error, file.text()))
+    Place { file: file.clone(), line, column }.fault(message(error, text))
 }
 
 /// What is wrong, in one sentence; `text` is the template.
@@ -258,6 +261,9 @@ fn message(error: &Error, text: &str) -> String {
     };
     match error.kind() {
         ErrorKind::InvalidOperation => detail,
+        ErrorKind::SyntaxError if detail == "unknown statement snapshot" => {
+            "in the template: a snapshot block stands below snapshots/, not among models".to_string()
+        }
         ErrorKind::OutOfFuel => {
             format!("in the template: it takes more than {MAX_STEPS} steps, are its loops too long?")
         }

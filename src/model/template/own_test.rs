@@ -3,31 +3,39 @@
 use super::calls::run;
 use super::environment::environment;
 use super::relation::Relation;
-use super::{Context, Rendered, Seen, fault, refused, value_of};
+use super::{Context, Rendered, Seen, fault, message, refused, value_of};
 use crate::ident::TableName;
-use crate::model::fault::Fault;
-use crate::model::files::SourceFile;
+use crate::model::fault::{Fault, Place};
 use crate::model::node::{Node, Value as Yaml};
 use crate::model::origin::SourceMap;
 use crate::model::rules::{OwnTest, target};
-use minijinja::Error;
 use minijinja::value::{Kwargs, Value};
+use minijinja::{Error, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The query of a test on `table`, of which it sees the rows of `filter`, an SQL condition; `by` is the file that names
+/// The query of a test on `table`, of which it sees the rows of `filter`, an SQL condition; `at` is where a contract names
 /// the test. `None` when the project writes no such test.
 pub fn render_test(
     own: &OwnTest,
     table: &TableName,
     filter: Option<&str>,
-    by: &SourceFile,
+    at: &Place,
     context: &Context,
 ) -> Option<Result<Rendered, Fault>> {
     let block = context.macros.tests.get(&own.test)?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let environment = environment(context, &seen);
     let text = arguments(own, table, filter, context).and_then(|given| run(block, &environment, &[given]));
-    Some(text.map_err(|error| fault(by, context, &error)).map(|sql| {
+    // What is in no macro is in what the contract hands over.
+    let told = |error: Error| match error.name() {
+        Some(_) => fault(&at.file, context, &error),
+        None if error.kind() == ErrorKind::TooManyArguments => {
+            let detail = error.detail().unwrap_or("too many arguments");
+            at.fault(format!("the test `{}` does not take what it is given: {detail}", own.test))
+        }
+        None => at.fault(message(&error, "")),
+    };
+    Some(text.map_err(told).map(|sql| {
         let map = SourceMap::by_lines(block.file.text(), block.body, &sql);
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         Rendered { sql, map, settings: seen.settings.clone(), asks_incremental: false }

@@ -30,6 +30,7 @@ async fn outcome(tests: &str) -> (Vec<UnitReport>, Option<Error>) {
     write("models/silver/plain.sql", "select id, name from bronze.loose");
     write("models/gold/top.sql", "select at, n, total / 2 as half from silver.days where n > 1");
     write("tests/fixtures/two_days.csv", "id,at,price\n1,2024-01-01,1.50\n2,2024-01-01,\n3,2024-01-02,0.10\n");
+    write("tests/fixtures/deep/one_day.sql", "-- of June\nselect date '2024-06-01' as at, '7.25' as price, 1 as id;\n");
     write("models/unit.yml", &format!("unit_tests:\n{tests}"));
     let project = Project::load(root.path(), &BTreeMap::new(), &[]).unwrap();
     let engine = Engine::new(&EngineConfig { memory_bytes: 64 << 20, threads: 1 }).unwrap();
@@ -81,6 +82,38 @@ async fn rows_in_any_form_and_order_are_compared() {
     assert!(failure.is_none(), "{failure:?}");
     assert_eq!(reports.len(), 5);
     assert!(reports.iter().all(|report| report.passed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_may_be_queries() {
+    let (reports, failure) = outcome(
+        "  - name: of_a_file
+    model: days
+    given: [{input: \"source('shop', 'sales')\", format: sql, fixture: one_day}]
+    expect: {format: sql, rows: \"select 1 as n, 7.25 as total union all select 1, 7.25 where false\"}
+  - name: untyped
+    model: plain
+    given: [{input: \"source('shop', 'loose')\", format: sql, rows: \"select 7 as id, cast(null as text) as name\"}]
+    expect: {format: sql, rows: \"select cast(7 as smallint) as id, null as name\"}
+  - name: not_rounded
+    model: plain
+    given: [{input: \"source('shop', 'loose')\", format: sql, rows: \"select 7 as id, 'x' as name\"}]
+    expect: {format: sql, rows: \"select 7.5 as id\"}
+  - name: not_run
+    model: plain
+    given: [{input: \"source('shop', 'loose')\", format: sql, rows: \"select nothing as id\"}]
+    expect: {rows: []}
+",
+    )
+    .await;
+    assert_eq!(
+        reports.iter().map(|report| report.passed).collect::<Vec<_>>(),
+        [true, true, false, false],
+        "{failure:?}"
+    );
+    let message = |at: usize| reports[at].message.clone().unwrap();
+    assert!(message(2).contains("a value of column `id` does not fit bigint"), "{}", message(2));
+    assert!(message(3).starts_with("models/unit.yml:16:67: "), "{}", message(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,2 @@
+-- x
+{% snapshot s %}select 1 as id{% endsnapshot %}
