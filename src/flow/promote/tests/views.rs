@@ -79,3 +79,15 @@ async fn an_increment_is_driven_by_the_table_below_the_view() {
     assert_eq!(report.models.last().unwrap().rows, 1);
     assert_eq!(shop.numbers("select id * 100 + twice from gold.top order by 1").await, [214, 318, 412]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_part_of_what_a_file_says_is_new() {
+    let top = "{{ config(materialized='incremental', incremental_strategy='append') }}\nselect id, twice from \
+               silver.good_sales\n{% if is_incremental() %}where id > (select max(id) from {{ this }}){% endif %}\n";
+    let shop = Shop::open(&files("", top)).await;
+    shop.all().await;
+    shop.add_sales(&[(4, None, 6)]).await;
+    let report = shop.all().await;
+    assert_eq!(report.models.last().unwrap().rows, 1);
+    assert_eq!(shop.numbers("select id * 100 + twice from gold.top order by 1").await, [214, 318, 412]);
+}
