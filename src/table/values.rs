@@ -13,6 +13,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use std::collections::HashSet;
+use std::hash::Hash;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stored {
@@ -29,6 +30,8 @@ const MOST_ROWS: usize = 8192;
 const ONE_AGAIN_IN: usize = 32;
 /// Of so many rows less than one differs from the one before it, where a dictionary stores runs.
 const RUN_OF: usize = 16;
+/// Of so many values more than one came in the second half of the rows, where a dictionary would go on growing.
+const LATE_IN: usize = 3;
 /// What differences may take beyond a place in a dictionary, which takes looking up.
 const BITS_FOR_SPEED: u32 = 4;
 /// Differences of more bits save little of the 64 a number has.
@@ -44,7 +47,10 @@ pub(super) fn stored(first: &ArrayRef) -> Stored {
     let sample = first.slice(0, first.len().min(MOST_ROWS));
     let Some(seen) = Seen::of(&sample) else { return Stored::Dictionary };
     let are_new = (sample.len() - seen.values) * ONE_AGAIN_IN < sample.len();
-    let most_bits = if are_new { MOST_BITS } else { seen.values.ilog2() + 1 + BITS_FOR_SPEED };
+    let most_bits = match seen.goes_on {
+        true => MOST_BITS,
+        false => seen.values.ilog2() + 1 + BITS_FOR_SPEED,
+    };
     match seen.bits {
         _ if seen.changes * RUN_OF < sample.len() => Stored::Dictionary,
         Some(bits) if bits <= most_bits => Stored::Differences,
@@ -56,6 +62,8 @@ pub(super) fn stored(first: &ArrayRef) -> Stored {
 struct Seen {
     /// How many different ones.
     values: usize,
+    /// There are more than these rows show.
+    goes_on: bool,
     /// How often one is another than that before it.
     changes: usize,
     /// What a difference to the one before takes at most; of whole numbers.
@@ -66,18 +74,31 @@ impl Seen {
     /// `None` for types without order.
     fn of(sample: &ArrayRef) -> Option<Seen> {
         if let Some(numbers) = whole_numbers(sample) {
-            let values = numbers.iter().collect::<HashSet<_>>().len();
+            let (values, goes_on) = different(numbers.iter());
             let differences = || numbers.iter().zip(&numbers[1..]).map(|(before, after)| after - before);
             let changes = differences().filter(|difference| *difference != 0).count();
             let spread = differences().max()? - differences().min()?;
-            return Some(Seen { values, changes, bits: Some(i128::BITS - spread.leading_zeros()) });
+            return Some(Seen { values, goes_on, changes, bits: Some(i128::BITS - spread.leading_zeros()) });
         }
         let converter = RowConverter::new(vec![SortField::new(sample.data_type().clone())]).ok()?;
         let rows = converter.convert_columns(std::slice::from_ref(sample)).ok()?;
         let changes = rows.iter().zip(rows.iter().skip(1)).filter(|(before, after)| before != after).count();
-        let values = rows.iter().map(|row| row.data()).collect::<HashSet<_>>().len();
-        Some(Seen { values, changes, bits: None })
+        let (values, goes_on) = different(rows.iter().map(|row| row.data()));
+        Some(Seen { values, goes_on, changes, bits: None })
     }
+}
+
+/// How many different values there are, and whether there will be more.
+fn different<T: Eq + Hash>(values: impl ExactSizeIterator<Item = T>) -> (usize, bool) {
+    let half = values.len() / 2;
+    let (mut seen, mut early) = (HashSet::new(), 0);
+    for (at, value) in values.enumerate() {
+        seen.insert(value);
+        if at + 1 == half {
+            early = seen.len();
+        }
+    }
+    (seen.len(), (seen.len() - early) * LATE_IN > seen.len())
 }
 
 /// Those that Parquet keeps as whole numbers, without NULL.
@@ -127,7 +148,7 @@ mod tests {
         };
         let few = Int64Array::from_iter_values((0..100).map(shuffled));
         let sparse: Int64Array = (0..ROWS).map(|row| (row % 3 == 0).then_some(shuffled(row))).collect();
-        let table: [(&str, ArrayRef, Stored); 14] = [
+        let table: [(&str, ArrayRef, Stored); 15] = [
             ("four rows of each, rising", numbers(|row| row / 4), Stored::Differences),
             ("a hundred rows of each, rising", numbers(|row| row / 100), Stored::Dictionary),
             ("all the same", numbers(|_| 7), Stored::Dictionary),
@@ -135,6 +156,7 @@ mod tests {
             ("no two alike, far apart", numbers(|row| shuffled(row) << 30), Stored::Plain),
             ("a thousand of them", numbers(|row| shuffled(row) % 1000), Stored::Differences),
             ("a thousand of them, far apart", numbers(|row| shuffled(row) % 1000 * 1_000_000), Stored::Dictionary),
+            ("four of each of many, far apart", numbers(|row| shuffled(row / 4) % 1_000_000), Stored::Differences),
             ("ten of them in long runs", numbers(|row| shuffled(row / 1000) % 10), Stored::Dictionary),
             ("decimals, no two alike", decimals(18), Stored::Differences),
             ("decimals of more digits", decimals(38), Stored::Plain),
