@@ -214,6 +214,13 @@ fn snapshots_keep_the_history_of_rows() {
     let results: Value = serde_json::from_str(&project.read("target/run_results.json")).unwrap();
     let mut ids = results["results"].as_array().unwrap().iter().map(|result| &result["unique_id"]);
     assert!(ids.any(|id| id == "snapshot.lake.silver.price_kept"), "{results}");
+
+    // Of two rows with one key it cannot be told which is the later version.
+    project.write("seeds/prices.csv", "sku,price,at\nA,1.60,2024-03-01 00:00:00\nA,1.70,2024-03-01 00:00:00\n");
+    project.lake(&["promote", "all"]).fails_with(1);
+    project.write("seeds/prices.csv", "sku,price,at\nA,1.60,2024-03-01 00:00:00\n");
+    project.lake(&["retry"]).ok();
+    assert_eq!(asked("select price from gold.price_now where sku = 'A'"), "price\n1.60\n");
 }
 
 #[test]

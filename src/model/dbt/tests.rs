@@ -298,6 +298,24 @@ fn what_would_be_passed_over_wrongly_is_refused_with_its_place() {
 }
 
 #[test]
+fn fixtures_lie_below_the_tests_and_are_none() {
+    let project = format!("{PROJECT}test-paths: [data-tests]\n");
+    let unit = "unit_tests:\n  - name: u\n    model: a\n    given: [{input: ref('b'), format: sql, fixture: one}]\n    expect: {format: csv, fixture: one}\n";
+    let files = [
+        (super::FILE, project.as_str()),
+        ("queries/a.sql", "select id from {{ ref('b') }}"),
+        ("queries/b.sql", "select 1 as id"),
+        ("queries/u.yml", unit),
+        ("data-tests/fixtures/deep/one.sql", "select 1 as id"),
+        ("data-tests/fixtures/one.csv", "id\n1\n"),
+        ("data-tests/no_a.sql", "select * from {{ ref('a') }}"),
+    ];
+    let project = load_with(&files, &[]).unwrap();
+    let checks: Vec<&str> = project.singular.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!((checks, project.unit_tests.len()), (vec!["no_a"], 1));
+}
+
+#[test]
 fn snapshots_are_read_as_dbt_writes_them() {
     let blocks = "\
 {% snapshot history %}
