@@ -41,6 +41,8 @@ pub struct DeclaredSource {
 pub struct DeclaredModel {
     pub name: String,
     pub place: Place,
+    /// The key it stands below.
+    pub below: &'static str,
     /// Of a snapshot without a file: `ref('x')` or `source('s', 'x')`, whose rows it keeps the history of.
     pub relation: Option<(String, Place)>,
     pub description: String,
@@ -79,6 +81,8 @@ pub struct Declared {
     pub(super) units: Vec<DeclaredUnit>,
 }
 
+/// The key of snapshots, which alone have a `relation`.
+const SNAPSHOTS: &str = "snapshots";
 /// Of what stands below them nothing is built; their templates are their own.
 const PASSED_OVER: [&str; 7] =
     ["semantic_models", "metrics", "saved_queries", "exposures", "groups", "analyses", "macros"];
@@ -96,7 +100,7 @@ pub fn read(file: &SourceFile, texts: &Texts, fixtures: &[SourceFile], declared:
     }
     texts.expand(&mut root, &PASSED_OVER, faults);
     let known: Vec<&str> =
-        ["version", "sources", "models", "seeds", "snapshots", "unit_tests"].into_iter().chain(PASSED_OVER).collect();
+        ["version", "sources", "models", "seeds", SNAPSHOTS, "unit_tests"].into_iter().chain(PASSED_OVER).collect();
     let fields = Fields::of(&root, "a contract", &known, faults);
     if let Some(node) = fields.get("version") {
         match text(node, "version", faults).as_deref() {
@@ -107,11 +111,9 @@ pub fn read(file: &SourceFile, texts: &Texts, fixtures: &[SourceFile], declared:
     for node in fields.list("sources", faults) {
         read_source(node, declared, faults);
     }
-    for node in fields.list("models", faults).iter().chain(fields.list("seeds", faults)) {
-        declared.models.extend(read_model(node, &[], faults));
-    }
-    for node in fields.list("snapshots", faults) {
-        declared.models.extend(read_model(node, &["relation"], faults));
+    for below in ["models", "seeds", SNAPSHOTS] {
+        let entries = fields.list(below, faults);
+        declared.models.extend(entries.iter().filter_map(|node| read_model(node, below, faults)));
     }
     for node in fields.list("unit_tests", faults) {
         declared.units.extend(unit::read(node, fixtures, faults));
@@ -167,10 +169,10 @@ fn complete(columns: &mut Vec<DeclaredColumn>, format: &Format, place: &Place, f
     faults.keep(decoder.map_err(|error| place.refuse(&error)));
 }
 
-/// A model, or what has a key `beside` those of a model.
-fn read_model(node: &Node, beside: &[&str], faults: &mut Faults) -> Option<DeclaredModel> {
+fn read_model(node: &Node, below: &'static str, faults: &mut Faults) -> Option<DeclaredModel> {
     let known = ["name", "description", "config", "columns", "tests", "data_tests"];
-    let known: Vec<&str> = known.iter().chain(beside).chain(&MODEL_PASSED_OVER).copied().collect();
+    let of_snapshot = (below == SNAPSHOTS).then_some("relation");
+    let known: Vec<&str> = known.into_iter().chain(of_snapshot).chain(MODEL_PASSED_OVER).collect();
     let fields = Fields::of(node, "a model", &known, faults);
     let (name, place) = fields.required("name", faults)?;
     let config = fields.get("config").map(|node| read_config(node, faults)).unwrap_or_default();
@@ -180,6 +182,7 @@ fn read_model(node: &Node, beside: &[&str], faults: &mut Faults) -> Option<Decla
     Some(DeclaredModel {
         name,
         place,
+        below,
         relation,
         description: fields.text("description", faults).unwrap_or_default(),
         config,

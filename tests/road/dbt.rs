@@ -170,14 +170,13 @@ fn its_files_have_the_shape_dbt_published() {
     assert_eq!(children, &serde_json::json!(["model.lake.silver.stg_orders", test]));
 }
 
-#[test]
-fn snapshots_keep_the_history_of_rows() {
+const HISTORY: &str = "{{ config(unique_key='sku', strategy='timestamp', updated_at='at', target_schema='snapshots') }}
+select * from {{ ref('prices') }}";
+
+/// With prices and their history, built once.
+fn project_with_history() -> Project {
     let project = project();
-    let config = "unique_key='sku', strategy='timestamp', updated_at='at', target_schema='snapshots'";
-    let block = format!(
-        "{{% snapshot price_history %}}\n{{{{ config({config}) }}}}\nselect * from {{{{ ref('prices') }}}}\n{{% endsnapshot %}}\n"
-    );
-    project.write("snapshots/prices.sql", block);
+    project.write("snapshots/prices.sql", format!("{{% snapshot price_history %}}\n{HISTORY}\n{{% endsnapshot %}}\n"));
     project.write(
         "snapshots/more.yml",
         "snapshots:\n  - name: price_kept\n    relation: ref('prices')\n    config: {unique_key: sku, strategy: check, check_cols: all, hard_deletes: invalidate}\n",
@@ -188,6 +187,12 @@ fn snapshots_keep_the_history_of_rows() {
     );
     project.write("seeds/prices.csv", "sku,price,at\nA,1.00,2024-01-01 00:00:00\nB,2.00,2024-01-01 00:00:00\n");
     project.lake(&["promote", "all"]).ok();
+    project
+}
+
+#[test]
+fn snapshots_keep_the_history_of_rows() {
+    let project = project_with_history();
     project.write("seeds/prices.csv", "sku,price,at\nA,1.50,2024-02-01 00:00:00\nC,3.00,2024-02-01 00:00:00\n");
     project.lake(&["promote", "all"]).ok();
 
@@ -202,25 +207,37 @@ fn snapshots_keep_the_history_of_rows() {
         asked("select sku, price, dbt_valid_to is null as stands from silver.price_kept order by 1, 2"),
         "sku,price,stands\nA,1.00,false\nA,1.50,true\nB,2.00,false\nC,3.00,true\n"
     );
+}
 
+#[test]
+fn a_snapshot_is_one_in_the_files_of_dbt_too() {
+    let project = project_with_history();
     let manifest: Value = serde_json::from_str(&project.read("target/manifest.json")).unwrap();
     let node = &manifest["nodes"]["snapshot.lake.silver.price_history"];
     fits(node, &NODE, &[&NODE_MAY[..], &["language", "contract"]].concat());
     assert_eq!((&node["resource_type"], &node["config"]["materialized"]), (&"snapshot".into(), &"snapshot".into()));
     assert_eq!((&node["config"]["strategy"], &node["config"]["updated_at"]), (&"timestamp".into(), &"at".into()));
-    assert_eq!(node["raw_code"], format!("{{{{ config({config}) }}}}\nselect * from {{{{ ref('prices') }}}}"));
+    assert_eq!(node["raw_code"], HISTORY);
     let parents = &manifest["parent_map"]["model.lake.gold.price_now"];
     assert_eq!(parents, &serde_json::json!(["snapshot.lake.silver.price_history"]));
     let results: Value = serde_json::from_str(&project.read("target/run_results.json")).unwrap();
     let mut ids = results["results"].as_array().unwrap().iter().map(|result| &result["unique_id"]);
     assert!(ids.any(|id| id == "snapshot.lake.silver.price_kept"), "{results}");
+}
 
-    // Of two rows with one key it cannot be told which is the later version.
-    project.write("seeds/prices.csv", "sku,price,at\nA,1.60,2024-03-01 00:00:00\nA,1.70,2024-03-01 00:00:00\n");
+#[test]
+fn a_snapshot_that_failed_is_retried() {
+    let project = project_with_history();
+    let tested = |values: &str| {
+        let test = format!("{{name: sku, tests: [{{accepted_values: {{values: [{values}]}}}}]}}");
+        project.write("snapshots/tests.yml", format!("snapshots:\n  - {{name: price_history, columns: [{test}]}}\n"));
+    };
+    tested("A");
     project.lake(&["promote", "all"]).fails_with(1);
-    project.write("seeds/prices.csv", "sku,price,at\nA,1.60,2024-03-01 00:00:00\n");
-    project.lake(&["retry"]).ok();
-    assert_eq!(asked("select price from gold.price_now where sku = 'A'"), "price\n1.60\n");
+    tested("A, B");
+    let report = project.lake(&["retry", "--output", "json"]).ok().json();
+    let built = |model: &&Value| model["table"] == "silver.price_history" && model["status"] == "built";
+    assert_eq!(report["models"].as_array().unwrap().iter().filter(built).count(), 1, "{report}");
 }
 
 #[test]

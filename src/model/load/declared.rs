@@ -75,9 +75,13 @@ pub(super) fn contracts_of_models<'a>(
         }
         let [table] = fitting.as_slice() else {
             let near = suggestion(&model.name, tables.keys().map(TableName::name));
-            let message = match by_name.contains_key(&model.name) {
-                true => format!("several models are named `{}`, write layer.name", model.name),
-                false => format!("no model file is named `{}.sql`{near}", model.name),
+            let message = match (by_name.contains_key(&model.name), model.below) {
+                (true, _) => format!("several models are named `{}`, write layer.name", model.name),
+                (_, "seeds") => format!("no seed is named `{}.csv`{near}", model.name),
+                (_, "snapshots") => {
+                    format!("no snapshot is named `{}`, write its block or its `relation`{near}", model.name)
+                }
+                _ => format!("no model file is named `{}.sql`{near}", model.name),
             };
             faults.push(place.fault(message));
             continue;

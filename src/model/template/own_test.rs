@@ -2,6 +2,8 @@
 
 use super::calls::run;
 use super::environment::environment;
+use super::instead::{asked, name_start};
+use super::macros::Block;
 use super::relation::Relation;
 use super::{Context, Rendered, Seen, fault, message, refused, value_of};
 use crate::ident::TableName;
@@ -27,19 +29,33 @@ pub fn render_test(
     let environment = environment(context, &seen);
     let text = arguments(own, table, filter, context).and_then(|given| run(block, &environment, &[given]));
     // What is in no macro is in what the contract hands over.
-    let told = |error: Error| match error.name() {
-        Some(_) => fault(&at.file, context, &error),
-        None if error.kind() == ErrorKind::TooManyArguments => {
+    let told = |error: Error| match (error.name(), lacking(own, block, &error)) {
+        (_, Some(name)) => at.fault(format!("the test `{}` is not given `{name}`", own.test)),
+        (Some(_), None) => fault(&at.file, context, &error),
+        (None, None) if error.kind() == ErrorKind::TooManyArguments => {
             let detail = error.detail().unwrap_or("too many arguments");
             at.fault(format!("the test `{}` does not take what it is given: {detail}", own.test))
         }
-        None => at.fault(message(&error, "")),
+        (None, None) => at.fault(message(&error, "")),
     };
     Some(text.map_err(told).map(|sql| {
         let map = SourceMap::by_lines(block.file.text(), block.body, &sql);
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         Rendered { sql, map, settings: seen.settings.clone(), asks_incremental: false }
     }))
+}
+
+/// The argument without which the test's text fails.
+fn lacking<'b>(own: &OwnTest, block: &'b Block, error: &Error) -> Option<&'b str> {
+    if error.kind() != ErrorKind::UndefinedError || error.name() != Some(&block.template) {
+        return None;
+    }
+    let text = block.file.text();
+    let name = asked(text, name_start(text, error.range()?.start));
+    let head = &text[text[..block.body].rfind("{%")?..block.body];
+    let is_argument = head.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == name);
+    let is_given = own.arguments.iter().any(|(given, _)| given == name);
+    (is_argument && !is_given).then_some(name)
 }
 
 fn arguments(own: &OwnTest, table: &TableName, filter: Option<&str>, context: &Context) -> Result<Value, Error> {
