@@ -87,7 +87,7 @@ fn verdict(error: &DataFusionError) -> (Kind, Option<&'static str>) {
     use DataFusionError::*;
     match error.find_root() {
         ArrowError(..) | Execution(_) => (Kind::Input, None),
-        ResourcesExhausted(_) => (Kind::Unavailable, Some("give the engine more memory, or fewer threads")),
+        ResourcesExhausted(_) => (Kind::Unavailable, Some("raise `engine.memory`, or lower `engine.threads`")),
         IoError(_) => (Kind::Unavailable, Some("check the space left for temporary files and for the lake")),
         ObjectStore(_) => (Kind::Unavailable, Some("check that the lake's store can be reached, then run again")),
         ParquetError(inner) if spoils_a_condition(inner) => (Kind::Input, None),

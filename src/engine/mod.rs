@@ -1,10 +1,10 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
-//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, how tables are joined when
-//! that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which part of a
-//! table's rows a query may be run on (`narrow`), which functions there are (`functions`), and those of our own: they
-//! read text (`parse`) and look into JSON (`json`). Results leave it in the shape of [`crate::table::schema`]: no views,
-//! no dictionaries, microseconds.
+//! Owns planning and running of queries, what SQL is allowed, how much memory it may take (`memory`), how tables are
+//! joined when that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which
+//! part of a table's rows a query may be run on (`narrow`), which functions there are (`functions`), and those of our
+//! own: they read text (`parse`) and look into JSON (`json`). Results leave it in the shape of [`crate::table::schema`]:
+//! no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
@@ -19,6 +19,7 @@ mod fault;
 mod floating;
 mod functions;
 mod joins;
+mod memory;
 mod json;
 mod parse;
 mod prepared;
@@ -42,7 +43,6 @@ use datafusion::common::Column;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, TaskContext};
@@ -58,6 +58,7 @@ use floating::FloatingLiterals;
 use futures::{StreamExt, TryStreamExt};
 use joins::Joins;
 use lineage::Lineage;
+use memory::Shared;
 use narrow::Narrow;
 use std::sync::Arc;
 
@@ -94,7 +95,7 @@ impl Engine {
     pub fn new(config: &EngineConfig) -> Result<Engine> {
         let counted = config.memory_bytes - UNCOUNTED_BYTES.min(config.memory_bytes / 2);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(counted)))
+            .with_memory_pool(Arc::new(Shared::new(counted)))
             .build_arc()
             .context(Kind::Unavailable, || "prepare the query engine")?;
         let threads = config.threads.max(1);

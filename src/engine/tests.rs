@@ -314,8 +314,8 @@ async fn a_join_that_does_not_fit_into_memory_is_sorted() {
     };
     let sql =
         "select count(*) as n, sum(one.id) as s from one join other on one.id = other.id and one.text = other.text";
-    for threads in [1, 2] {
-        let engine = Engine::new(&EngineConfig { memory_bytes: 32 << 20, threads }).unwrap();
+    for (threads, megabytes) in [(1, 32), (2, 32), (2, 12)] {
+        let engine = Engine::new(&EngineConfig { memory_bytes: megabytes << 20, threads }).unwrap();
         let session = engine.session();
         for (name, ids) in [("one", (0..ROWS).collect()), ("other", (0..ROWS).rev().collect::<Vec<i64>>())] {
             let batches = ids.chunks(1024).map(|ids| batch(ids.to_vec())).collect();
@@ -327,6 +327,6 @@ async fn a_join_that_does_not_fit_into_memory_is_sorted() {
         drop(rows);
         let found = session.query(sql).await.unwrap();
         let number = |column: usize| found[0].column(column).as_primitive::<Int64Type>().value(0);
-        assert_eq!((number(0), number(1)), (ROWS, ROWS * (ROWS - 1) / 2), "{threads} threads");
+        assert_eq!((number(0), number(1)), (ROWS, ROWS * (ROWS - 1) / 2), "{threads} threads, {megabytes} MB");
     }
 }
