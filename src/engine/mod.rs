@@ -2,9 +2,9 @@
 //!
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take (`memory`), how tables are
 //! joined when that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which
-//! part of a table's rows a query may be run on (`narrow`), which functions there are (`functions`), and those of our
-//! own: they read text (`parse`) and look into JSON (`json`). Results leave it in the shape of [`crate::table::schema`]:
-//! no views, no dictionaries, microseconds.
+//! part of a table's rows a query may be run on (`narrow`), whether it gives the same rows each time (`steady`), which
+//! functions there are (`functions`), and those of our own: they read text (`parse`) and look into JSON (`json`).
+//! Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
@@ -24,6 +24,7 @@ mod json;
 mod parse;
 mod prepared;
 mod regroup;
+mod steady;
 mod value;
 
 #[cfg(test)]
@@ -32,6 +33,7 @@ mod tests;
 pub use fault::{Fault, failed, fault_of};
 pub use functions::Function;
 pub use prepared::Prepared;
+pub use steady::Steadiness;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{Layer, TableName};

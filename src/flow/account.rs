@@ -2,19 +2,22 @@
 //!
 //! A commit of `lake bronze` has one [`Range`] per partition under `partitions` in its `commitInfo`. A commit that takes
 //! records out of quarantine says under `resolved` what became of them ([`Resolved`]), which moves them from one side of
-//! the sum to another and never changes it. Before `lake maintain` deletes old commits it adds them up and puts the
-//! sum, [`Carried`], into a commit of its own: the conservation law is provable over the whole history although most of
-//! it is gone.
+//! the sum to another and never changes it. Both say under `declared` how the stream was declared. Before `lake maintain`
+//! deletes old commits it adds them up and puts the sum, [`Carried`], into a commit of its own: the conservation law is
+//! provable over the whole history although most of it is gone.
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::table::CommitInfo;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PARTITIONS: &str = "partitions";
 pub const CARRIED: &str = "carried";
 pub const RESOLVED: &str = "resolved";
+pub const DECLARED: &str = "declared";
+/// Stands for a declaration of which a commit says nothing.
+const UNKNOWN: &str = "";
 
 /// The offsets `from..to` of one partition, and what became of each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,15 @@ pub fn resolved(commit: &CommitInfo, table: &str) -> Result<Option<BTreeMap<Stri
     read(commit, RESOLVED, || format!("read what commit {} of `{table}` says of its quarantine", commit.version))
 }
 
+/// How the stream was declared, as its [fingerprint](crate::flow::bronze::Stream::fingerprint), when a commit made rows or
+/// rejects of records; `None` when it made none.
+pub fn declared(commit: &CommitInfo, table: &str) -> Result<Option<String>> {
+    let came = ranges(commit, table)?.unwrap_or_default().into_values().any(|range| range.rows + range.rejects > 0);
+    let moved = resolved(commit, table)?.unwrap_or_default().into_values().any(|resolved| resolved.rows > 0);
+    let said = commit.info.get(DECLARED).and_then(|said| said.as_str()).unwrap_or(UNKNOWN);
+    Ok((came || moved).then(|| said.to_string()))
+}
+
 /// The sum of all commits from the first to `through`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
@@ -103,12 +115,19 @@ pub struct Carried {
     pub commits: u64,
     /// By `topic/number`.
     pub partitions: BTreeMap<String, Range>,
+    /// Each of [`declared`]; older sums do not say.
+    #[serde(default = "unknown")]
+    pub declared: BTreeSet<String>,
+}
+
+fn unknown() -> BTreeSet<String> {
+    BTreeSet::from([UNKNOWN.to_string()])
 }
 
 impl Carried {
     /// The sum of no commit.
     pub fn nothing() -> Carried {
-        Carried { through: -1, commits: 0, partitions: BTreeMap::new() }
+        Carried { through: -1, commits: 0, partitions: BTreeMap::new(), declared: BTreeSet::new() }
     }
 
     /// What a commit carries, if it does.
@@ -131,6 +150,7 @@ impl Carried {
                 return Err(contradiction("quarantined records", &name, commit, table));
             }
         }
+        self.declared.extend(declared(commit, table)?);
         self.commits += u64::from(commit.info.contains_key(PARTITIONS));
         self.through = commit.version;
         Ok(())

@@ -1,12 +1,13 @@
-//! Files that no version worth keeping names.
+//! Files that no version worth keeping names, and versions that lost theirs.
 //!
-//! Which versions those are is the caller's to say. A file that is young stays whatever they say: it may belong to
+//! Which versions are worth keeping is the caller's to say. A file that is young stays whatever they say: it may belong to
 //! a commit under way.
 
 use super::Table;
 use super::failure::failed;
 use crate::error::Result;
 use chrono::{DateTime, Utc};
+use deltalake::kernel::LogicalFileView;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -28,16 +29,19 @@ impl Unused {
 }
 
 impl Table {
+    /// Whether each data file of this version is still there: those of an old one may have been cleaned away.
+    pub async fn is_kept(&self) -> Result<bool> {
+        let store = self.log.object_store(None);
+        let listed = store.list(None).map_ok(|file| file.location.to_string()).try_collect::<HashSet<String>>();
+        let listed = listed.await.map_err(|error| failed(error, format!("list the files of `{}`", self.name())))?;
+        Ok(self.standing()?.all(|file| names(&file).iter().any(|name| listed.contains(name))))
+    }
+
     /// The data files written before `before` that neither this version nor one of `kept` names.
     pub async fn unused_files(&self, kept: &[Table], before: DateTime<Utc>) -> Result<Unused> {
         let mut named = HashSet::new();
         for table in kept.iter().chain([self]) {
-            for file in table.standing()? {
-                // A path may be kept encoded or not; what looks like either is needed.
-                named.insert(file.object_store_path().to_string());
-                named.insert(Path::from(file.path().as_ref()).to_string());
-                named.insert(file.path().into_owned());
-            }
+            named.extend(table.standing()?.flat_map(|file| names(&file)));
         }
         let store = self.log.object_store(None);
         let mut listed = store.list(None);
@@ -67,6 +71,11 @@ impl Table {
         let files = futures::stream::iter(unused.files).map(Ok).boxed();
         delete(store.as_ref(), files, || format!("delete unused files of `{}`", self.name())).await
     }
+}
+
+/// A path may be kept encoded or not; what looks like either is the file.
+fn names(file: &LogicalFileView) -> [String; 3] {
+    [file.object_store_path().to_string(), Path::from(file.path().as_ref()).to_string(), file.path().into_owned()]
 }
 
 /// Deletes files; one that is gone already is no failure.

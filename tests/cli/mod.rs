@@ -12,4 +12,5 @@ mod secrets;
 mod settings;
 mod signals;
 mod status;
+mod tampered;
 mod verify;

@@ -1,20 +1,13 @@
-//! Faults planted behind lake's back, on each layer: `lake verify` finds each, names the row, and holds again when it
-//! is mended.
+//! Faults planted behind lake's back in the warehouse: `lake verify` finds each, names the row, and holds again when it
+//! is mended. Those in the lake are `tampered`'s.
 
 use crate::support::Project;
-use crate::support::oracle;
 use crate::support::postgres::Server;
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type};
-use deltalake::DeltaTable;
-use deltalake::datafusion::prelude::{col, lit};
-use std::sync::Arc;
 
 const BOOKS: &str = "id,title,price,weight\n1,a,10.50,0.1\n2,b,,0.30000000000000004\n3,c,7.00,\n4,d,8.00,1e300\n";
 
 /// Books with a key, sales without one; everything loaded.
-fn shop(server: &Server) -> Project {
+pub fn shop(server: &Server) -> Project {
     let mut project = Project::empty();
     project.env("LAKE__WAREHOUSE__URL", &server.url());
     project.write(
@@ -43,7 +36,7 @@ fn shop(server: &Server) -> Project {
 }
 
 /// Verifies these tables and expects exactly these differences.
-fn finds(project: &Project, arguments: &[&str], expected: &[&str]) {
+pub fn finds(project: &Project, arguments: &[&str], expected: &[&str]) {
     let mut verify = vec!["verify", "--output", "json"];
     verify.extend(arguments);
     let report = project.lake(&verify);
@@ -153,89 +146,4 @@ fn what_a_topic_still_holds_and_nobody_read_is_found() {
     let report = project.lake(&["verify", "--table", "bronze.books"]).fails_with(1);
     let told = "books/0: offsets 0 to 0 lie before the first commit and were never read";
     assert!(report.stdout.contains(told), "{}", report.stdout);
-}
-
-fn altered<F: Future<Output = deltalake::DeltaResult<T>>, T>(project: &Project, work: impl FnOnce(DeltaTable) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let folder = project.path().join(".lake/tables/bronze/books");
-    runtime.block_on(async move {
-        let objects = Arc::new(object_store::local::LocalFileSystem::new());
-        work(oracle::open(objects, url::Url::from_directory_path(folder).unwrap()).await).await.unwrap();
-    });
-}
-
-#[test]
-fn a_row_of_bronze_that_was_taken_out_or_doubled_is_named() {
-    let Some(server) = Server::start("rows changed in Bronze", &[]) else { return };
-    let project = shop(&server);
-    let of_bronze = ["--table", "bronze.books"];
-    let at = || col("_source_row").eq(lit(3i64));
-    let rows = rows_of(&project);
-    altered(&project, |table| table.delete().with_predicate(at()).into_future());
-    finds(
-        &project,
-        &of_bronze,
-        &[
-            "1 row is missing",
-            "in/books.csv row 3 is neither in the table nor in its quarantine",
-            "commit 2 (DELETE) of another program changed rows: what it changed is not proven",
-            "the table holds 3 rows, its commits say 4",
-        ],
-    );
-    altered(&project, |table| table.write(rows.clone()).into_future());
-    altered(&project, |table| table.write(rows).into_future());
-    let doubled = project.lake(&["verify", "--table", "bronze.books"]).fails_with(1).stdout;
-    for told in [
-        "in/books.csv row 3 is in the table more than once",
-        "the table holds 5 rows, its commits say 4",
-        "offset 2 stands in the table more than once",
-    ] {
-        assert!(doubled.contains(told), "`{told}` is not told:\n{doubled}");
-    }
-}
-
-/// The row as the table holds it.
-fn rows_of(project: &Project) -> Vec<RecordBatch> {
-    let mut found = Vec::new();
-    oracle::each_batch(
-        Arc::new(object_store::local::LocalFileSystem::new()),
-        url::Url::from_directory_path(project.path().join(".lake/tables/bronze/books")).unwrap(),
-        |batch, rejects| {
-            let numbers = cast(batch.column_by_name("_source_row").unwrap(), &DataType::Int64).unwrap();
-            let third: BooleanArray =
-                numbers.as_primitive::<Int64Type>().iter().map(|row| Some(row == Some(3))).collect();
-            let mut columns: Vec<(String, ArrayRef)> = filter_record_batch(batch, &third)
-                .map(|batch| {
-                    batch
-                        .schema()
-                        .fields()
-                        .iter()
-                        .map(|field| field.name().clone())
-                        .zip(batch.columns().to_vec())
-                        .collect()
-                })
-                .unwrap();
-            columns.retain(|(name, _)| name != "_quarantined");
-            let rows = columns[0].1.len();
-            columns.push(("_quarantined".into(), Arc::new(BooleanArray::from(vec![rejects; rows]))));
-            found.push(
-                RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
-                    .unwrap(),
-            );
-        },
-    );
-    found.retain(|batch| batch.num_rows() > 0);
-    found
-}
-
-/// All rows are there, and one is not what was sent.
-#[test]
-fn a_value_of_bronze_that_another_program_changed_is_found() {
-    let Some(server) = Server::start("values changed in Bronze", &[]) else { return };
-    let project = shop(&server);
-    altered(&project, |table| {
-        table.update().with_predicate(col("id").eq(lit("3"))).with_update("price", lit("7.01")).into_future()
-    });
-    let told = "commit 2 (UPDATE) of another program changed rows: what it changed is not proven";
-    finds(&project, &["--table", "bronze.books"], &[told]);
 }

@@ -1,4 +1,5 @@
-//! Records that were read before and set aside, decoded by the stream as it is declared now.
+//! Records that were read before, decoded by the stream as it is declared now: those set aside, to become rows, and all
+//! of a file, to be compared with the table.
 //!
 //! The same door as for new ones, but for the marks: that a row of a source was sent before was judged when it came.
 //! Commits nothing and moves no position. Fields nobody declared become columns as they do when records are new, with the
@@ -10,11 +11,13 @@ use super::desk::Desk;
 use super::memory::Shares;
 use super::sort::Sorted;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::kafka::Messages;
 use crate::partition::Partition;
+use crate::table::schema::align;
 use crate::table::{Lake, Stage, Table};
 use arrow::array::AsArray;
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 
@@ -38,6 +41,19 @@ impl Again {
     /// As it was opened.
     pub fn table(&self) -> &Table {
         &self.0.table
+    }
+
+    /// What the stream's SQL asks for beside the records, such as the time: its rows cannot be made again.
+    pub fn unsteady(&self) -> Option<&str> {
+        self.0.unsteady()
+    }
+
+    /// The rows that messages become, good and quarantined, in the columns the table has; as of [`Again::decode`].
+    pub async fn rows(&mut self, partitions: &[Partition], messages: Messages) -> Result<RecordBatch> {
+        let Sorted { good, quarantined, .. } = self.0.decode_again(partitions.into(), messages).await?;
+        let schema = self.table().schema();
+        let both = [align(&good, &schema)?, align(&quarantined, &schema)?];
+        concat_batches(&schema, &both).context(Kind::Internal, || "join the rows of messages")
     }
 
     /// Writes rows into files that have the columns of the table and, by the contract, should have.

@@ -7,6 +7,7 @@ use super::told::Steps;
 use super::{COLUMNS_APP, position_app, source_app, tip_app};
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
+use crate::flow::account::DECLARED;
 use crate::partition::Partition;
 use crate::table::{Commit, Committed, Mode, Table, Txn};
 use serde_json::{Map, Value, json};
@@ -17,6 +18,8 @@ use tokio::task::JoinHandle;
 pub(super) struct Commits {
     /// What the stream reads, whoever reads it.
     topics: Vec<String>,
+    /// [`super::Stream::fingerprint`]
+    declared: String,
     /// Away while a commit is under way.
     table: Option<Table>,
     /// As the table will have it when what is under way is in.
@@ -35,8 +38,8 @@ pub(super) struct Landed {
 }
 
 impl Commits {
-    pub fn new(topics: Vec<String>, table: Table, stored: Stored) -> Commits {
-        Commits { topics, table: Some(table), stored, running: None }
+    pub fn new(topics: Vec<String>, declared: String, table: Table, stored: Stored) -> Commits {
+        Commits { topics, declared, table: Some(table), stored, running: None }
     }
 
     /// Begins to close the files and to commit a batch that holds to the law. The commit before it has to have landed.
@@ -115,6 +118,7 @@ impl Commits {
         Map::from_iter([
             ("verb".to_string(), "bronze".into()),
             (TOPICS.to_string(), json!(self.topics)),
+            (DECLARED.to_string(), json!(self.declared)),
             ("partitions".to_string(), Value::Object(self.moved_parts(batch).map(part).collect())),
         ])
     }

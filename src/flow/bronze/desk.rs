@@ -139,6 +139,11 @@ impl Desk {
         })
     }
 
+    /// What the stream's SQL asks for beside the records, so that its answers change with it.
+    pub fn unsteady(&self) -> Option<&str> {
+        self.transform.as_ref()?.unsteady.as_deref()
+    }
+
     /// Whether the batch has to end here although its limits are not reached.
     pub fn is_full(&self) -> bool {
         if self.stage.as_ref().is_some_and(|stage| stage.files() >= MOST_FILES) {

@@ -69,7 +69,7 @@ pub use told::Told;
 
 use super::{Progress, Stop};
 use crate::decode::Format;
-use crate::engine::Engine;
+use crate::engine::{Engine, sql};
 use crate::error::Result;
 use crate::ident::TableName;
 use crate::kafka::KafkaConfig;
@@ -105,6 +105,16 @@ pub struct Stream {
     pub format: Format,
     /// With SQL, which says itself what columns there are, `Add` is as `Rescue`.
     pub drift: Drift,
+}
+
+impl Stream {
+    /// The same as long as records become the same rows: by columns, SQL, format, the records it takes, and what becomes of
+    /// fields nobody declared. Not for security.
+    pub fn fingerprint(&self) -> String {
+        let columns: Vec<_> = self.columns.iter().map(|column| (&column.name, &column.data_type)).collect();
+        let sql = self.sql.as_ref().map(|(_, sql)| sql::fingerprint(sql));
+        sql::digest(&format!("{columns:?} {sql:?} {:?} {:?} {:?}", self.format, self.only, self.drift))
+    }
 }
 
 /// Where to begin on partitions of which nothing was committed yet. A partition, or a topic, that is added to what was

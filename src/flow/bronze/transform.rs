@@ -6,7 +6,7 @@
 //! A value it fails on costs its record, not the stream: the rows are halved until the record is found, and the others
 //! go through the statement without it.
 
-use super::columns::{self, OFFSET, PARTITION, TOPIC};
+use super::columns::{self, INGESTED_AT, OFFSET, PARTITION, TOPIC};
 use super::sort::{readable, without};
 use crate::engine::{Engine, Prepared};
 use crate::error::{Context, Error, Kind, Result};
@@ -30,6 +30,8 @@ pub(super) struct Transform {
     output: SchemaRef,
     /// The stream's columns as the table keeps them.
     pub columns: Fields,
+    /// What its answers follow from beside the records.
+    pub unsteady: Option<String>,
 }
 
 /// What a statement made of rows.
@@ -55,6 +57,10 @@ impl Transform {
         let session = engine.session();
         session.register_batches(BATCH, input.schema(), vec![input])?;
         let output = session.schema_of(sql).await.map_err(|fault| in_file(file, fault))?;
+        let unsteady = match session.steadiness_of(sql).await?.volatile {
+            None => sql.contains(INGESTED_AT).then(|| INGESTED_AT.to_string()),
+            volatile => volatile,
+        };
         for name in [TOPIC, PARTITION, OFFSET] {
             if output.field_with_name(name).is_err() {
                 return Err(Error::config(format!("`{}` does not select `{name}`", file.display())).hint(format!(
@@ -71,7 +77,7 @@ impl Transform {
             kept.push(Field::new(field.name(), storable_type(field.data_type()), true));
         }
         let (engine, file, sql) = (engine.sequential(), file.to_path_buf(), sql.to_string());
-        Ok(Transform { engine, file, sql, output, columns: kept.into() })
+        Ok(Transform { engine, file, sql, output, columns: kept.into(), unsteady })
     }
 
     /// What becomes of these rows. A statement at fault whatever the rows are is an error, as are rows that it takes one by

@@ -158,7 +158,7 @@ impl<'a> Worker<'a> {
         positions.retain(|partition, _| pin_start || self.options.share.takes(partition));
         let feed = self.check_tips(feed, stored.tips_of(positions.keys(), survey)).await?;
         let batch = Batch::starting_at(&positions);
-        let commits = Commits::new(survey.topics(), desk.table.clone(), stored);
+        let commits = Commits::new(survey.topics(), self.stream.fingerprint(), desk.table.clone(), stored);
         let ends = survey.watermarks.iter().map(|(partition, marks)| (partition.clone(), marks.high)).collect();
         let mut work = Work { desk, commits, batch, ends };
         work.desk.reasons = self.limit().map(|_| Reasons::default());

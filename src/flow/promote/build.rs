@@ -7,7 +7,7 @@ use super::keys::Keys;
 use super::merge::{Effort, Merged, merge};
 use super::plan::Step;
 use super::record::{Record, app, version_of};
-use super::sieve::Rejects;
+use super::sieve::{Rejects, compared};
 use super::turn::{Outcome, Turn};
 use super::{snapshot, unique};
 use crate::error::{Error, Result};
@@ -115,7 +115,7 @@ impl Turn<'_> {
                 return Err(error);
             }
         };
-        record.whole = whole;
+        (record.whole, record.adds) = (whole, Some(made.mode != Mode::Replace));
         let Made { staged, mode, rows, rejects, .. } = made;
         if rejects.is_none() && mode != Mode::Replace {
             // Rows set aside when the model still had such a test stay known.
@@ -148,6 +148,9 @@ impl Turn<'_> {
             let app = app(upstream);
             let expected = table.txn(&app).await?;
             txns.push(Txn { app, expected, next: pinned.version() });
+        }
+        for compared in compared(step.model, &self.pins).iter().filter_map(|name| self.pins.get(name)) {
+            record.reads(compared);
         }
         Ok((txns, record))
     }

@@ -34,7 +34,7 @@ impl Hashes {
 }
 
 /// Knows the checks of `sql/checks`, which belong to the contract of each table they read.
-pub(super) struct Hasher<'a> {
+pub(in crate::flow) struct Hasher<'a> {
     singular: BTreeMap<TableName, Vec<&'a Check>>,
 }
 

@@ -10,7 +10,7 @@ use super::contract::Layout;
 use super::plan::{Action, Step};
 use super::reason::Reason;
 use super::record::app;
-use super::sieve::quarantining;
+use super::sieve::compared;
 use super::turn::Turn;
 use crate::engine::Session;
 use crate::error::{Error, Result};
@@ -19,7 +19,6 @@ use crate::ident::{TableName, quote};
 use crate::model::{Materialization, Model, Strategy};
 use crate::table::{Picked, Since, Table};
 use arrow::record_batch::RecordBatch;
-use std::collections::BTreeSet;
 
 /// The keys that came, as a table beside those of the lake.
 const TOUCHED: &str = "lake_touched_keys";
@@ -152,10 +151,7 @@ impl Turn<'_> {
         let session = self.engine.session();
         catalog::register_seed(&session, model)?;
         let itself = matches!(work, Work::AsWritten).then_some(&model.table);
-        let compared: BTreeSet<TableName> =
-            quarantining(model, &self.pins).iter().flat_map(|check| check.tables()).collect();
-        let compared = compared.iter().filter(|table| **table != model.table && !model.upstream.contains(table));
-        for name in model.upstream.iter().chain(itself).chain(compared) {
+        for name in model.upstream.iter().chain(itself).chain(&compared(model, &self.pins)) {
             if let Some(table) = self.pins.get(name) {
                 catalog::register(&session, table).await?;
             }

@@ -16,8 +16,10 @@
 //!   `increment` what it is run on; `stage` writes the rows, of which `sieve` takes some out, and `culprit` says which
 //!   column a failed query failed in; `keys` and `merge` bring the rows into those that stand, `unique` proves that a key
 //!   came once; `guard` runs the tests on what `candidate` shows them; `snapshot` writes the statement of a history;
-//! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`.
+//! - `publish` names the tables of a finished run together; `results` writes `target/run_results.json`;
+//! - `again` is the statement of a table that stands, on the inputs it was built from, for whoever proves it.
 
+pub(in crate::flow) mod again;
 mod build;
 mod candidate;
 pub(in crate::flow) mod contract;
@@ -25,7 +27,7 @@ mod culprit;
 mod failures;
 mod freshness;
 mod guard;
-mod hashes;
+pub(in crate::flow) mod hashes;
 mod increment;
 mod keys;
 mod merge;

@@ -15,9 +15,9 @@ const HISTORY: usize = 100;
 #[derive(Debug, Clone, Default)]
 pub(in crate::flow) struct Record {
     pub hashes: Hashes,
-    /// Version of each upstream, by `layer.name`.
+    /// Version of each upstream and of each table that a test which takes rows out looks into, by `layer.name`.
     pub inputs: BTreeMap<String, i64>,
-    /// [`Table::id`] of each upstream; older commits do not hold it.
+    /// [`Table::id`] of each of these; older commits do not hold it.
     pub input_ids: BTreeMap<String, String>,
     /// The version of the table of rejected rows that belongs to it; none when there is none.
     pub rejected: Option<i64>,
@@ -27,6 +27,8 @@ pub(in crate::flow) struct Record {
     pub version: i64,
     /// Why all rows were built where only new ones were to be.
     pub whole: Option<String>,
+    /// Rows that stood stayed; older commits do not say.
+    pub adds: Option<bool>,
 }
 
 impl Record {
@@ -44,11 +46,13 @@ impl Record {
             ("rows", rows.into()),
             ("rejected_version", self.rejected.into()),
             ("tests", tests.into()),
+            ("adds", self.adds.into()),
         ];
         entries.into_iter().chain(whole).map(|(key, value): (&str, Value)| (key.to_string(), value)).collect()
     }
 
-    fn from_info(info: &Map<String, Value>) -> Option<Record> {
+    /// Of a commit that no build made there is none.
+    pub(super) fn from_info(info: &Map<String, Value>) -> Option<Record> {
         let text = |key: &str| info.get(key).and_then(Value::as_str).map(str::to_string);
         let inputs = info.get("inputs").and_then(Value::as_object)?;
         let inputs = inputs.iter().filter_map(|(name, version)| Some((name.clone(), version.as_i64()?)));
@@ -68,6 +72,7 @@ impl Record {
             inputs: inputs.collect(),
             input_ids: ids.collect(),
             whole: text("whole"),
+            adds: info.get("adds").and_then(Value::as_bool),
         })
     }
 

@@ -18,11 +18,11 @@ use arrow::compute::{filter_record_batch, is_not_null, is_null};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Names of the tests a row broke.
-const REJECTED_BY: &str = "_rejected_by";
+pub(super) const REJECTED_BY: &str = "_rejected_by";
 /// When the run that took it out staged it.
 const REJECTED_AT: &str = "_rejected_at";
 
@@ -45,6 +45,13 @@ pub(super) fn quarantining<'a>(model: &'a Model, pins: &Pins) -> Vec<&'a Check> 
     let others = |check: &Check| check.tables().into_iter().filter(|table| *table != model.table).collect::<Vec<_>>();
     let checks = model.checks.iter().filter(|check| check.options.on_failure == OnFailure::Quarantine);
     checks.filter(|check| checks::missing(&others(check), pins).is_none()).collect()
+}
+
+/// The tables that such checks look into, beside the model's own and those it reads.
+pub(super) fn compared(model: &Model, pins: &Pins) -> BTreeSet<TableName> {
+    let mut tables: BTreeSet<TableName> = quarantining(model, pins).iter().flat_map(|check| check.tables()).collect();
+    tables.retain(|table| *table != model.table && !model.upstream.contains(table));
+    tables
 }
 
 impl<'a> Sieve<'a> {

@@ -79,7 +79,7 @@ async fn attempt(
         return sorted.map(|()| report);
     }
     report.records = sorting.dropped;
-    report.version = Some(commit(table, &picked, stage, "drop", &sorting.resolved).await?);
+    report.version = Some(commit(table, &picked, stage, "drop", &sorting.resolved, None).await?);
     Ok(report)
 }
 

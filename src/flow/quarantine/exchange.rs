@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::failpoint;
 use crate::flow::Progress;
-use crate::flow::account::{RESOLVED, Resolved};
+use crate::flow::account::{DECLARED, RESOLVED, Resolved};
 use crate::table::{Commit, Committed, Mode, Picked, Stage, Table};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -26,17 +26,19 @@ pub(super) async fn persistently<T>(progress: &Progress, attempt: impl AsyncFn()
 }
 
 /// Commits; answers the version. Kind Conflict: nothing is changed, for some of the files are gone. `verb` names the
-/// failpoints too.
+/// failpoints too; `declared` is the fingerprint of the stream that made rows of records.
 pub(super) async fn commit(
     mut table: Table,
     picked: &Picked,
     stage: Stage,
     verb: &str,
     resolved: &ByPartition,
+    declared: Option<String>,
 ) -> Result<i64> {
     let staged = stage.finish().await?.in_place_of(picked);
     let resolved = serde_json::to_value(resolved).context(Kind::Internal, || "write what became of rejects")?;
-    let info = Map::from_iter([("verb".to_string(), Value::from(verb)), (RESOLVED.to_string(), resolved)]);
+    let said = [("verb", verb.into()), (RESOLVED, resolved), (DECLARED, declared.into())];
+    let info = said.map(|(key, value): (&str, Value)| (key.to_string(), value)).into_iter().collect::<Map<_, _>>();
     failpoint::hit(&format!("{verb}.before_commit"));
     let commit = Commit { mode: Mode::Exchange, staged, txns: Vec::new(), info };
     let committed = table.commit(commit, &format!("{verb}.commit")).await?;

@@ -67,7 +67,7 @@ pub async fn redrive(
     let redriven = persistently(progress, async || {
         let table = open(lake, &stream.table).await?;
         let again = Again::open(lake, engine, stream, memory, table).await?;
-        Round { again, progress, stage: &stage, stop, report: Redriven::default(), tally: Tally::default() }
+        Round { again, stream, progress, stage: &stage, stop, report: Redriven::default(), tally: Tally::default() }
             .run(dry_run)
             .await
     });
@@ -79,6 +79,7 @@ pub async fn redrive(
 /// One look at all of the quarantine.
 struct Round<'a> {
     again: Again,
+    stream: &'a Stream,
     progress: &'a Progress,
     stage: &'a str,
     stop: &'a Stop,
@@ -118,7 +119,8 @@ impl Round<'_> {
         }
         let notes = self.again.notes();
         let stage = self.again.into_stage().await?;
-        self.report.version = Some(commit(table, &picked, stage, "redrive", &self.tally.resolved).await?);
+        let (resolved, declared) = (&self.tally.resolved, Some(self.stream.fingerprint()));
+        self.report.version = Some(commit(table, &picked, stage, "redrive", resolved, declared).await?);
         notes.into_iter().for_each(|note| self.progress.note(note));
         Ok(self.report)
     }

@@ -18,10 +18,12 @@ pub enum Remedy {
     PutBack,
     /// A file is not as it was sent.
     Restore,
-    /// A Bronze table contradicts itself.
+    /// A Bronze table contradicts itself, or its files.
     Reread,
     /// Something has not come far enough.
     Run,
+    /// A Silver or Gold table is not what its SQL makes.
+    Rebuild,
     /// Gold is ahead of the warehouse.
     Load,
     /// The warehouse is not as it was loaded.
@@ -44,6 +46,9 @@ impl Remedy {
             }
             Remedy::Reread => "delete the folder of the Bronze table and `lake bronze` reads its topic again",
             Remedy::Run => "bring everything up to date with `lake run --once`",
+            Remedy::Rebuild => {
+                "build tables that somebody changed anew with `lake promote all --full-refresh --select TABLE`"
+            }
             Remedy::Load => "load what was published with `lake load-warehouse`",
             Remedy::LoadFull => "rows changed by hand in the warehouse are put right by `lake load-warehouse --full`",
         }

@@ -157,7 +157,7 @@ impl Stretch {
 }
 
 /// The digest in the position among these headers; none in rows that another program sent.
-fn sent_digest(headers: &str) -> Option<u64> {
+pub(super) fn sent_digest(headers: &str) -> Option<u64> {
     let headers: serde_json::Value = serde_json::from_str(headers).ok()?;
     Some(SourcePosition::parse(headers.get(HEADER_POSITION)?.as_str()?).ok()?.digest)
 }

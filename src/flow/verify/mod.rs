@@ -1,16 +1,25 @@
-//! `lake verify`: proofs that nothing was lost or doubled on the way.
+//! `lake verify`: proofs that nothing was lost, doubled or changed on the way.
 //!
-//! Four kinds, each in a file of its own, each from what the parts hold now and nothing else:
-//! [`rows`], every row of each declared file is in Bronze or its quarantine exactly once; [`offsets`], the
-//! commits of each Bronze table add up without gap or overlap, and cover what the brokers still hold; [`star`], what the ledger says was loaded is
-//! equal in Gold and in the warehouse, by `sides` and `narrow`; [`absent`], which never holds: a declared table that
-//! is not there. [`Scope`] says of which tables. Reads only. To add a proof: a file, a variant of [`Proof`].
+//! Six kinds, each in a file of its own, each from what the parts hold now and nothing else:
+//! - [`rows`]: every row of each declared file is in Bronze or its quarantine exactly once;
+//! - [`offsets`]: the commits of each Bronze table add up without gap or overlap, and cover what the brokers still hold;
+//! - [`cells`], when asked for: each cell of Bronze is what its file's row becomes (`resent`);
+//! - [`remade`], when asked for: Silver and Gold are what their SQL makes of their inputs;
+//! - [`star`]: what the ledger says was loaded is equal in Gold and in the warehouse;
+//! - [`absent`], which never holds: a declared table that is not there.
+//!
+//! Two tables are compared by `contrast`, which asks both `sides` for checksums and lets `narrow` find the rows that
+//! differ. [`Scope`] says of which tables. Reads only. To add a proof: a file, a variant of [`Proof`].
 
 pub mod absent;
+pub mod cells;
+mod contrast;
 mod difference;
 mod held;
 mod narrow;
 pub mod offsets;
+pub mod remade;
+mod resent;
 mod retained;
 pub mod rows;
 mod scope;
@@ -27,7 +36,7 @@ use super::{Progress, Stop, load};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kafka::KafkaConfig;
-use crate::model::Model;
+use crate::model::Project;
 use crate::source::SourceConfig;
 use crate::table::{Lake, manifest};
 use crate::warehouse::Warehouse;
@@ -44,6 +53,8 @@ const EXAMPLES: usize = 5;
 pub enum Proof {
     Rows(rows::Rows),
     Offsets(offsets::Offsets),
+    Cells(cells::Cells),
+    Remade(remade::Remade),
     Star(star::Star),
     Absent(absent::Absent),
 }
@@ -53,6 +64,8 @@ impl Proof {
         match self {
             Proof::Rows(proof) => &proof.differences,
             Proof::Offsets(proof) => &proof.differences,
+            Proof::Cells(proof) => &proof.differences,
+            Proof::Remade(proof) => &proof.differences,
             Proof::Star(proof) => &proof.differences,
             Proof::Absent(proof) => &proof.differences,
         }
@@ -60,7 +73,12 @@ impl Proof {
 
     /// False when nothing was compared, so that it neither holds nor fails.
     pub fn is_one(&self) -> bool {
-        !matches!(self, Proof::Star(star) if star.unnamed)
+        match self {
+            Proof::Cells(cells) => cells.not_compared.is_none(),
+            Proof::Remade(remade) => remade.not_compared.is_none(),
+            Proof::Star(star) => !star.unnamed,
+            Proof::Rows(_) | Proof::Offsets(_) | Proof::Absent(_) => true,
+        }
     }
 }
 
@@ -85,7 +103,7 @@ pub struct Declared<'a> {
     pub root: &'a Path,
     pub sources: &'a [SourceConfig],
     pub streams: &'a [Stream],
-    pub models: &'a [Model],
+    pub project: &'a Project,
 }
 
 /// What is read.
@@ -96,8 +114,8 @@ pub struct Parts<'a> {
     pub warehouse: &'a mut dyn Warehouse,
 }
 
-/// Proves source files against Bronze, Bronze against its topics' offsets, Gold against the warehouse, and that
-/// every declared table is there. A difference is part of the report and makes the second value, of kind
+/// Proves source files against Bronze, Bronze against its topics' offsets, when asked for models against their inputs,
+/// Gold against the warehouse, and that every declared table is there. A difference is part of the report and makes the second value, of kind
 /// CheckFailed, or Conflict when lake or warehouse were written to meanwhile; `Err` is a part that could not be read.
 pub async fn verify(
     declared: Declared<'_>,
@@ -129,33 +147,56 @@ async fn prove(
         stop.check()?;
         let stage = format!("verify {}", stream.table);
         progress.started(&stage, None);
-        let before = proofs.len();
-        let table = lake.table(&stream.table).await?;
-        let offsets = match &table {
-            Some(table) => Some(offsets::prove(stream, table, engine, parts.kafka).await?),
-            None => None,
-        };
-        let mut sent: BTreeMap<&str, Vec<&SourceConfig>> = BTreeMap::new();
-        for source in declared.sources.iter().filter(|source| stream.topics.include(source.topic())) {
-            sent.entry(source.topic()).or_default().push(source);
-        }
-        if sent.is_empty() && table.is_none() {
-            proofs.push(Proof::Absent(absent::stream(stream)));
-        }
-        for (topic, sources) in sent {
-            let read = offsets.as_ref().and_then(|offsets| offsets.topics.get(topic)).cloned().unwrap_or_default();
-            let rows = rows::prove(declared.root, &sources, (stream, topic), table.as_ref(), &read, engine).await?;
-            proofs.push(Proof::Rows(rows));
-        }
-        proofs.extend(offsets.map(Proof::Offsets));
-        progress.finished(&stage, summary(&proofs[before..]));
+        let found = prove_stream(declared, stream, parts, scope).await?;
+        progress.finished(&stage, summary(&found));
+        proofs.extend(found);
     }
-    proofs.extend(absent::models(declared.models, lake, scope).await?.into_iter().map(Proof::Absent));
+    if scope.cells {
+        let remade = remade::prove(declared, lake, engine, scope, progress, stop).await?;
+        proofs.extend(remade.into_iter().map(Proof::Remade));
+    }
+    proofs.extend(absent::models(&declared.project.models, lake, scope).await?.into_iter().map(Proof::Absent));
     stop.check()?;
     progress.started("verify warehouse", None);
     let before = proofs.len();
     proofs.extend(star::prove(lake, engine, parts.warehouse, scope).await?.into_iter().map(Proof::Star));
     progress.finished("verify warehouse", summary(&proofs[before..]));
+    Ok(proofs)
+}
+
+/// The proofs of one Bronze table.
+async fn prove_stream(declared: Declared<'_>, stream: &Stream, parts: &Parts<'_>, scope: &Scope) -> Result<Vec<Proof>> {
+    let Parts { kafka, lake, engine, .. } = parts;
+    let mut proofs = Vec::new();
+    let table = lake.table(&stream.table).await?;
+    let offsets = match &table {
+        Some(table) => Some(offsets::prove(stream, table, engine, kafka).await?),
+        None => None,
+    };
+    let mut sent: BTreeMap<&str, Vec<&SourceConfig>> = BTreeMap::new();
+    for source in declared.sources.iter().filter(|source| stream.topics.include(source.topic())) {
+        sent.entry(source.topic()).or_default().push(source);
+    }
+    if sent.is_empty() && table.is_none() {
+        proofs.push(Proof::Absent(absent::stream(stream)));
+    }
+    let mut cells = Vec::new();
+    if scope.cells && sent.is_empty() && table.is_some() {
+        cells.push(Proof::Cells(cells::Cells::unsent(stream)));
+    }
+    for (topic, sources) in sent {
+        let read = offsets.as_ref().and_then(|offsets| offsets.topics.get(topic)).cloned().unwrap_or_default();
+        let rows = rows::prove(declared.root, &sources, (stream, topic), table.as_ref(), &read, engine).await?;
+        if let (true, Some(table), Some(offsets)) = (scope.cells, &table, &offsets) {
+            let sample = scope.sample.map(|wanted| (wanted, rows.file_rows));
+            let (root, sources, declared) = (declared.root, sources.as_slice(), &offsets.declared);
+            let asked = cells::Asked { root, sources, stream, topic, table, declared, sample };
+            cells.push(Proof::Cells(cells::prove(&asked, lake, engine).await?));
+        }
+        proofs.push(Proof::Rows(rows));
+    }
+    proofs.extend(offsets.map(Proof::Offsets));
+    proofs.extend(cells);
     Ok(proofs)
 }
 

@@ -27,8 +27,8 @@ pub async fn differing_rows(sides: &mut Sides<'_>, part: &Part) -> Result<Vec<St
     }
     let part = Part { buckets: Some((ALL_BITS, keys.keys().copied().collect())), ..part.clone() };
     let found = sides.examples(&part).await?;
-    let row = |key: &i64| Both { lake: found.lake.get(key), warehouse: found.warehouse.get(key) };
-    let mut told: Vec<String> = keys.iter().map(|(key, counts)| tell(&sides.print, counts, row(key))).collect();
+    let row = |key: &i64| Both { one: found.one.get(key), other: found.other.get(key) };
+    let mut told: Vec<String> = keys.iter().map(|(key, counts)| tell(sides, counts, row(key))).collect();
     told.sort();
     Ok(told)
 }
@@ -37,16 +37,16 @@ pub async fn differing_rows(sides: &mut Sides<'_>, part: &Part) -> Result<Vec<St
 async fn differing_keys(sides: &mut Sides<'_>, part: &Part) -> Result<BTreeMap<i64, Both<u64>>> {
     let (mut part, mut bits) = (part.clone(), STEP);
     loop {
-        let Both { lake, warehouse } = sides.buckets(&part, bits).await?;
+        let Both { one, other } = sides.buckets(&part, bits).await?;
         let heap = |side: &BTreeMap<i64, Heap>, bucket: &i64| side.get(bucket).copied().unwrap_or_default();
-        let known: BTreeSet<i64> = lake.keys().chain(warehouse.keys()).copied().collect();
-        let differing = known.into_iter().filter(|bucket| heap(&lake, bucket) != heap(&warehouse, bucket));
+        let known: BTreeSet<i64> = one.keys().chain(other.keys()).copied().collect();
+        let differing = known.into_iter().filter(|bucket| heap(&one, bucket) != heap(&other, bucket));
         let differing: Vec<i64> = differing.take(EXAMPLES).collect();
         if bits == ALL_BITS || differing.is_empty() {
-            let counts = |key: &i64| Both { lake: heap(&lake, key).count, warehouse: heap(&warehouse, key).count };
+            let counts = |key: &i64| Both { one: heap(&one, key).count, other: heap(&other, key).count };
             return Ok(differing.iter().map(|key| (*key, counts(key))).collect());
         }
-        let rows = |bucket: &i64| heap(&lake, bucket).count.max(heap(&warehouse, bucket).count);
+        let rows = |bucket: &i64| heap(&one, bucket).count.max(heap(&other, bucket).count);
         let is_few = differing.iter().map(rows).sum::<u64>() <= FEW_ROWS;
         part.buckets = Some((bits, differing));
         bits = if is_few { ALL_BITS } else { (bits + STEP).min(ALL_BITS) };
@@ -54,14 +54,15 @@ async fn differing_keys(sides: &mut Sides<'_>, part: &Part) -> Result<BTreeMap<i
 }
 
 /// What is wrong with the rows of one key, of each side so many and one of them.
-fn tell(print: &Fingerprint, counts: &Both<u64>, row: Both<Option<&RowPrint>>) -> String {
-    let name = row.lake.or(row.warehouse).map_or_else(|| "a row".into(), |row| named(print, row));
-    let what = match (counts.lake, counts.warehouse, row.lake.zip(row.warehouse)) {
-        (1, 1, Some((here, there))) => changed(print, here, there),
-        (_, 0, _) => "is missing in the warehouse".into(),
-        (0, _, _) => "is in the warehouse and not in the lake".into(),
-        (lake, warehouse, _) if lake == warehouse => format!("{lake} on each side, of other values"),
-        (lake, warehouse, _) => format!("{lake} in the lake, {warehouse} in the warehouse"),
+fn tell(sides: &Sides<'_>, counts: &Both<u64>, row: Both<Option<&RowPrint>>) -> String {
+    let (print, Both { one: here, other: there }) = (&sides.print, &sides.names);
+    let name = row.one.or(row.other).map_or_else(|| "a row".into(), |row| named(print, row));
+    let what = match (counts.one, counts.other, row.one.zip(row.other)) {
+        (1, 1, Some((one, other))) => changed(sides, one, other),
+        (_, 0, _) => format!("is missing {there}"),
+        (0, _, _) => format!("is {there} and not {here}"),
+        (one, other, _) if one == other => format!("{one} on each side, of other values"),
+        (one, other, _) => format!("{one} {here}, {other} {there}"),
     };
     format!("{name}: {what}")
 }
@@ -69,23 +70,26 @@ fn tell(print: &Fingerprint, counts: &Both<u64>, row: Both<Option<&RowPrint>>) -
 /// The values a row is known by.
 fn named(print: &Fingerprint, row: &RowPrint) -> String {
     let columns: Vec<&str> = print.columns().collect();
-    let value = |index: &usize| format!("{} = {}", columns[*index], shown(row.values.get(*index)));
+    let value = |index: &usize| format!("{} = {}", columns[*index], shown(row.values.get(*index).unwrap_or(&None)));
     print.key().iter().map(value).collect::<Vec<_>>().join(", ")
 }
 
-fn changed(print: &Fingerprint, lake: &RowPrint, warehouse: &RowPrint) -> String {
-    let differs = |index: &usize| lake.hashes.get(*index) != warehouse.hashes.get(*index);
-    let differing: Vec<(usize, &str)> = print.columns().enumerate().filter(|(index, _)| differs(index)).collect();
-    let value = |&(index, column): &(usize, &str)| {
-        let (here, there) = (shown(lake.values.get(index)), shown(warehouse.values.get(index)));
-        format!("{column} is {here} in the lake, {there} in the warehouse")
-    };
-    differing.iter().take(EXAMPLES).map(value).collect::<Vec<_>>().join("; ")
+fn changed(sides: &Sides<'_>, one: &RowPrint, other: &RowPrint) -> String {
+    let differs = |index: &usize| one.hashes.get(*index) != other.hashes.get(*index);
+    let columns = sides.print.columns().enumerate().filter(|(index, _)| differs(index));
+    let pair = |index: usize| [one.values.get(index), other.values.get(index)].map(|value| value.unwrap_or(&None));
+    let told = columns.take(EXAMPLES).map(|(index, column)| values(column, pair(index), &sides.names));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// `price is 7.00 in the lake, 7.01 in the warehouse`
+pub fn values(column: &str, [one, other]: [&Option<String>; 2], names: &Both<&str>) -> String {
+    format!("{column} is {} {}, {} {}", shown(one), names.one, shown(other), names.other)
 }
 
 /// On one line, cut off where it gets long.
-fn shown(value: Option<&Option<String>>) -> String {
-    let Some(Some(text)) = value else { return "NULL".into() };
+fn shown(value: &Option<String>) -> String {
+    let Some(text) = value else { return "NULL".into() };
     let mut shown: String = text
         .chars()
         .take(MOST_CHARACTERS)

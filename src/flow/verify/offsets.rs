@@ -50,6 +50,9 @@ pub struct Offsets {
     pub unread: u64,
     #[serde(skip)]
     pub topics: BTreeMap<String, OfTopic>,
+    /// How the stream was declared when rows were taken in, each of [`account::declared`].
+    #[serde(skip)]
+    pub declared: BTreeSet<String>,
     pub differences: Vec<Difference>,
 }
 
@@ -107,9 +110,10 @@ fn walk<'a>(
 ) -> Result<BTreeMap<Partition, Reached>> {
     let mut reached: BTreeMap<Partition, Reached> = BTreeMap::new();
     let mut done = -1;
-    if let Some(Carried { through, commits, partitions }) = carried {
+    if let Some(Carried { through, commits, partitions, declared }) = carried {
         done = through;
         proof.commits += commits;
+        proof.declared = declared;
         proof.follow(&mut reached, through, partitions);
     }
     for commit in commits.filter(|commit| commit.version > done) {
@@ -119,6 +123,7 @@ fn walk<'a>(
                 "commit {version} ({operation}) of another program changed rows: what it changed is not proven"
             ));
         }
+        proof.declared.extend(account::declared(commit, &proof.table)?);
         if let Some(ranges) = account::ranges(commit, &proof.table)? {
             proof.commits += 1;
             proof.follow(&mut reached, commit.version, ranges);
@@ -290,7 +295,7 @@ mod tests {
         let sum = Range { from: 5, to: 9, rows: 4, ..Range::default() };
         let partitions = BTreeMap::from([("t/0".to_string(), sum)]);
         let carried_by = |version, through| {
-            let carried = Carried { through, commits: 3, partitions: partitions.clone() };
+            let carried = Carried { through, commits: 3, partitions: partitions.clone(), ..Carried::nothing() };
             CommitInfo {
                 version,
                 info: [("carried".to_string(), json!(carried))].into_iter().collect(),

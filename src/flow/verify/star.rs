@@ -2,18 +2,18 @@
 //!
 //! Only what this lake loaded into this warehouse's schema: others may share the database.
 //! Equal are the counts and the checksums of the rows and of each column ([`warehouse::Fingerprint`]), which are exact
-//! and free of any order; where they are not, [`narrow`] finds rows that differ.
+//! and free of any order.
 
-use super::narrow;
-use super::sides::{Both, Sides};
-use super::{Difference, EXAMPLES, Remedy, Scope};
+use super::contrast::contrast;
+use super::sides::{Both, Side, Sides};
+use super::{Difference, Remedy, Scope};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::flow::load;
 use crate::ident::{Layer, TableName, quote};
 use crate::table::manifest::{self, ManifestTable};
 use crate::table::{Lake, Table};
-use crate::warehouse::{self, Checksums, Entry, Fingerprint, Part, Warehouse};
+use crate::warehouse::{self, Entry, Fingerprint, Part, Warehouse};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -104,13 +104,13 @@ async fn compare(
     let session = engine.session();
     session.register(&gold, table.provider().await?)?;
     let print = Fingerprint::new(&table.schema(), &warehouse::primary_key(warehouse, entry).await?);
-    let names = print.columns().map(quote).collect::<Vec<_>>().join(", ");
+    let columns = print.columns().map(quote).collect::<Vec<_>>().join(", ");
+    let place = format!("{}.{}", quote(warehouse.schema()), quote(gold.name()));
     let mut sides = Sides {
-        session: &session,
-        select: format!("select {names} from {}", gold.quoted()),
-        place: format!("{}.{}", quote(warehouse.schema()), quote(gold.name())),
-        warehouse,
+        one: Side::query(&session, format!("select {columns} from {}", gold.quoted())),
+        other: Side::Warehouse { warehouse, place },
         print,
+        names: Both { one: "in the lake", other: "in the warehouse" },
     };
     proof.contrast(&mut sides, scope.sample).await?;
     Ok(proof)
@@ -147,86 +147,30 @@ impl Star {
 
     async fn contrast(&mut self, sides: &mut Sides<'_>, sample: Option<u64>) -> Result<()> {
         let part = sample.map_or(Part::ALL, |wanted| Part::sample(wanted, self.rows));
-        let sums = match sides.checksums(&part).await? {
-            Ok(sums) => sums,
+        let Both { one, other } = sides.checksums(&part).await?;
+        let one = one?;
+        let other = match other {
             Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Interrupted(_)) => return Err(error),
             Err(error) => {
                 self.differ(Remedy::LoadFull, format!("the table cannot be summed up in the warehouse: {error}"));
                 return Ok(());
             }
+            Ok(sums) => sums,
         };
-        if sample.is_some() {
-            self.count_all(sides).await?;
-        }
-        let names: Vec<&str> = sides.print.columns().collect();
-        self.judge(&names, &sums, part == Part::ALL);
-        if sums.lake != sums.warehouse {
-            for row in narrow::differing_rows(sides, &part).await? {
-                self.differ(Remedy::LoadFull, row);
-            }
-        }
-        Ok(())
-    }
-
-    /// A row that is gone or more need not be in the sample.
-    async fn count_all(&mut self, sides: &mut Sides<'_>) -> Result<()> {
-        let answer = sides.warehouse.query(&format!("select count(*) from {}", sides.place)).await?;
-        let counted = answer.rows.first().and_then(|row| row.first()?.as_deref()?.parse::<u64>().ok());
-        if counted != Some(self.rows) {
-            let counted = counted.unwrap_or_default();
+        // A row that is gone or more need not be in the sample.
+        let counted = if sample.is_some() { sides.other.count().await? } else { self.rows };
+        if counted != self.rows {
             let text = format!("rows: {} were loaded, the warehouse has {counted}", self.rows);
             self.differ(Remedy::LoadFull, text);
         }
+        let found = contrast(sides, &part, &Both { one, other }).await?;
+        (self.compared, self.columns, self.checksum) = (found.rows, found.columns, found.checksum);
+        found.differences.into_iter().for_each(|text| self.differ(Remedy::LoadFull, text));
+        let rows = sides.one.count().await?;
+        if rows != self.rows {
+            let text = format!("the ledger says {} rows, the lake's version has {rows}", self.rows);
+            self.differ(Remedy::LoadFull, text);
+        }
         Ok(())
-    }
-
-    /// `whole`: it is not a sample.
-    fn judge(&mut self, names: &[&str], sums: &Both<Checksums>, whole: bool) {
-        let Both { lake, warehouse } = sums;
-        (self.compared, self.columns, self.checksum) = (lake.rows.count, names.len(), lake.rows.sum.to_string());
-        if lake.rows.count != warehouse.rows.count {
-            let text = format!("rows: {} in the lake, {} in the warehouse", lake.rows.count, warehouse.rows.count);
-            self.differ(Remedy::LoadFull, text);
-        }
-        let pairs = names.iter().zip(lake.columns.iter().zip(&warehouse.columns));
-        let differing: Vec<&str> = pairs.filter(|(_, (one, other))| one != other).map(|(name, _)| *name).collect();
-        if lake.rows.count == warehouse.rows.count && !differing.is_empty() {
-            let more = differing.len().saturating_sub(EXAMPLES);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let text = format!("values differ in {}{more}", differing[..differing.len().min(EXAMPLES)].join(", "));
-            self.differ(Remedy::LoadFull, text);
-        } else if lake.rows.count == warehouse.rows.count && lake.rows != warehouse.rows {
-            self.differ(Remedy::LoadFull, "each column has its values, in other rows".into());
-        }
-        if whole && lake.rows.count != self.rows {
-            let text = format!("the ledger says {} rows, the lake's version has {}", self.rows, lake.rows.count);
-            self.differ(Remedy::LoadFull, text);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::warehouse::Heap;
-
-    #[test]
-    fn counts_columns_and_rows_are_judged_apart() {
-        let sums = |rows: (u64, i128), column: (u64, i128)| Checksums {
-            rows: Heap { count: rows.0, sum: rows.1 },
-            columns: vec![Heap { count: column.0, sum: column.1 }],
-        };
-        let judged = |lake: Checksums, warehouse: Checksums| {
-            let mut proof = Star { rows: 3, ..Star::default() };
-            proof.judge(&["a"], &Both { lake, warehouse }, true);
-            proof.differences.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        let same = || sums((3, 7), (2, 5));
-        assert!(judged(same(), same()).is_empty());
-        assert_eq!(judged(same(), sums((3, 8), (2, 6))), ["values differ in a"]);
-        assert_eq!(judged(same(), sums((3, 8), (2, 5))), ["each column has its values, in other rows"]);
-        assert_eq!(judged(same(), sums((4, 8), (3, 6))), ["rows: 3 in the lake, 4 in the warehouse"]);
-        let ledger = "the ledger says 3 rows, the lake's version has 2";
-        assert_eq!(judged(sums((2, 1), (2, 1)), sums((2, 1), (2, 1))), [ledger]);
     }
 }
