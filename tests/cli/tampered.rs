@@ -113,6 +113,9 @@ fn a_row_of_silver_or_gold_that_was_taken_out_doubled_or_changed_is_named() {
     let keys =
         "version: 2\nmodels:\n  - name: prices\n    columns:\n      - {name: id, data_tests: [not_null, unique]}\n";
     project.write("models/silver/schema.yml", keys);
+    let history = "{{ config(materialized='snapshot', unique_key='id', strategy='check', check_cols='all') }}\n\
+                   select id, price from silver.prices\n";
+    project.write("models/silver/history.sql", history);
     project.lake(&["run", "--once"]).ok();
     finds(&project, &["--cells"], &[]);
     for (table, folder) in [("silver.prices", "silver/prices"), ("gold.book", "gold/book")] {
@@ -141,6 +144,15 @@ fn a_row_of_silver_or_gold_that_was_taken_out_doubled_or_changed_is_named() {
         }
         mend();
     }
+    altered(&project, "silver/history", |table| table.delete().with_predicate(col("id").eq(lit(3i64))).into_future());
+    let whole = project.lake(&["verify", "--cells", "--table", "silver.history"]).fails_with(1).stdout;
+    for told in
+        ["not compared: a snapshot keeps what its SQL made at other times", "(DELETE) of another program changed rows"]
+    {
+        assert!(whole.contains(told), "`{told}` is not told:\n{whole}");
+    }
+    std::fs::remove_dir_all(project.path().join(".lake/tables/silver/history")).unwrap();
+    std::fs::remove_file(project.path().join("models/silver/history.sql")).unwrap();
     let sampled = project.lake(&["verify", "--cells", "--sample", "100", "--output", "json"]).ok().json();
     let of = |proof: &str, table: &str| {
         let found =

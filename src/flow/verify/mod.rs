@@ -75,7 +75,7 @@ impl Proof {
     pub fn is_one(&self) -> bool {
         match self {
             Proof::Cells(cells) => cells.not_compared.is_none(),
-            Proof::Remade(remade) => remade.not_compared.is_none(),
+            Proof::Remade(remade) => remade.not_compared.is_none() || !remade.differences.is_empty(),
             Proof::Star(star) => !star.unnamed,
             Proof::Rows(_) | Proof::Offsets(_) | Proof::Absent(_) => true,
         }

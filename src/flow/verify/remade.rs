@@ -15,13 +15,15 @@ use crate::engine::Engine;
 use crate::engine::types::type_name;
 use crate::error::{Error, Kind, Result};
 use crate::flow::catalog;
+use crate::flow::count::counted;
 use crate::flow::promote::again::{self, Again, Rejected};
 use crate::flow::promote::hashes::{Hasher, Hashes};
+use crate::flow::promote::record::record_of;
 use crate::flow::{Progress, Stop};
 use crate::ident::quote;
 use crate::model::{Materialization, Model, rejected_of};
 use crate::table::manifest::{self, Manifest};
-use crate::table::{Lake, Table};
+use crate::table::{CommitInfo, Lake, Table};
 use crate::warehouse::{Fingerprint, Part};
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::TryStreamExt;
@@ -74,7 +76,9 @@ pub async fn prove(
         progress.started(&stage, None);
         let before = proofs.len();
         for table in versions(table, newest.as_ref()).await? {
-            proofs.push(compare(model, hashes, &table, (lake, engine), scope.sample).await?);
+            let mut proof = compare(model, hashes, &table, (lake, engine), scope.sample).await?;
+            proof.tell_others(&table).await?;
+            proofs.push(proof);
         }
         progress.finished(&stage, summary(&proofs[before..]));
     }
@@ -86,7 +90,7 @@ fn summary(proofs: &[Remade]) -> String {
     match (proofs.iter().all(|proof| proof.not_compared.is_some()), differences) {
         (true, _) => "not compared".to_string(),
         (false, 0) => "as its SQL makes it".to_string(),
-        (false, differences) => format!("{differences} differences"),
+        (false, differences) => counted(differences as u64, "difference"),
     }
 }
 
@@ -162,6 +166,18 @@ impl Remade {
     fn differ(&mut self, text: impl Into<String>) {
         self.differences.push(Difference::new(Remedy::Rebuild, text));
     }
+
+    /// Where rows cannot be compared, that another program changed them is a fault all the same.
+    async fn tell_others(&mut self, table: &Table) -> Result<()> {
+        if self.not_compared.is_none() && self.left_out.is_empty() {
+            return Ok(());
+        }
+        let built = record_of(table).await?.version;
+        if let Some(CommitInfo { version, operation, .. }) = by_another(table, built).await? {
+            self.differ(format!("commit {version} ({operation}) of another program changed rows"));
+        }
+        Ok(())
+    }
 }
 
 /// A model's rows about to be made again.
@@ -215,7 +231,8 @@ impl Making<'_> {
         }
         let print = Fingerprint::new(&schema, &[]);
         let (found, unsteady) = self.contrast(&rejected.from, &table, print, &Part::ALL).await?;
-        (proof.rejected, proof.not_compared) = (found.rows, unsteady);
+        proof.rejected = found.rows;
+        proof.not_compared = unsteady.filter(|_| proof.differences.is_empty());
         found.differences.into_iter().for_each(|text| proof.differ(format!("`{name}`: {text}")));
         Ok(())
     }
@@ -284,14 +301,22 @@ fn holds_floats(data_type: &DataType) -> bool {
 /// A table of rejected rows as the build noted it, or as it stands when another program went on from there; the inner
 /// error says that it cannot be had.
 async fn at_build(table: Table, version: i64) -> Result<std::result::Result<Table, String>> {
-    let mut commits = pin!(table.commits(version + 1..=table.version()));
-    while let Some(commit) = commits.try_next().await? {
-        if commit.changes_rows && !commit.is_ours() {
-            return Ok(Ok(table.clone()));
-        }
+    if by_another(&table, version).await?.is_some() {
+        return Ok(Ok(table));
     }
     match table.at(version).await {
         Err(error) if error.kind() == Kind::Input => Ok(Err(error.to_string())),
         table => table.map(Ok),
     }
+}
+
+/// The first commit after `version` by which another program changed rows.
+async fn by_another(table: &Table, version: i64) -> Result<Option<CommitInfo>> {
+    let mut commits = pin!(table.commits(version + 1..=table.version()));
+    while let Some(commit) = commits.try_next().await? {
+        if commit.changes_rows && !commit.is_ours() {
+            return Ok(Some(commit));
+        }
+    }
+    Ok(None)
 }

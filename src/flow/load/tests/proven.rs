@@ -56,3 +56,13 @@ async fn a_column_a_key_merely_includes_does_not_name_the_row() {
     let told = setting.differences().await.remove(0).1;
     assert_eq!(told, ["values differ in title", "id = 2: title is b in the lake, x in the warehouse"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_counts_other_rows_is_told() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a"), (2, "b")], &[1]).await;
+    setting.load(false).await.unwrap();
+    throwaway::execute(&setting.config, "update lake.ledger set rows = 3 where table_name like '%dim_book'").await;
+    let told = setting.differences().await.remove(0).1;
+    assert_eq!(told, ["the ledger says 3 rows, the lake's version has 2"]);
+}
