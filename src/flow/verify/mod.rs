@@ -114,9 +114,10 @@ pub struct Parts<'a> {
     pub warehouse: &'a mut dyn Warehouse,
 }
 
-/// Proves source files against Bronze, Bronze against its topics' offsets, when asked for models against their inputs,
-/// Gold against the warehouse, and that every declared table is there. A difference is part of the report and makes the second value, of kind
-/// CheckFailed, or Conflict when lake or warehouse were written to meanwhile; `Err` is a part that could not be read.
+/// Proves source files against Bronze, Bronze against its topics' offsets, when asked for Bronze's cells against the files
+/// and models against their inputs, Gold against the warehouse, and that every declared table is there. A difference is
+/// part of the report and makes the second value, of kind CheckFailed, or Conflict when lake or warehouse were written to
+/// meanwhile; `Err` is a part that could not be read.
 pub async fn verify(
     declared: Declared<'_>,
     mut parts: Parts<'_>,
