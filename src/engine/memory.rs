@@ -49,7 +49,9 @@ impl Shared {
             return self.bytes.saturating_sub(used.fixed + used.spillable);
         }
         let shared = self.bytes.saturating_sub(used.fixed.max(self.bytes / KEPT));
-        (shared / used.spilling.max(1)).saturating_sub(reservation.size())
+        // Others may hold more than their part: they came when there were fewer.
+        let part = (shared / used.spilling.max(1)).saturating_sub(reservation.size());
+        part.min(shared.saturating_sub(used.spillable))
     }
 }
 
@@ -113,6 +115,19 @@ impl fmt::Display for Shared {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn who_comes_late_does_not_get_what_is_kept() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(Shared::new(1000));
+        let sort = |name: &str| MemoryConsumer::new(name).with_can_spill(true).register(&pool);
+        let one = sort("one");
+        one.try_grow(750).unwrap();
+        let other = sort("other");
+        assert!(other.try_grow(1).is_err());
+        MemoryConsumer::new("merge").register(&pool).try_grow(250).unwrap();
+        one.shrink(500);
+        other.try_grow(375).unwrap();
+    }
 
     #[test]
     fn what_is_kept_is_there_for_those_that_cannot_spill() {

@@ -19,8 +19,8 @@ mod fault;
 mod floating;
 mod functions;
 mod joins;
-mod memory;
 mod json;
+mod memory;
 mod parse;
 mod prepared;
 mod regroup;
@@ -103,7 +103,7 @@ impl Engine {
         let threads = config.threads.max(1);
         let mut session = SessionConfig::new()
             .with_target_partitions(threads)
-            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(counted / (8 * threads)))
+            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(counted / (16 * threads)))
             .with_batch_size(BATCH_ROWS)
             .with_default_catalog_and_schema(CATALOG, UNQUALIFIED)
             .with_create_default_catalog_and_schema(false);

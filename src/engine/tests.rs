@@ -314,7 +314,7 @@ async fn a_join_that_does_not_fit_into_memory_is_sorted() {
     };
     let sql =
         "select count(*) as n, sum(one.id) as s from one join other on one.id = other.id and one.text = other.text";
-    for (threads, megabytes) in [(1, 32), (2, 32), (2, 12)] {
+    for (threads, megabytes) in [(1, 32), (2, 32), (2, 24)] {
         let engine = Engine::new(&EngineConfig { memory_bytes: megabytes << 20, threads }).unwrap();
         let session = engine.session();
         for (name, ids) in [("one", (0..ROWS).collect()), ("other", (0..ROWS).rev().collect::<Vec<i64>>())] {

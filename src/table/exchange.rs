@@ -137,8 +137,8 @@ pub(super) async fn rows_of(
     let scan = files.scan(&context.state(), positions.as_ref(), &[], None).await;
     let scan = scan.map_err(|error| failed(error, attempt.clone()))?;
     let rows = scan.execute(0, context.task_ctx()).map_err(|error| failed(error, attempt.clone()))?;
-    // Decoded by a task of its own, while those before are worked on.
-    let rows = spawn_buffered(rows, BATCHES_AHEAD);
+    // Small rows are decoded by a task of its own, while those before are worked on.
+    let rows = if most as u64 > BATCH_ROWS { spawn_buffered(rows, BATCHES_AHEAD) } else { rows };
     let schema = match &positions {
         Some(positions) => Arc::new(schema.project(positions).context(Kind::Internal, || attempt.clone())?),
         None => schema,

@@ -35,6 +35,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Encoded bytes after which a row group ends, which a writer holds in memory for each open file.
 const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Of smaller ones there are too many in a file.
+const LEAST_ROW_GROUP_BYTES: usize = 8 << 20;
 /// Rows between two looks at the size of a file.
 const LOOK_ROWS: usize = 16 << 10;
 /// Parts of 5 MB of one file that may be under way to the store at once.
@@ -97,6 +99,11 @@ impl Parts {
         another.counting.clone_from(&self.counting);
         another.files = self.files.clone();
         another
+    }
+
+    /// Holds the share of one of so many encoders.
+    pub fn share_out(&mut self, encoders: usize) {
+        self.row_group_bytes = (self.row_group_bytes / encoders.max(1)).max(LEAST_ROW_GROUP_BYTES);
     }
 
     /// As [`Stage::tuned`](super::Stage::tuned).
@@ -227,9 +234,10 @@ impl Parts {
         Ok(())
     }
 
-    pub async fn close(mut self) -> Result<Vec<Add>> {
-        self.close_open().await?;
-        Ok(self.closed)
+    /// The files that are closed, and whether all are.
+    pub async fn close(mut self) -> (Vec<Add>, Result<()>) {
+        let closed = self.close_open().await;
+        (self.closed, closed)
     }
 
     async fn close_open(&mut self) -> Result<()> {
@@ -246,13 +254,14 @@ impl Parts {
         }
     }
 
-    /// Ends the uploads. What failed before is what the caller has to hear of.
-    pub async fn abort(self) {
+    /// Ends the uploads; yields the files closed before. What failed before is what the caller has to hear of.
+    pub async fn abort(self) -> Vec<Add> {
         for file in self.open.into_values() {
             if let Err(error) = file.writer.abort().await {
                 tracing::warn!("an upload for `{}` could not be ended: {error}", self.table.name);
             }
         }
+        self.closed
     }
 }
 

@@ -41,10 +41,10 @@ const MOST_DIGITS: u8 = 18;
 
 /// The way for a column that begins with these values.
 pub(super) fn stored(first: &ArrayRef) -> Stored {
-    if first.len() < LEAST_ROWS || first.null_count() > first.len() / 2 || first.data_type().is_nested() {
+    let sample = first.slice(0, first.len().min(MOST_ROWS));
+    if sample.len() < LEAST_ROWS || sample.null_count() > sample.len() / 2 || sample.data_type().is_nested() {
         return Stored::Dictionary;
     }
-    let sample = first.slice(0, first.len().min(MOST_ROWS));
     let Some(seen) = Seen::of(&sample) else { return Stored::Dictionary };
     let are_new = (sample.len() - seen.values) * ONE_AGAIN_IN < sample.len();
     let most_bits = match seen.goes_on {
@@ -75,7 +75,7 @@ impl Seen {
     fn of(sample: &ArrayRef) -> Option<Seen> {
         if let Some(numbers) = whole_numbers(sample) {
             let (values, goes_on) = different(numbers.iter());
-            let differences = || numbers.iter().zip(&numbers[1..]).map(|(before, after)| after - before);
+            let differences = || numbers.iter().zip(numbers.iter().skip(1)).map(|(before, after)| after - before);
             let changes = differences().filter(|difference| *difference != 0).count();
             let spread = differences().max()? - differences().min()?;
             return Some(Seen { values, goes_on, changes, bits: Some(i128::BITS - spread.leading_zeros()) });
@@ -147,8 +147,9 @@ mod tests {
             Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("name {}", value(row)))))
         };
         let few = Int64Array::from_iter_values((0..100).map(shuffled));
+        let late: Int64Array = (0..2 * ROWS).map(|row| (row >= ROWS).then_some(row)).collect();
         let sparse: Int64Array = (0..ROWS).map(|row| (row % 3 == 0).then_some(shuffled(row))).collect();
-        let table: [(&str, ArrayRef, Stored); 15] = [
+        let table: [(&str, ArrayRef, Stored); 16] = [
             ("four rows of each, rising", numbers(|row| row / 4), Stored::Differences),
             ("a hundred rows of each, rising", numbers(|row| row / 100), Stored::Dictionary),
             ("all the same", numbers(|_| 7), Stored::Dictionary),
@@ -163,6 +164,7 @@ mod tests {
             ("texts, no two alike", texts(&shuffled), Stored::Plain),
             ("texts of fifty", texts(&|row| shuffled(row) % 50), Stored::Dictionary),
             ("too few to tell", Arc::new(few), Stored::Dictionary),
+            ("NULL at first", Arc::new(late), Stored::Dictionary),
             ("mostly NULL", Arc::new(sparse), Stored::Dictionary),
         ];
         for (what, column, expected) in table {

@@ -43,7 +43,8 @@ impl Table {
         let parts = Parts::new(self.clone(), &schema, file_bytes);
         let (base, log, files) = (self.state.version(), self.log.clone(), parts.files());
         let encoders = vec![Encoder::Idle(Box::new(parts))];
-        Ok(Stage { encoders, next: 0, table: self.name.clone(), base, log, schema, partition_by, rows: 0, files })
+        let table = self.name.clone();
+        Ok(Stage { encoders, next: 0, ended: Vec::new(), table, base, log, schema, partition_by, rows: 0, files })
     }
 }
 
@@ -54,6 +55,8 @@ pub struct Stage {
     encoders: Vec<Encoder>,
     /// Which of them the next batch is for.
     next: usize,
+    /// Files of encoders that ended, well or not.
+    ended: Vec<Add>,
     table: TableName,
     base: u64,
     log: LogStoreRef,
@@ -65,8 +68,8 @@ pub struct Stage {
 
 enum Encoder {
     Idle(Box<Parts>),
-    Busy(JoinHandle<Result<Box<Parts>>>),
-    /// A write failed, and its parts with it.
+    Busy(JoinHandle<(Box<Parts>, Result<()>)>),
+    /// A write failed, and its open files with it.
     Broken,
 }
 
@@ -83,10 +86,11 @@ impl Stage {
         self
     }
 
-    /// For rows whose order says nothing: once they are many, so many encoders take a batch in turn. To be called before
-    /// the first write.
+    /// For rows whose order says nothing: once they are many, so many encoders take a batch in turn, and hold together
+    /// about what one would hold. To be called before the first write.
     pub fn unordered(mut self, encoders: usize) -> Stage {
-        if let Some(Encoder::Idle(parts)) = self.encoders.first() {
+        if let Some(Encoder::Idle(parts)) = self.encoders.first_mut() {
+            parts.share_out(encoders);
             let others: Vec<Parts> = (1..encoders).map(|_| parts.another()).collect();
             self.encoders.extend(others.into_iter().map(|parts| Encoder::Idle(Box::new(parts))));
         }
@@ -120,13 +124,7 @@ impl Stage {
         let runtime = Handle::current();
         let encode = move || {
             let written = runtime.block_on(parts.write(&batch));
-            match written {
-                Ok(()) => Ok(parts),
-                Err(error) => {
-                    runtime.block_on(parts.abort());
-                    Err(error)
-                }
-            }
+            (parts, written)
         };
         self.encoders[at] = Encoder::Busy(tokio::task::spawn_blocking(encode));
         Ok(())
@@ -146,29 +144,32 @@ impl Stage {
 
     /// Closes the files; when one cannot be closed, deletes the others.
     pub async fn finish(mut self) -> Result<Staged> {
-        let (mut adds, mut failed) = (Vec::new(), None);
+        let mut closed = Ok(());
         for at in 0..self.encoders.len() {
-            match self.close(at).await {
-                Ok(closed) => adds.extend(closed),
-                Err(error) => failed = failed.or(Some(error)),
-            }
+            let ended = self.close(at).await;
+            closed = closed.and(ended);
         }
-        let staged = Staged::new(self.table, self.log, self.base, self.schema, self.partition_by, self.rows, adds);
-        match failed {
-            None => Ok(staged),
-            Some(error) => {
+        let Stage { table, log, base, schema, partition_by, rows, ended, .. } = self;
+        let staged = Staged::new(table, log, base, schema, partition_by, rows, ended);
+        match closed {
+            Ok(()) => Ok(staged),
+            Err(error) => {
                 staged.discard().await;
                 Err(error)
             }
         }
     }
 
-    async fn close(&mut self, at: usize) -> Result<Vec<Add>> {
-        self.parts(at).await?.close().await
+    async fn close(&mut self, at: usize) -> Result<()> {
+        let (files, closed) = self.parts(at).await?.close().await;
+        self.ended.extend(files);
+        closed
     }
 
     /// Gives up: deletes what was written, as [`Staged::discard`].
-    pub async fn abort(self) {
+    pub async fn abort(mut self) {
+        // Why it failed was told.
+        self.encoders.retain(|encoder| !matches!(encoder, Encoder::Broken));
         match self.finish().await {
             Ok(staged) => staged.discard().await,
             Err(error) => tracing::warn!("{error}; what was written before costs space and is read by nobody"),
@@ -180,7 +181,15 @@ impl Stage {
         match std::mem::replace(&mut self.encoders[at], Encoder::Broken) {
             Encoder::Idle(parts) => Ok(parts),
             Encoder::Busy(encoding) => {
-                encoding.await.context(Kind::Internal, || format!("encode rows of `{}`", self.table))?
+                let ended = encoding.await.context(Kind::Internal, || format!("encode rows of `{}`", self.table));
+                let (parts, written) = ended?;
+                match written {
+                    Ok(()) => Ok(parts),
+                    Err(error) => {
+                        self.ended.extend(parts.abort().await);
+                        Err(error)
+                    }
+                }
             }
             Encoder::Broken => Err(Error::internal(format!("rows of `{}` came after a failed write", self.table))),
         }

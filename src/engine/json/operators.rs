@@ -26,7 +26,7 @@ impl ExprPlanner for Operators {
 }
 
 /// Words that stand in front of an expression, and so name no function before a bracket.
-const BEFORE_EXPRESSIONS: [Keyword; 25] = [
+const BEFORE_EXPRESSIONS: [Keyword; 26] = [
     Keyword::ALL,
     Keyword::AND,
     Keyword::BETWEEN,
@@ -52,6 +52,7 @@ const BEFORE_EXPRESSIONS: [Keyword; 25] = [
     Keyword::TO,
     Keyword::WHEN,
     Keyword::WHERE,
+    Keyword::XOR,
 ];
 
 /// The statement with brackets around each row of arrows whose operands are plain.
@@ -107,13 +108,22 @@ fn start_of_operand(tokens: &[TokenWithSpan]) -> Option<usize> {
         let start = match &tokens[last].token {
             Token::RParen => {
                 let open = opening(tokens, last)?;
-                last_before(tokens, open).filter(|at| is_name(&tokens[*at].token)).unwrap_or(open)
+                match last_before(tokens, open).map(|at| (at, &tokens[at].token)) {
+                    // Behind a call of an aggregate or a window function, which ends before it.
+                    Some((at, token)) if is_clause(token) => {
+                        end = at;
+                        continue;
+                    }
+                    Some((at, token)) if is_name(token) => at,
+                    _ => open,
+                }
             }
             Token::RBracket => {
                 end = opening(tokens, last)?;
                 continue;
             }
             Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::Number(..) => last,
+            token if is_type_of_two_words(tokens, last) || is_clause(token) => return None,
             token if is_name(token) => last,
             _ => return None,
         };
@@ -127,6 +137,20 @@ fn start_of_operand(tokens: &[TokenWithSpan]) -> Option<usize> {
 fn is_name(token: &Token) -> bool {
     let is_keyword = |word: &Word| word.keyword == Keyword::END || BEFORE_EXPRESSIONS.contains(&word.keyword);
     matches!(token, Token::Word(word) if word.quote_style.is_some() || !is_keyword(word))
+}
+
+fn is_clause(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::OVER | Keyword::FILTER))
+}
+
+/// `double precision`, `character varying` and the like, whose begin nobody can tell from here.
+fn is_type_of_two_words(tokens: &[TokenWithSpan], last: usize) -> bool {
+    let of = |at: usize| match &tokens[at].token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    };
+    let second = matches!(of(last), Some(Keyword::PRECISION | Keyword::VARYING | Keyword::ZONE));
+    second && last_before(tokens, last).is_some_and(|before| of(before).is_some())
 }
 
 fn is_blank(token: &Token) -> bool {
@@ -166,9 +190,13 @@ mod tests {
             ("s.f(a, g(b))[1].c::text->>'x'", "(s.f(a, g(b))[1].c::text->>'x')"),
             ("(a->'x')->'y'::int", "(((a->'x'))->'y')::int"),
             ("a /* c */ -> -- d\n 'x' is null", "(a /* c */ -> -- d\n 'x') is null"),
+            ("max(j) over (partition by a) ->> 'x'", "(max(j) over (partition by a) ->> 'x')"),
+            ("max(j) filter (where a) over (b) ->> 'x'", "(max(j) filter (where a) over (b) ->> 'x')"),
+            ("a xor (j) ->> 'x'", "a xor ((j) ->> 'x')"),
             // Left as they are: a step that is not plain, an operand nobody can tell from here, none at all.
             ("a -> b = 1", "a -> b = 1"),
             ("case when a then b end ->> 'x'", "case when a then b end ->> 'x'"),
+            ("j::double precision ->> 'x'", "j::double precision ->> 'x'"),
             ("-> 'x'", "-> 'x'"),
             ("a) -> 'x'", "a) -> 'x'"),
             ("a = b", "a = b"),

@@ -91,7 +91,10 @@ impl Pieces {
             // After a failure too what is under way is waited for: its files are to be taken away.
             match under_way.next().await {
                 None => break,
-                Some(Ok(piece)) => self.stages.push(piece),
+                Some(Ok(piece)) => {
+                    self.stages.push(piece);
+                    failpoint::hit("promote.mid_merge");
+                }
                 Some(Err(error)) => failed = failed.or(Some(error)),
             }
         }
@@ -159,10 +162,7 @@ async fn rewrite(table: &Table, file: &Picked, schema: SchemaRef, keys: &Keys, s
     let mut stage = table.stage(schema).await?;
     let stays = |id: Option<u32>| id.is_none_or(|id| !keys.changed(id));
     match copy(&mut rows, &mut stage, keys, stays).await {
-        Ok(()) => {
-            failpoint::hit("promote.mid_merge");
-            stage.finish().await
-        }
+        Ok(()) => stage.finish().await,
         Err(error) => {
             stage.abort().await;
             Err(error)

@@ -9,11 +9,14 @@ use super::sieve::{Rejects, Sieve, quarantining};
 use super::turn::Turn;
 use crate::engine::{self, Session};
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::Model;
+use crate::model::{Materialization, Model};
 use crate::table::{Stage, Staged, Table};
 use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
+
+/// Each has a file open.
+const MOST_ENCODERS: usize = 4;
 
 impl Turn<'_> {
     /// Writes the query's rows into files nobody sees yet; beside them those that its tests take out.
@@ -30,8 +33,10 @@ impl Turn<'_> {
         let schema = &query.layout.schema;
         let mut sieve = Sieve::new(self.lake, &model.table, quarantining(model, &self.pins), schema)?;
         let mut stage = table.stage(schema.clone()).await?;
-        if model.cluster_by.is_empty() && model.partition_by.is_empty() {
-            stage = stage.unordered(self.engine.threads());
+        // Merges of later rows find fewer files to write anew where rows keep the order they come in.
+        let is_remade = model.materialization == Materialization::Table && model.partition_by.is_empty();
+        if is_remade && model.cluster_by.is_empty() {
+            stage = stage.unordered(self.engine.threads().min(MOST_ENCODERS));
         }
         let staged = match self.write(session, model, query, &mut stage, &mut sieve, keys).await {
             Ok(()) => stage.finish().await,

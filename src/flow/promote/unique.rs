@@ -77,14 +77,15 @@ async fn twice_in(session: &Session, rows: &str, key: &[String]) -> Result<Optio
     first_row(session, &sql).await
 }
 
-/// Of the first row the last `N - 1` cells, before them the text of all others.
+/// The first row's values of the key as one text, and behind them its other `N - 1` cells.
 async fn first_row<const N: usize>(session: &Session, sql: &str) -> Result<Option<[String; N]>> {
     let found = session.query(sql).await?;
     let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
-    let line = rows::csv(&batch.slice(0, 1))?;
-    let mut cells: Vec<String> = line.trim_end().rsplitn(N, ',').map(String::from).collect();
-    cells.reverse();
-    Ok(cells.try_into().ok())
+    let row = rows::texts(&batch.slice(0, 1))?.into_iter().flatten();
+    let cells: Vec<String> = row.map(|cell| cell.unwrap_or_else(|| "NULL".into())).collect();
+    let (key, others) = cells.split_at((cells.len() + 1).saturating_sub(N));
+    let found = std::iter::once(key.join(", ")).chain(others.iter().cloned()).collect::<Vec<_>>();
+    found.try_into().map(Some).map_err(|_| Error::internal("a key was asked for, and something else came back"))
 }
 
 fn shown(key: &[String], values: &str) -> String {
