@@ -82,6 +82,7 @@ impl Refresh<'_> {
             schema_hash: target.digest()?,
             load_id: self.id.to_string(),
             columns: target.columns.iter().map(|column| column.name.clone()).collect(),
+            declared: Some(target.declared()),
             ..Entry::default()
         })
     }

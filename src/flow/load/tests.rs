@@ -43,6 +43,7 @@ fn model(name: &str, rules: Vec<Rule>) -> Model {
         description: String::new(),
         columns: vec![],
         checks: rules.into_iter().map(check).collect(),
+        conditions: vec![],
         upstream: vec![],
         reads: vec![],
         tags: vec![],
