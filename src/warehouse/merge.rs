@@ -116,22 +116,23 @@ impl<'a> Statements<'a> {
     fn delete_from_bag(&self) -> String {
         let table = &self.table;
         format!(
-            "with {} delete from {table} t using surplus x where t.ctid = x.place",
-            self.surplus(table, &self.stage)
+            "with {} delete from {table} t using surplus x where {}",
+            self.surplus(table, &self.stage),
+            at("t", "x")
         )
     }
 
-    /// `surplus`: the places of the copies of each row that `of` has more of than `other`.
+    /// `surplus`: the places of the copies of each row that `of` has more of than `other`, see [`at`].
     fn surplus(&self, of: &str, other: &str) -> String {
         let columns = self.all_exact("");
         // Names of our own for the columns: one of theirs may be `place`.
         let own = (0..self.columns.len()).map(|index| format!("c{index}")).collect::<Vec<_>>().join(", ");
         format!(
-            "surplus as (select place from (select place, \
+            "surplus as (select part, place from (select part, place, \
              row_number() over (partition by {own}, place is null) as copy, \
              count(*) filter (where place is null) over (partition by {own}) as others \
-             from (select ctid, {columns} from {of} union all select null::tid, {columns} from {other}) \
-             b (place, {own})) n where place is not null and copy > others)"
+             from (select tableoid, ctid, {columns} from {of} \
+             union all select null::oid, null::tid, {columns} from {other}) b (part, place, {own})) n where place is not null and copy > others)"
         )
     }
 
@@ -147,10 +148,11 @@ impl<'a> Statements<'a> {
         let (occurs, left, standing) = (occurs.collect::<Vec<_>>().join(" and "), row_of("s."), row_of("t."));
         format!(
             "with gone as (select {left} as row, -sum(s.{copies}) as copies from {stage} s where s.{copies} < 0 \
-             group by 1), standing as (select t.ctid as place, {standing} as row from {table} t where {occurs}), \
-             found as (select n.place, row_number() over (partition by n.row) as copy, g.copies \
+             group by 1), standing as (select t.tableoid as part, t.ctid as place, {standing} as row from {table} t \
+             where {occurs}), found as (select n.part, n.place, row_number() over (partition by n.row) as copy, g.copies \
              from standing n join gone g on n.row = g.row) \
-             delete from {table} t using found f where t.ctid = f.place and f.copy <= f.copies"
+             delete from {table} t using found f where {} and f.copy <= f.copies",
+            at("t", "f")
         )
     }
 
@@ -173,7 +175,7 @@ impl<'a> Statements<'a> {
         let wanted = self.columns.iter().map(|name| format!("s.{}", quote(name))).collect::<Vec<_>>().join(", ");
         let into = format!("insert into {table} ({columns}) select {wanted} from {stage} s");
         if self.key.is_empty() && self.copies.is_none() {
-            return format!("with {} {into} join surplus x on s.ctid = x.place", self.surplus(stage, table));
+            return format!("with {} {into} join surplus x on {}", self.surplus(stage, table), at("s", "x"));
         }
         // As many copies as came; of rows that left none.
         let times = self.copies.as_ref().map(|copies| format!(", generate_series(1, s.{copies})")).unwrap_or_default();
@@ -183,4 +185,10 @@ impl<'a> Statements<'a> {
         };
         format!("{into}{times}{absent}")
     }
+}
+
+/// That the row `row` is the one whose place `of` tells: a place says where in its table, and a table may be partitioned
+/// into several.
+fn at(row: &str, of: &str) -> String {
+    format!("{row}.tableoid = {of}.part and {row}.ctid = {of}.place")
 }

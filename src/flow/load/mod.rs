@@ -7,7 +7,8 @@
 //! own id and never simply repeated.
 //!
 //! `work` decides what is done to a table: only the rows that came and left since the version in the ledger, or all of
-//! them. `rows` reads them, `refresh` carries it out.
+//! them. `rows` reads them (which of those that came and left are the same, `moved` finds with `tally`), `refresh` carries
+//! it out.
 //!
 //! What becomes of a table whose columns changed is decided by the warehouse (see the head of its
 //! `migrate`); this flow keeps in the ledger which columns the lake wrote.
@@ -15,10 +16,12 @@
 mod commit;
 mod contract;
 mod identity;
+mod moved;
 mod refresh;
 mod rows;
 mod run;
 mod scripts;
+mod tally;
 mod work;
 
 pub(in crate::flow) use contract::targets;
