@@ -45,7 +45,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(250);
 pub struct Options {
     /// Compare all rows of every table, and take over tables that this lake did not load.
     pub full: bool,
-    /// Only report what would be done, and why.
+    /// Only report what would be done, and why: nothing is written, here or there, and no other load waited for.
     pub dry_run: bool,
 }
 
@@ -93,8 +93,10 @@ pub async fn load(
     let id = uuid::Uuid::new_v4().to_string();
     let (report, unsure) = {
         let mut load = warehouse.begin().await?;
-        wait_for_lock(load.as_mut(), progress, stop).await?;
-        let run = Run::open(project, lake).await?;
+        if !options.dry_run {
+            wait_for_lock(load.as_mut(), progress, stop).await?;
+        }
+        let run = Run::open(project, lake, options.dry_run).await?;
         let refresh = Refresh { id: &id, run: &run, lake, engine, options, progress, stop };
         let (report, changed) = refresh.bring_up(project, load.as_mut()).await?;
         if !changed {
