@@ -73,7 +73,7 @@ pub fn plan(schema: &str, target: &Target, existing: &Existing, before: Option<&
     migration.reshape.extend(case.left());
     for column in &target.columns {
         match existing.column(&column.name) {
-            None => migration.reshape.push(case.new(column)?),
+            None => migration.reshape.push(case.added(column)?),
             Some(standing) => {
                 migration.reshape.extend(case.nullable(column, standing));
                 migration.widen.extend(case.wider(column, standing)?);
@@ -125,7 +125,7 @@ impl Case<'_> {
         })
     }
 
-    fn new(&self, column: &Column) -> Result<Step> {
+    fn added(&self, column: &Column) -> Result<Step> {
         let wanted = self.target.sql_type(column)?;
         if self.written().contains(&column.name) {
             self.not_renamed(&column.name, &wanted)?;

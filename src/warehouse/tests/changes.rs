@@ -120,3 +120,21 @@ async fn a_bag_in_partitions_loses_only_the_rows_that_left() {
     assert_eq!((changes.inserted, changes.deleted), (0, 2), "of changes");
     assert_eq!(shown(warehouse, "bag").await, "1 a 0.01, 1 a 0.01, 1 b 0.01, 2 c 0.03");
 }
+
+/// More rows than PostgreSQL would look up one by one in the memory it has for that.
+#[tokio::test]
+async fn many_rows_leave_a_bag_of_many_in_little_time() {
+    let Some(config) = throwaway::database().await else { return };
+    let memory = "do $$ begin execute format('alter database %I set work_mem = ''64kB''', current_database()); end $$";
+    execute(&config, memory).await;
+    let mut warehouse = connect(&config).await.unwrap();
+    let warehouse = warehouse.as_mut();
+    let bag = target("bag", &book_columns(), &[]);
+    let rows: Vec<Book> = (0..60_000).map(|n| (n / 2, [None, Some("b")][n as usize % 2], i128::from(n % 7))).collect();
+    put(warehouse, &bag, books(&rows)).await.unwrap();
+    let left: Vec<(Book, i64)> = rows.iter().filter(|row| row.0 % 2 == 0).map(|row| (*row, -1)).collect();
+    let started = std::time::Instant::now();
+    let changes = put_changes(warehouse, &bag, &left).await.unwrap();
+    assert_eq!((changes.deleted, changes.inserted), (30_000, 0));
+    assert!(started.elapsed().as_secs() < 20, "it took {:?}", started.elapsed());
+}
