@@ -53,6 +53,9 @@ async fn telling(transaction: &Transaction<'_>, target: &Target, stage: &str, co
          and attname <> $2::text and null_frac = 0 \
          order by case when n_distinct < 0 then n_distinct * -1e9 else n_distinct end desc, attname limit 3)";
     let mut ranked: Vec<String> = transaction.query_one(ranked, &[&stage, &copies]).await.attempt(what)?.get(0);
+    if ranked.is_empty() {
+        return Ok(ranked);
+    }
     let full = ranked.iter().map(|name| format!("coalesce(bool_and({} is not null), false)", quote(name)));
     let full = full.collect::<Vec<_>>().join(", ");
     let sql = format!("select array[{full}]::boolean[] from {} where {} < 0", quote(stage), quote(copies));

@@ -7,8 +7,8 @@ use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 
-/// Hashes counted in memory: as many as a map of 35 MB holds. Sorted on their way to the file, they take as much again.
-const MOST_IN_MEMORY: usize = 900_000;
+/// Hashes counted in memory: as many as a map of 17 MB holds. Sorted on their way to the file, they take as much again.
+const MOST_IN_MEMORY: usize = 450_000;
 /// Parts that hashes fall into by their first bits.
 const PARTS: usize = 256;
 /// Bytes of one hash in the file, with its number and its place.
