@@ -23,7 +23,8 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     Answer::new(if args.dry_run { plan(&report) } else { String::new() }, &report)
 }
 
-fn plan(report: &Report) -> String {
+/// What would be loaded, and why.
+pub fn plan(report: &Report) -> String {
     let row = |table: &TableReport| {
         let does = if table.status == Status::Due { "load" } else { "-" };
         vec![table.table.clone(), does.into(), table.version.to_string(), table.how.clone()]
@@ -31,14 +32,14 @@ fn plan(report: &Report) -> String {
     columns(&["table", "does", "version", "why"], &report.tables.iter().map(row).collect::<Vec<_>>())
 }
 
-/// The flow with the project's connections; `run` uses it too.
+/// The flow with the project's connections; `run` and `plan` use it too.
 pub async fn load(connections: &mut Connections, options: &Options) -> Result<Report> {
     let project = connections.project()?;
     let (lake, engine) = (connections.lake().await?, connections.engine()?);
     let mut warehouse = connections.warehouse().await?;
     let (progress, stop) = (&connections.progress, &connections.stop);
     let report = crate::flow::load::load(&project, &lake, &engine, warehouse.as_mut(), options, progress, stop).await?;
-    if report.tables.iter().all(|table| table.status == Status::Unchanged) {
+    if !options.dry_run && report.tables.iter().all(|table| table.status == Status::Unchanged) {
         progress.note(format!("load: nothing to do, {} tables stand as they should", report.tables.len()));
     }
     Ok(report)

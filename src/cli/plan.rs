@@ -3,13 +3,16 @@
 use super::columns::{columns, grouped};
 use super::connections::Connections;
 use super::graph::{Drawing, Graph};
+use super::load;
 use super::output::{Answer, Format};
 use super::promote::{Anew, Chosen, Target};
 use super::screen;
 use crate::error::Result;
+use crate::flow;
 use crate::flow::plan::{self, Changes, ModelPlan, Options, Read, Report};
+use serde::Serialize;
 
-/// Show what promote would do and why; writes nothing and reads no row. More with -v
+/// Show what promote, and a load of what is published, would do and why; writes nothing and reads no row. More with -v
 #[derive(clap::Args)]
 pub struct Args {
     /// Which layer
@@ -34,11 +37,52 @@ pub async fn run(args: Args, connections: &mut Connections) -> Result<Answer> {
     };
     let root = &connections.config.project;
     let (report, failure) = plan::plan(root, &connections.project()?, &lake, &engine, &options).await?;
-    let text = match args.graph {
-        Some(drawing) => Graph::of(&report).draw(drawing),
-        None => text(&report, detailed),
-    };
-    Ok(Answer::new(text, &report)?.failing(failure))
+    if let Some(drawing) = args.graph {
+        return Ok(Answer::new(Graph::of(&report).draw(drawing), &report)?.failing(failure));
+    }
+    let load = Load::foreseen(connections).await;
+    let text = text(&report, detailed) + &load.text();
+    Ok(Answer::new(text, &Whole { report: &report, load })?.failing(failure))
+}
+
+/// The plan, and what becomes of what is published.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    load: Load,
+}
+
+/// What `load-warehouse` would do now.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Load {
+    Known(flow::load::Report),
+    /// Why not.
+    Unknown(String),
+}
+
+impl Load {
+    /// Nothing is started for it.
+    async fn foreseen(connections: &mut Connections) -> Load {
+        if connections.config.warehouse.url.is_none() {
+            return Load::Unknown("ask `lake load-warehouse --dry-run`, which starts the embedded PostgreSQL".into());
+        }
+        match load::load(connections, &flow::load::Options { dry_run: true, full: false }).await {
+            Ok(report) => Load::Known(report),
+            Err(error) => Load::Unknown(error.in_one_line()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Load::Known(report) => {
+                let run = report.run.map(|run| format!(" of run {run}")).unwrap_or_default();
+                format!("\nthe next load{run}:\n{}", load::plan(report))
+            }
+            Load::Unknown(why) => format!("\nthe next load is not known: {why}\n"),
+        }
+    }
 }
 
 fn text(report: &Report, detailed: bool) -> String {

@@ -3,14 +3,16 @@
 //! Owns planning and running of queries, what SQL is allowed, how much memory it may take (`memory`), how tables are
 //! joined when that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which
 //! part of a table's rows a query may be run on (`narrow`), whether it gives the same rows each time (`steady`), which
-//! functions there are (`functions`), and those of our own: they read text (`parse`) and look into JSON (`json`).
-//! Results leave it in the shape of [`crate::table::schema`]: no views, no dictionaries, microseconds.
+//! functions there are (`functions`), those of our own, which read text (`parse`) and look into JSON (`json`), and which
+//! expressions another database reads alike (`portable`). Results leave it in the shape of [`crate::table::schema`]: no
+//! views, no dictionaries, microseconds.
 //! Never writes, never decides what a query means for a model: it answers, or says where the text is wrong.
 //!
 //! To run queries elsewhere later (more than one machine), only [`Session`] has to change.
 
 pub mod lineage;
 pub mod narrow;
+pub mod portable;
 pub mod sql;
 pub mod types;
 

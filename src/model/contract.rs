@@ -8,7 +8,7 @@
 use crate::decode::{self, Format};
 use crate::engine::types;
 use crate::ident::{Layer, TableName};
-use crate::model::constraints;
+use crate::model::constraints::{self, Constraints};
 use crate::model::fault::{Faults, Place};
 use crate::model::fields::{Fields, text, texts, truth};
 use crate::model::files::SourceFile;
@@ -19,7 +19,7 @@ use crate::model::rules::{DeclaredTest, read_tests};
 use crate::model::stream::{self, StreamContract};
 use crate::model::template::Texts;
 use crate::model::unit::{self, DeclaredUnit};
-use crate::model::{Column, configs};
+use crate::model::{Column, Condition, configs};
 use arrow::datatypes::DataType;
 
 /// One table below `sources:`.
@@ -49,6 +49,7 @@ pub struct DeclaredModel {
     pub config: DeclaredConfig,
     pub columns: Vec<DeclaredColumn>,
     pub tests: Vec<DeclaredTest>,
+    pub conditions: Vec<Condition>,
 }
 
 /// A `config:`, here or for a whole folder.
@@ -147,7 +148,7 @@ fn read_source_table<'a>(
     let config =
         fields.map("config", "the config of a source table", &["meta", freshness::KEYS[0], freshness::KEYS[1]], faults);
     let stream = stream::read(&identifier, &fields, &config, faults);
-    let (mut columns, mut tests) = read_columns(&fields, faults);
+    let (mut columns, Constraints { mut tests, .. }) = read_columns(&fields, faults);
     complete(&mut columns, &stream.format, &place, faults);
     tests.extend(read_tests(&fields, None, faults));
     tests.extend(Freshness::of(&[&config, &fields]).or(outer).tests(&name, faults));
@@ -170,15 +171,18 @@ fn complete(columns: &mut Vec<DeclaredColumn>, format: &Format, place: &Place, f
 }
 
 fn read_model(node: &Node, below: &'static str, faults: &mut Faults) -> Option<DeclaredModel> {
-    let known = ["name", "description", "config", "columns", "tests", "data_tests"];
+    let known = ["name", "description", "config", "columns", "constraints", "tests", "data_tests"];
     let of_snapshot = (below == SNAPSHOTS).then_some("relation");
     let known: Vec<&str> = known.into_iter().chain(of_snapshot).chain(MODEL_PASSED_OVER).collect();
     let fields = Fields::of(node, "a model", &known, faults);
     let (name, place) = fields.required("name", faults)?;
     let config = fields.get("config").map(|node| read_config(node, faults)).unwrap_or_default();
-    let (columns, mut tests) = read_columns(&fields, faults);
+    let (columns, Constraints { mut tests, mut conditions }) = read_columns(&fields, faults);
     tests.extend(read_tests(&fields, None, faults));
     let relation = fields.get("relation").and_then(|node| Some((text(node, "relation", faults)?, node.place.clone())));
+    let constraints = constraints::read(&fields, None, &tests, faults);
+    tests.extend(constraints.tests);
+    conditions.extend(constraints.conditions);
     Some(DeclaredModel {
         name,
         place,
@@ -188,6 +192,7 @@ fn read_model(node: &Node, below: &'static str, faults: &mut Faults) -> Option<D
         config,
         columns,
         tests,
+        conditions: constraints::distinct(conditions, faults),
     })
 }
 
@@ -251,8 +256,9 @@ fn enforced(config: &Fields<'_>, faults: &mut Faults) -> bool {
     contract.get("enforced").and_then(|node| truth(node, "enforced", faults)).unwrap_or_default()
 }
 
-fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Vec<DeclaredTest>) {
-    let (mut columns, mut tests): (Vec<DeclaredColumn>, Vec<DeclaredTest>) = (Vec::new(), Vec::new());
+/// The columns, their tests, and what their constraints ask for.
+fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn>, Constraints) {
+    let (mut columns, mut asked): (Vec<DeclaredColumn>, Constraints) = Default::default();
     for node in fields.list("columns", faults) {
         let known = [
             "name",
@@ -273,8 +279,9 @@ fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn
             continue;
         }
         let written = read_tests(&fields, Some(&name), faults);
-        let constraints = constraints::read(&fields, &name, &written, faults);
-        tests.extend(written.into_iter().chain(constraints));
+        let constraints = constraints::read(&fields, Some(&name), &written, faults);
+        asked.tests.extend(written.into_iter().chain(constraints.tests));
+        asked.conditions.extend(constraints.conditions);
         let data_type = fields.get("data_type");
         columns.push(DeclaredColumn {
             place: data_type.map_or(place, |node| node.place.clone()),
@@ -285,7 +292,7 @@ fn read_columns(fields: &Fields<'_>, faults: &mut Faults) -> (Vec<DeclaredColumn
             },
         });
     }
-    (columns, tests)
+    (columns, asked)
 }
 
 fn read_type(node: &Node, faults: &mut Faults) -> Option<DataType> {

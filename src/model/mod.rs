@@ -95,6 +95,14 @@ pub struct Column {
     pub description: String,
 }
 
+/// What the contract calls a constraint of the table's rows: true of each, or null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    pub name: String,
+    /// As [`engine::portable::expression`] writes it.
+    pub expression: String,
+}
+
 /// One SELECT.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -111,6 +119,8 @@ pub struct Model {
     pub description: String,
     pub columns: Vec<Column>,
     pub checks: Vec<Check>,
+    /// Those of the checks that the warehouse's table is to have, too.
+    pub conditions: Vec<Condition>,
     /// Tables it reads, sorted; in whichever rendering, through views.
     pub upstream: Vec<TableName>,
     /// What its text names, sorted: tables and views.

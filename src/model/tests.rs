@@ -202,7 +202,7 @@ fn faults_show_place_line_and_caret() {
         (
             &[("models/s.yml", "models:\n  - name: a\n    colums: []\n"), ("models/silver/a.sql", "select 1")],
             "models/s.yml:3:5: unknown key `colums` in a model, did you mean `columns`? (known are name, \
-             description, config, columns, tests, data_tests, docs, access, group, latest_version, deprecation_date, \
+             description, config, columns, constraints, tests, data_tests, docs, access, group, latest_version, deprecation_date, \
              time_spine, meta)\n  3 |     colums: []\n    |     ^",
         ),
         (
@@ -313,6 +313,21 @@ fn constraints_are_tests_that_are_not_written_already() {
     let names: Vec<&str> = project.models[0].checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(names, ["not_null_a_x", "unique_a_x", "expression_is_true_a_x_0"]);
     assert_eq!(project.models[0].primary_key(), Some(vec!["x".to_string()]));
+}
+
+#[test]
+fn a_check_is_a_condition_of_the_warehouse_too() {
+    let yml = "models:\n  - name: a\n    constraints:\n      - {type: primary_key, columns: [x, y]}\n      \
+               - {type: check, name: both, expression: 'x>0 or y > 0', columns: [x, y]}\n    columns:\n      \
+               - name: x\n        constraints:\n          - {type: check, expression: \"x <> 'a''b'\"}\n      \
+               - {name: y, tests: [{expression_is_true: {expression: '> 1'}}]}\n";
+    let files = [("models/silver/a.sql", "select 1 as x, 2 as y"), ("models/s.yml", yml)];
+    let model = load(&files).unwrap().models.remove(0);
+    let conditions: Vec<&str> = model.conditions.iter().map(|condition| condition.expression.as_str()).collect();
+    assert_eq!(conditions, ["x <> 'a''b'", "x > 0 or y > 0"], "what is written as a test is one, and no more");
+    assert!(model.conditions[0].name.starts_with("check_") && model.conditions[1].name == "both");
+    assert_eq!(model.primary_key(), Some(vec!["x".to_string(), "y".to_string()]));
+    assert_eq!(model.checks.len(), 6, "{:?}", model.checks);
 }
 
 #[test]

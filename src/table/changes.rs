@@ -57,7 +57,7 @@ impl Table {
         if columns_changed && let Some(why) = self.retyped_since(version).await? {
             return unknown(why);
         }
-        let (added, removed): (Vec<Add>, Vec<Add>) = (added.into_values().collect(), removed.into_values().collect());
+        let (added, removed) = (by_size(added), by_size(removed));
         if let Some(missing) = self.first_missing(added.iter().chain(&removed)).await? {
             return unknown(format!("file `{missing}` of `{name}` was cleaned away"));
         }
@@ -97,6 +97,13 @@ impl Table {
         FileTable::new(&self.schema(), self.partition_by(), &picked.adds, &self.log)
             .map(|table| Arc::new(table) as Provider)
     }
+}
+
+/// A file and the one that took its place are about as large: in this order their rows meet early.
+fn by_size(files: BTreeMap<String, Add>) -> Vec<Add> {
+    let mut files: Vec<Add> = files.into_values().collect();
+    files.sort_by_key(|file| file.size);
+    files
 }
 
 fn is_aside(values: Option<&std::collections::HashMap<String, Option<String>>>, aside: Option<(&str, &str)>) -> bool {

@@ -18,6 +18,8 @@ pub struct Existing {
     pub unique: Vec<Vec<String>>,
     /// The columns that some index of all rows begins with.
     pub indexed: Vec<String>,
+    /// Names of the conditions its rows must meet.
+    pub checks: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,10 @@ pub async fn existing(transaction: &Transaction<'_>, schema: &str, table: &str) 
          order by k.place), c.relname::text, indisunique from pg_catalog.pg_index \
          join pg_catalog.pg_class c on c.oid = indexrelid \
          where indrelid = $1::text::regclass and indisvalid and indpred is null and indexprs is null";
-    let mut found = Existing { columns: rows.iter().map(column).collect(), ..Existing::default() };
+    let checks = "select array(select conname::text from pg_catalog.pg_constraint \
+         where conrelid = $1::text::regclass and contype = 'c' order by conname)";
+    let checks = transaction.query_one(checks, &[&relation]).await.attempt(what)?.get(0);
+    let mut found = Existing { columns: rows.iter().map(column).collect(), checks, ..Existing::default() };
     for row in transaction.query(indexes, &[&relation]).await.attempt(what)? {
         let columns: Vec<String> = row.get(1);
         if row.get(0) {

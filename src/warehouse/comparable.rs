@@ -1,7 +1,7 @@
 //! What has to be known of a loaded table before its rows can be compared with those of the lake. Reads only.
 
-use super::migrate::holds;
 use super::sql_type::sql_type;
+use super::widening::holds;
 use super::{Entry, Warehouse};
 use crate::error::Result;
 use crate::ident::literal;

@@ -3,8 +3,9 @@
 //! Rows are read and encoded ahead of what the server takes, a few pieces at most. What cannot be sent, and what the
 //! server refuses, is told with its row.
 
+use super::culprit::failing;
 use super::encode::{HEADER, Refused, TRAILER, put_rows};
-use super::failure::{Attempt, copy_place};
+use super::failure::{Attempt, copy_place, failed_check};
 use super::sql_type::sql_type;
 use super::{Batches, Rows, Target, place};
 use crate::error::{Error, Kind, Result};
@@ -65,7 +66,11 @@ async fn refused(target: &Target, rows: &dyn Rows, error: tokio_postgres::Error)
     if let Some((line, column)) = copy_place(&error) {
         let row = place::nth(target, rows, line).await.unwrap_or_else(|| format!("row {line}"));
         let column = column.map(|column| format!("column `{column}` of ")).unwrap_or_default();
-        what = format!("{what}: {column}{row}");
+        let check = failed_check(&error).and_then(|name| target.checks.iter().find(|check| check.name == name));
+        what = match check {
+            Some(check) => failing(target, &row, check),
+            None => format!("{what}: {column}{row}"),
+        };
     }
     Err(error).attempt(|| what)
 }

@@ -2,13 +2,13 @@
 
 use super::catalog::address;
 use super::failure::Attempt;
-use super::{ForeignKey, Target};
+use super::{Condition, ForeignKey, Target};
 use crate::error::Result;
 use crate::ident::quote;
 use tokio_postgres::Transaction;
 
-/// The first row with a null where there may be none, or that refers to nothing, as a sentence; `None` when the rows of
-/// these tables do what their contracts say.
+/// The first row with a null where there may be none, that fails a check or that refers to nothing, as a sentence;
+/// `None` when the rows of these tables do what their contracts say.
 pub async fn find(transaction: &Transaction<'_>, schema: &str, targets: &[Target]) -> Result<Option<String>> {
     for target in targets {
         let table = format!("{} t", address(schema, &target.name));
@@ -16,6 +16,12 @@ pub async fn find(transaction: &Transaction<'_>, schema: &str, targets: &[Target
             let sql = format!("select {} from {table} where t.{} is null limit 1", named(target), quote(&column.name));
             if let Some(row) = first(transaction, &target.name, &sql).await? {
                 return Ok(Some(format!("`{}`: column `{}` of {row} is null", target.name, column.name)));
+            }
+        }
+        for check in &target.checks {
+            let sql = format!("select {} from {table} where not ({}) limit 1", named(target), check.expression);
+            if let Some(row) = first(transaction, &target.name, &sql).await? {
+                return Ok(Some(failing(target, &row, check)));
             }
         }
         for key in &target.foreign_keys {
@@ -26,6 +32,11 @@ pub async fn find(transaction: &Transaction<'_>, schema: &str, targets: &[Target
         }
     }
     Ok(None)
+}
+
+/// That a row fails a check.
+pub fn failing(target: &Target, row: &str, check: &Condition) -> String {
+    format!("`{}`: {row} fails the check `{}`: {}", target.name, check.name, check.expression)
 }
 
 fn orphan(schema: &str, target: &Target, key: &ForeignKey, table: &str) -> String {

@@ -1,10 +1,11 @@
-//! The statements that make tables in PostgreSQL out of a [`Target`], with keys, references and comments.
+//! What makes a table in PostgreSQL out of a [`Target`], and what declares its keys, NOT NULLs, checks, indexes,
+//! references and comments, on a new table and on one that stands.
 //!
-//! Never changes a column that stands (see `migrate`); constraints somebody else added are left alone.
+//! Takes nothing away and changes no column's type (`migrate` does both); what somebody else added is left alone.
 
 use super::catalog::{Existing, address};
 use super::failure::Attempt;
-use super::{Column, Target};
+use super::{Column, Condition, Target};
 use crate::error::Result;
 use crate::ident::{literal, quote};
 use std::collections::BTreeSet;
@@ -61,6 +62,24 @@ pub fn keys(schema: &str, target: &Target, existing: &Existing) -> Vec<String> {
         }
     }
     statements
+}
+
+/// Declares the target's checks on `relation` (quoted), those of the names that are `standing` apart. Rows of which
+/// `unless` is true need not meet them.
+pub async fn check(
+    transaction: &Transaction<'_>,
+    relation: &str,
+    target: &Target,
+    standing: &[String],
+    unless: Option<&str>,
+) -> Result<()> {
+    for Condition { name, expression } in target.checks.iter().filter(|check| !standing.contains(&check.name)) {
+        let unless = unless.map(|unless| format!("{unless} or ")).unwrap_or_default();
+        let sql = format!("alter table {relation} add constraint {} check ({unless}({expression}))", quote(name));
+        let what = || format!("declare the check `{name}` of `{}`: {expression}", target.name);
+        transaction.batch_execute(&sql).await.attempt(what)?;
+    }
+    Ok(())
 }
 
 /// The statements that make an index for each reference of the table that none begins with yet: without one, to take a
@@ -133,6 +152,7 @@ mod tests {
             primary_key: vec!["id".into()],
             unique: vec!["price".into()],
             foreign_keys: vec![ForeignKey { column: "id".into(), table: "x".into(), field: "id".into() }],
+            checks: vec![],
         }
     }
 

@@ -41,6 +41,11 @@ pub fn copy_place(error: &tokio_postgres::Error) -> Option<(u64, Option<String>)
     line_and_column(error.as_db_error()?.where_()?)
 }
 
+/// The name of the check that a row failed.
+pub fn failed_check(error: &tokio_postgres::Error) -> Option<&str> {
+    error.as_db_error().filter(|answer| answer.code().code() == "23514")?.constraint()
+}
+
 fn line_and_column(context: &str) -> Option<(u64, Option<String>)> {
     let rest = context.lines().find(|line| line.starts_with("COPY "))?.rsplit_once(", line ")?.1;
     let (line, column) = match rest.split_once(", column ") {
@@ -90,6 +95,7 @@ fn remedy(answer: &DbError) -> Option<String> {
             table()
         )),
         "23505" => Some(format!("test it with unique and mend the model; the constraint is {constraint}")),
+        "23514" => Some("mend the model, or the check".into()),
         "2BP01" => Some("drop the dependent object in sql/warehouse and create it again there".into()),
         _ => None,
     }

@@ -1,12 +1,13 @@
-//! The ledger: which version of which lake's table stands in the warehouse, and which columns of it are
-//! the lake's, written in the same transaction as the rows. It lives in schema `lake`, beside the digests
+//! The ledger: which version of which lake's table stands in the warehouse, and which columns of it, NOT NULLs and
+//! checks are the lake's, written in the same transaction as the rows. It lives in schema `lake`, beside the digests
 //! of the scripts last run.
 //!
 //! It is a table like any other, which people can edit: what is not as it was written is refused.
 
+use super::Declared;
 use super::ddl::ensure_schema;
 use super::failure::Attempt;
-use crate::error::{Cause, Error, Result};
+use crate::error::{Cause, Context, Error, Kind, Result};
 use crate::ident::literal;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -16,9 +17,9 @@ use tokio_postgres::{Client, Row, Transaction};
 const TABLES: &str = "create table if not exists lake.ledger (
     table_name text primary key, lake_id text not null, table_id text, delta_version bigint not null,
     run bigint not null, schema_hash text not null, rows bigint not null, load_id uuid not null,
-    loaded_at timestamp with time zone not null default now(), columns text[], commit_id text);
+    loaded_at timestamp with time zone not null default now(), columns text[], commit_id text, declared jsonb);
 alter table lake.ledger add column if not exists table_id text, add column if not exists columns text[],
-    add column if not exists commit_id text;
+    add column if not exists commit_id text, add column if not exists declared jsonb;
 comment on table lake.ledger is 'Which version of the lake each table holds; written by lake load-warehouse';
 create table if not exists lake.script (schema_name text, path text, digest text not null,
     run_at timestamp with time zone not null default now(), primary key (schema_name, path));
@@ -26,22 +27,22 @@ comment on table lake.script is 'Digest of each sql/warehouse file as last run; 
 
 const DAMAGED: &str = "the ledger of the loads (schema `lake` of the warehouse) is not as lake wrote it";
 
-/// The detour through JSON lets it read a ledger of an earlier release, which lacks the last three.
+/// The detour through JSON lets it read a ledger of an earlier release, which lacks the last four.
 const READ: &str = "select table_name, lake_id, delta_version, run, schema_hash, rows, load_id::text,
     to_char(loaded_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), to_jsonb(ledger) ->> 'table_id',
     array(select jsonb_array_elements_text(nullif(to_jsonb(ledger) -> 'columns', 'null'))),
-    nullif(to_jsonb(ledger) ->> 'commit_id', '')
+    nullif(to_jsonb(ledger) ->> 'commit_id', ''), to_jsonb(ledger) ->> 'declared'
     from lake.ledger order by table_name";
 
 const WRITE: &str = "insert into lake.ledger
-    (table_name, lake_id, delta_version, run, schema_hash, rows, load_id, table_id, columns, commit_id)
+    (table_name, lake_id, delta_version, run, schema_hash, rows, load_id, table_id, columns, commit_id, declared)
     values ($1::text, $2::text, $3::bigint, $4::bigint, $5::text, $6::bigint, $7::text::uuid, $8::text, $9::text[],
-    $10::text)
+    $10::text, $11::text::jsonb)
     on conflict (table_name) do update set
     lake_id = excluded.lake_id, delta_version = excluded.delta_version, run = excluded.run,
     schema_hash = excluded.schema_hash, rows = excluded.rows, load_id = excluded.load_id,
     table_id = excluded.table_id, columns = excluded.columns, commit_id = excluded.commit_id,
-    loaded_at = now()";
+    declared = excluded.declared, loaded_at = now()";
 
 /// One loaded table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -66,6 +67,9 @@ pub struct Entry {
     /// than the column.
     #[serde(skip)]
     pub columns: Vec<String>,
+    /// What the loads declared of it. None in rows older than the column.
+    #[serde(skip)]
+    pub declared: Option<Declared>,
     /// The load that wrote this entry; tells one's own commit from another's.
     pub load_id: String,
     /// RFC 3339, UTC; set by the database.
@@ -97,8 +101,9 @@ pub async fn ensure(transaction: &Transaction<'_>) -> Result<()> {
 }
 
 async fn complete(transaction: &Transaction<'_>) -> Result<bool> {
-    let sql = "select to_regclass('lake.script') is not null and 3 = (select count(*) from pg_attribute \
-         where attrelid = to_regclass('lake.ledger') and attname in ('table_id', 'columns', 'commit_id') and not attisdropped)";
+    let sql = "select to_regclass('lake.script') is not null and 4 = (select count(*) from pg_attribute \
+         where attrelid = to_regclass('lake.ledger') and attname in ('table_id', 'columns', 'commit_id', 'declared') \
+         and not attisdropped)";
     Ok(transaction.query_one(sql, &[]).await.attempt(|| "look for the ledger")?.get(0))
 }
 
@@ -135,6 +140,7 @@ fn fields(row: &Row, table: &str) -> Result<Entry, Cause> {
         table_id: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
         columns: row.try_get(9)?,
         commit_id: row.try_get(10)?,
+        declared: row.try_get::<_, Option<&str>>(11)?.map(serde_json::from_str).transpose()?,
     })
 }
 
@@ -174,9 +180,11 @@ fn told<T>(error: tokio_postgres::Error, what: &str) -> Result<T> {
 pub async fn write(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<()> {
     for entry in entries {
         let (run, rows) = (entry.run as i64, entry.rows as i64);
+        let declared = entry.declared.as_ref().map(serde_json::to_string).transpose();
+        let declared = declared.context(Kind::Internal, || format!("note `{}` in the ledger", entry.table))?;
         let Entry { table, lake_id, delta_version, schema_hash, load_id, table_id, columns, commit_id, .. } = entry;
-        let values: [&(dyn ToSql + Sync); 10] =
-            [table, lake_id, delta_version, &run, schema_hash, &rows, load_id, table_id, columns, commit_id];
+        let values: [&(dyn ToSql + Sync); 11] =
+            [table, lake_id, delta_version, &run, schema_hash, &rows, load_id, table_id, columns, commit_id, &declared];
         let noted = transaction.execute(WRITE, &values).await;
         noted.or_else(|error| told(error, &format!("note `{table}` in the ledger")))?;
     }
@@ -185,6 +193,9 @@ pub async fn write(transaction: &Transaction<'_>, entries: &[Entry]) -> Result<(
 
 /// Digest of each script run by loads into `schema`, by its path.
 pub async fn scripts(transaction: &Transaction<'_>, schema: &str) -> Result<BTreeMap<String, String>> {
+    if !exists(transaction.client(), "lake.script").await? {
+        return Ok(BTreeMap::new());
+    }
     let sql = "select path, digest from lake.script where schema_name = $1::text";
     let rows = transaction.query(sql, &[&schema]).await;
     let rows = rows.or_else(|error| told(error, "read which scripts were run"))?;

@@ -7,6 +7,7 @@
 
 use super::catalog::{self, Existing};
 use super::ddl::list;
+use super::failure::Attempt;
 use super::stage::{Staged, run};
 use super::{Changes, Target};
 use crate::error::Result;
@@ -24,10 +25,15 @@ pub async fn merge(
 ) -> Result<Changes> {
     let (stage, copies, rows) = match staged {
         Staged::InPlace { rows } => return Ok(Changes { rows: *rows, inserted: *rows, ..Changes::default() }),
-        Staged::All { stage, rows } => (quote(stage), None, *rows),
-        Staged::Changes { stage, copies, rows } => (quote(stage), Some(quote(copies)), *rows),
+        Staged::All { stage, rows } => (stage, None, *rows),
+        Staged::Changes { stage, copies, rows } => (stage, Some(copies), *rows),
     };
-    let statements = Statements::new(catalog::address(schema, &target.name), stage, copies, target, existing);
+    let by = match copies {
+        Some(copies) if target.primary_key.is_empty() => telling(transaction, target, stage, copies).await?,
+        _ => Vec::new(),
+    };
+    let (table, copies) = (catalog::address(schema, &target.name), copies.map(|copies| quote(copies)));
+    let statements = Statements::new(table, quote(stage), copies, by, target, existing);
     let mut changes = Changes { rows, ..Changes::default() };
     changes.deleted = run(transaction, target, "delete rows of", &statements.delete()).await?;
     if let Some(update) = statements.update() {
@@ -38,12 +44,35 @@ pub async fn merge(
     Ok(changes)
 }
 
+/// Up to three columns by which rows that left a bag are looked for: those of the most values. Null is found by none, so
+/// a column in which a row that left has one is no help.
+async fn telling(transaction: &Transaction<'_>, target: &Target, stage: &str, copies: &str) -> Result<Vec<String>> {
+    let what = || format!("look for rows that left `{}`", target.name);
+    let ranked = "select array(select attname::text from pg_catalog.pg_stats where tablename = $1::text \
+         and schemaname = (select nspname from pg_catalog.pg_namespace where oid = pg_my_temp_schema()) \
+         and attname <> $2::text and null_frac = 0 \
+         order by case when n_distinct < 0 then n_distinct * -1e9 else n_distinct end desc, attname limit 3)";
+    let mut ranked: Vec<String> = transaction.query_one(ranked, &[&stage, &copies]).await.attempt(what)?.get(0);
+    if ranked.is_empty() {
+        return Ok(ranked);
+    }
+    let full = ranked.iter().map(|name| format!("coalesce(bool_and({} is not null), false)", quote(name)));
+    let full = full.collect::<Vec<_>>().join(", ");
+    let sql = format!("select array[{full}]::boolean[] from {} where {} < 0", quote(stage), quote(copies));
+    let full: Vec<bool> = transaction.query_one(&sql, &[]).await.attempt(what)?.get(0);
+    let mut full = full.into_iter();
+    ranked.retain(|_| full.next() == Some(true));
+    Ok(ranked)
+}
+
 /// The three statements that turn the table `t` into what the stage `s` asks for.
 struct Statements<'a> {
     table: String,
     stage: String,
     /// The column of a stage of changes that says how many copies of the row came, or left when it is negative.
     copies: Option<String>,
+    /// Columns by which rows that left a bag are looked for.
+    by: Vec<String>,
     target: &'a Target,
     columns: Vec<&'a str>,
     key: &'a [String],
@@ -57,6 +86,7 @@ impl<'a> Statements<'a> {
         table: String,
         stage: String,
         copies: Option<String>,
+        by: Vec<String>,
         target: &'a Target,
         existing: &'a Existing,
     ) -> Statements<'a> {
@@ -64,7 +94,7 @@ impl<'a> Statements<'a> {
         let unique = |name: &str| existing.unique.iter().flatten().any(|column| column == name);
         let identity =
             columns.iter().copied().filter(|name| target.primary_key.iter().any(|key| key == name) || unique(name));
-        Statements { table, stage, copies, identity: identity.collect(), target, columns, key: &target.primary_key }
+        Statements { table, stage, copies, by, identity: identity.collect(), target, columns, key: &target.primary_key }
     }
 
     /// What to compare of a column of `of`, so that values which print differently differ.
@@ -116,41 +146,48 @@ impl<'a> Statements<'a> {
     fn delete_from_bag(&self) -> String {
         let table = &self.table;
         format!(
-            "with {} delete from {table} t using surplus x where t.ctid = x.place",
-            self.surplus(table, &self.stage)
+            "with {} delete from {table} t using surplus x where {}",
+            self.surplus(table, &self.stage),
+            at("t", "x")
         )
     }
 
-    /// `surplus`: the places of the copies of each row that `of` has more of than `other`.
+    /// `surplus`: the places of the copies of each row that `of` has more of than `other`, see [`at`].
     fn surplus(&self, of: &str, other: &str) -> String {
         let columns = self.all_exact("");
         // Names of our own for the columns: one of theirs may be `place`.
         let own = (0..self.columns.len()).map(|index| format!("c{index}")).collect::<Vec<_>>().join(", ");
         format!(
-            "surplus as (select place from (select place, \
+            "surplus as (select part, place from (select part, place, \
              row_number() over (partition by {own}, place is null) as copy, \
              count(*) filter (where place is null) over (partition by {own}) as others \
-             from (select ctid, {columns} from {of} union all select null::tid, {columns} from {other}) \
-             b (place, {own})) n where place is not null and copy > others)"
+             from (select tableoid, ctid, {columns} from {of} \
+             union all select null::oid, null::tid, {columns} from {other}) b (part, place, {own})) n \
+             where place is not null and copy > others)"
         )
     }
 
-    /// Rows are equal as records, in which nulls are equal; comparing those takes sorting, so only rows whose every
-    /// value occurs among those that left are compared at all.
+    /// Rows are equal as records, in which nulls are equal. Comparing those takes sorting, so only rows that agree in
+    /// some columns are compared at all: a join by columns can be hashed, whatever the number of rows.
     fn delete_copies(&self, copies: &str) -> String {
         let (table, stage) = (&self.table, &self.stage);
         let row_of = |of: &str| format!("row({})", self.all_exact(of));
-        let occurs = self.columns.iter().map(|name| {
-            let name = quote(name);
-            format!("(t.{name} is null or t.{name} in (select l.{name} from {stage} l where l.{copies} < 0))")
-        });
-        let (occurs, left, standing) = (occurs.collect::<Vec<_>>().join(" and "), row_of("s."), row_of("t."));
+        // Names of our own, for theirs may be any.
+        let own = (0..self.by.len()).map(|index| format!("c{index}, ")).collect::<String>();
+        let values = self.by.iter().map(|name| format!("s.{}, ", quote(name))).collect::<String>();
+        let alike = self.by.iter().enumerate().map(|(index, name)| format!("t.{} = g.c{index} and ", quote(name)));
+        let groups = (1..=self.by.len() + 1).map(|place| place.to_string()).collect::<Vec<_>>().join(", ");
         format!(
-            "with gone as (select {left} as row, -sum(s.{copies}) as copies from {stage} s where s.{copies} < 0 \
-             group by 1), standing as (select t.ctid as place, {standing} as row from {table} t where {occurs}), \
-             found as (select n.place, row_number() over (partition by n.row) as copy, g.copies \
-             from standing n join gone g on n.row = g.row) \
-             delete from {table} t using found f where t.ctid = f.place and f.copy <= f.copies"
+            "with gone ({own}whole, copies) as (select {values}{left}, -sum(s.{copies}) from {stage} s \
+             where s.{copies} < 0 group by {groups}), \
+             found as (select t.tableoid as part, t.ctid as place, g.copies, \
+             row_number() over (partition by g.whole) as copy \
+             from {table} t join gone g on {alike}{standing} = g.whole) \
+             delete from {table} t using found f where {} and f.copy <= f.copies",
+            at("t", "f"),
+            left = row_of("s."),
+            alike = alike.collect::<String>(),
+            standing = row_of("t.")
         )
     }
 
@@ -173,7 +210,7 @@ impl<'a> Statements<'a> {
         let wanted = self.columns.iter().map(|name| format!("s.{}", quote(name))).collect::<Vec<_>>().join(", ");
         let into = format!("insert into {table} ({columns}) select {wanted} from {stage} s");
         if self.key.is_empty() && self.copies.is_none() {
-            return format!("with {} {into} join surplus x on s.ctid = x.place", self.surplus(stage, table));
+            return format!("with {} {into} join surplus x on {}", self.surplus(stage, table), at("s", "x"));
         }
         // As many copies as came; of rows that left none.
         let times = self.copies.as_ref().map(|copies| format!(", generate_series(1, s.{copies})")).unwrap_or_default();
@@ -183,4 +220,10 @@ impl<'a> Statements<'a> {
         };
         format!("{into}{times}{absent}")
     }
+}
+
+/// That the row `row` is the one whose place `of` tells: a place says where in its table, and a table may be partitioned
+/// into several.
+fn at(row: &str, of: &str) -> String {
+    format!("{row}.tableoid = {of}.part and {row}.ctid = {of}.place")
 }

@@ -36,12 +36,13 @@ mod target;
 #[cfg(test)]
 pub(crate) mod throwaway;
 mod tls;
+mod widening;
 
 pub use comparable::{column_differences, primary_key};
 pub use fingerprint::{Checksums, Fingerprint, Hashed, Heap, Part, RowPrint};
 pub use ledger::Entry;
 pub use migrate::foreseen;
-pub use target::{Column, ForeignKey, Target};
+pub use target::{Column, Condition, Declared, ForeignKey, Target};
 
 use crate::error::{Error, Result};
 use arrow::record_batch::RecordBatch;
@@ -128,7 +129,8 @@ pub trait Load: Send {
     /// The schema that receives the tables.
     fn schema(&self) -> &str;
 
-    /// Takes the lock that serialises loads. False: another load is running.
+    /// Takes the lock that serialises loads, which comes before everything that writes. False: another load is running.
+    /// Kind Config when the database takes no writes.
     async fn try_lock(&mut self) -> Result<bool>;
 
     async fn ledger(&mut self) -> Result<Vec<Entry>>;
@@ -151,7 +153,7 @@ pub trait Load: Send {
     /// columns of it; only rows that differ are touched.
     async fn merge(&mut self) -> Result<Vec<Changes>>;
 
-    /// Checks pending references, then declares the keys, NOT NULLs and references that are still missing.
+    /// Checks pending references, then declares the keys, NOT NULLs, checks and references that are still missing.
     async fn constrain(&mut self, targets: &[Target]) -> Result<()>;
 
     /// Writes ledger rows, replacing those of the same tables.

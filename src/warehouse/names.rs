@@ -30,6 +30,12 @@ pub fn check_column(table: &str, column: &str) -> Result<()> {
     Err(Error::config(message).hint("rename it in the model"))
 }
 
+pub fn check_constraint(table: &str, constraint: &str) -> Result<()> {
+    let Some(fault) = fault(constraint) else { return Ok(()) };
+    let message = format!("the name `{}` of a check of `{table}` {fault}", constraint.escape_debug());
+    Err(Error::config(message).hint("rename it in the contract"))
+}
+
 /// Checks `warehouse.schema`.
 pub fn check_schema(schema: &str) -> Result<()> {
     let reserved = schema.starts_with("pg_") || ["information_schema", "$user"].contains(&schema);
@@ -51,10 +57,11 @@ mod tests {
             check_schema(name).unwrap();
             check_table(name).unwrap();
             check_column("t", name).unwrap();
+            check_constraint("t", name).unwrap();
         }
         for name in ["", long.as_str(), "a\0b"] {
             assert!(check_schema(name).is_err() && check_table(name).is_err(), "{name:?}");
-            assert!(check_column("t", name).is_err(), "{name:?}");
+            assert!(check_column("t", name).is_err() && check_constraint("t", name).is_err(), "{name:?}");
         }
         for name in ["pg_temp", "information_schema", "lake", "$user"] {
             assert!(check_schema(name).is_err(), "{name}");

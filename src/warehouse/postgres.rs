@@ -104,12 +104,10 @@ impl PostgresLoad<'_> {
         Ok(())
     }
 
-    /// The columns that loads wrote into the table before.
-    async fn written(&self, target: &Target) -> Result<Vec<String>> {
+    /// What the ledger says of the table.
+    async fn before(&self, target: &Target) -> Result<Option<Entry>> {
         let ledger = ledger::read(self.transaction.client()).await?;
-        let entry =
-            ledger.into_iter().find(|entry| entry.place() == Some((self.schema.as_str(), target.name.as_str())));
-        Ok(entry.map(|entry| entry.columns).unwrap_or_default())
+        Ok(ledger.into_iter().find(|entry| entry.place() == Some((self.schema.as_str(), target.name.as_str()))))
     }
 
     /// The table that stands where the target belongs, and what brings its columns to the target's.
@@ -117,8 +115,8 @@ impl PostgresLoad<'_> {
         let Some(existing) = catalog::existing(&self.transaction, &self.schema, &target.name).await? else {
             return Ok(None);
         };
-        let written = self.written(target).await?;
-        let migration = migrate::plan(&self.schema, target, &existing, &written)?;
+        let before = self.before(target).await?;
+        let migration = migrate::plan(&self.schema, target, &existing, before.as_ref())?;
         Ok(Some((existing, migration)))
     }
 
@@ -132,6 +130,8 @@ impl PostgresLoad<'_> {
             };
             let keys = ddl::keys(&self.schema, target, &existing);
             self.run(&keys, || format!("declare the keys of `{}`", target.name)).await?;
+            let table = catalog::address(&self.schema, &target.name);
+            ddl::check(&self.transaction, &table, target, &existing.checks, None).await?;
             let indexes = ddl::indexes(&self.schema, target, &existing);
             self.run(&indexes, || format!("index the references of `{}`", target.name)).await?;
         }
@@ -154,9 +154,13 @@ impl Load for PostgresLoad<'_> {
     }
 
     async fn try_lock(&mut self) -> Result<bool> {
-        let sql = "select pg_try_advisory_xact_lock($1)";
+        let sql = "select pg_is_in_recovery(), pg_try_advisory_xact_lock($1)";
         let row = self.transaction.query_one(sql, &[&LOAD_LOCK]).await.attempt(|| "ask for the load lock")?;
-        if !row.get::<_, bool>(0) {
+        if row.get(0) {
+            return Err(Error::config("the warehouse is a standby server, which takes no writes")
+                .hint("name the primary server in warehouse.url"));
+        }
+        if !row.get::<_, bool>(1) {
             return Ok(false);
         }
         ledger::ensure(&self.transaction).await?;
@@ -202,8 +206,11 @@ impl Load for PostgresLoad<'_> {
     async fn merge(&mut self) -> Result<Vec<Changes>> {
         let staged = std::mem::take(&mut self.staged);
         let mut plans = Vec::new();
-        for (target, _) in &staged {
-            let plan = self.migration(target).await?.unwrap_or_default();
+        for (target, staged) in &staged {
+            let plan = match staged {
+                Staged::InPlace { .. } => Default::default(),
+                _ => self.migration(target).await?.unwrap_or_default(),
+            };
             migrate::run(&self.transaction, &plan.1.widen).await?;
             plans.push(plan);
         }

@@ -35,6 +35,8 @@ pub async fn stage_all(
     let table = catalog::address(schema, &target.name);
     let Some(migration) = migration else {
         run(transaction, target, "create", &ddl::create(schema, target)?).await?;
+        // Checked as they come in, a row that fails is named, and none is read twice.
+        ddl::check(transaction, &table, target, &[], None).await?;
         return fill(transaction, &table, target, rows).await;
     };
     let standing = catalog::standing(transaction, schema, &target.name).await?;
@@ -56,6 +58,7 @@ async fn fill(transaction: &Transaction<'_>, table: &str, target: &Target, rows:
 
 async fn all(transaction: &Transaction<'_>, target: &Target, stage: String, rows: &dyn Rows) -> Result<Staged> {
     run(transaction, target, "stage rows for", &ddl::create_stage(&stage, target)?).await?;
+    ddl::check(transaction, &quote(&stage), target, &[], None).await?;
     let rows = copy(transaction, &quote(&stage), target, rows).await?;
     if !target.primary_key.is_empty() {
         // The index also proves that no two rows share a key, which the comparison relies on.
@@ -83,6 +86,8 @@ pub async fn stage_changes(
     let description = String::new();
     counted.columns.push(Column { name: copies.clone(), data_type: DataType::Int64, nullable: false, description });
     run(transaction, target, "stage rows for", &ddl::create_stage(&stage, &counted)?).await?;
+    let left = format!("{} < 0", quote(&copies));
+    ddl::check(transaction, &quote(&stage), target, &[], Some(&left)).await?;
     let rows = copy(transaction, &quote(&stage), &counted, rows).await?;
     run(transaction, target, "analyze rows for", &format!("analyze {}", quote(&stage))).await?;
     Ok(Staged::Changes { stage, copies, rows })

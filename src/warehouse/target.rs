@@ -5,7 +5,9 @@ use super::sql_type::sql_type;
 use crate::error::{Error, Kind, Result};
 use crate::ident::MOST_POSTGRES_COLUMNS;
 use arrow::datatypes::DataType;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// One table to be loaded.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,7 @@ pub struct Target {
     /// Single columns, other than the primary key, that foreign keys of other tables point at.
     pub unique: Vec<String>,
     pub foreign_keys: Vec<ForeignKey>,
+    pub checks: Vec<Condition>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +41,24 @@ pub struct ForeignKey {
     pub field: String,
 }
 
+/// True of each row, or null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// What it is called in the database.
+    pub name: String,
+    /// SQL that goes into statements as it is: one expression of the table's columns and nothing behind it.
+    pub expression: String,
+}
+
+/// What loads declared of a table, so that they may take it back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    /// Columns without nulls.
+    pub not_null: Vec<String>,
+    /// Expressions by the names of their conditions.
+    pub checks: BTreeMap<String, String>,
+}
+
 impl Target {
     /// Refuses what the database could not hold: names it would cut, columns of a type without a
     /// counterpart, more columns than a table may have.
@@ -52,7 +73,14 @@ impl Target {
             self.sql_type(column)?;
             names::check_column(&self.name, &column.name)?;
         }
-        Ok(())
+        self.checks.iter().try_for_each(|check| names::check_constraint(&self.name, &check.name))
+    }
+
+    /// What a load of it declares.
+    pub fn declared(&self) -> Declared {
+        let not_null = self.columns.iter().filter(|column| !column.nullable).map(|column| column.name.clone());
+        let checks = self.checks.iter().map(|check| (check.name.clone(), check.expression.clone()));
+        Declared { not_null: not_null.collect(), checks: checks.collect() }
     }
 
     pub fn has(&self, column: &str) -> bool {
@@ -87,6 +115,9 @@ impl Target {
         for key in &self.foreign_keys {
             said.extend([key.column.clone(), key.table.clone(), key.field.clone()]);
         }
+        for check in &self.checks {
+            said.extend([check.name.clone(), check.expression.clone()]);
+        }
         let digest = Sha256::digest(said.join("\u{1}"));
         Ok(digest[..16].iter().map(|byte| format!("{byte:02x}")).collect())
     }
@@ -106,6 +137,7 @@ mod tests {
             primary_key: vec![],
             unique: vec![],
             foreign_keys: vec![],
+            checks: vec![],
         }
     }
 
@@ -120,12 +152,13 @@ mod tests {
     #[test]
     fn every_part_of_the_contract_moves_the_digest() {
         let plain = target("a", DataType::Int64);
-        let mut changed = vec![plain.clone(); 5];
+        let mut changed = vec![plain.clone(); 6];
         changed[0].description = "x".into();
         changed[1].columns[0].nullable = false;
         changed[2].columns[0].data_type = DataType::new_list(DataType::Int64, true);
         changed[3].primary_key = vec!["a".into()];
         changed[4].foreign_keys = vec![ForeignKey { column: "a".into(), table: "u".into(), field: "a".into() }];
+        changed[5].checks = vec![Condition { name: "positive".into(), expression: "a > 0".into() }];
         for other in changed {
             assert_ne!(other.digest().unwrap(), plain.digest().unwrap(), "{other:?}");
         }

@@ -1,6 +1,7 @@
 //! `lake plan` and `lake retry`: what they print, and that a plan leaves everything as it is.
 
 use crate::support::Project;
+use crate::support::postgres::Server;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,10 @@ fn a_plan_is_shown_and_changes_nothing() {
     assert!(lines[0].starts_with("model           does   why          reads"), "{text}");
     assert!(lines[1].starts_with("silver.titles   build  never built  2 rows, "), "{text}");
     assert!(lines[2].starts_with("gold.dim_title  build  never built  what is rebuilt"), "{text}");
-    assert!(text.ends_with("\n2 of 2 models would be built, 0 tests run\n"), "{text}");
+    assert!(text.contains("\n2 of 2 models would be built, 0 tests run\n"), "{text}");
+    let unknown =
+        "\nthe next load is not known: ask `lake load-warehouse --dry-run`, which starts the embedded PostgreSQL\n";
+    assert!(text.ends_with(unknown), "{text}");
 
     let detailed = project.lake(&["plan", "gold", "--select", "+dim_title", "--exclude", "tag:none", "-v"]);
     assert!(detailed.fails_with(78).stderr.contains("no model fits `tag:none`"));
@@ -93,4 +97,34 @@ fn a_retry_runs_what_failed_and_nothing_else() {
     assert_eq!((built, &report["run"]), (2, &1.into()));
     let again = project.lake(&["retry"]).ok();
     assert!(again.stderr.contains("nothing failed in the last run"), "{}", again.stderr);
+}
+
+#[test]
+fn the_next_load_is_told_as_a_dry_run_tells_it() {
+    let Some(server) = Server::start("the load in a plan", &[]) else { return };
+    let mut project = shop();
+    project.env("LAKE__WAREHOUSE__URL", &server.url());
+    let plan = |project: &Project| project.lake(&["plan"]).ok().stdout;
+    let text = plan(&project);
+    let none = "the next load is not known: there is no run to load: no promote has finished yet";
+    assert!(text.lines().last().unwrap().starts_with(none), "{text}");
+
+    project.lake(&["promote", "all"]).ok();
+    let (before, text) = (files(project.path()), plan(&project));
+    let dry = project.lake(&["load-warehouse", "--dry-run"]).ok().stdout;
+    assert!(text.ends_with(&format!("\nthe next load of run 1:\n{dry}")), "{text}\n{dry}");
+    assert!(dry.ends_with("full: it was never loaded\n"), "{dry}");
+    assert!(files(project.path()) == before, "looking at a load changed a file");
+    assert_eq!(server.ask("select count(*) from pg_namespace where nspname in ('lake', 'gold')"), "0");
+
+    project.lake(&["load-warehouse"]).ok();
+    let known = &project.lake(&["plan", "--output", "json"]).ok().json()["load"]["known"];
+    assert_eq!((&known["run"], &known["tables"][0]["how"]), (&1.into(), &"it stands".into()));
+    // Another load, and a server that only reads, keep nobody from looking.
+    let held = server.hold("select pg_advisory_lock(7809641312192258404)");
+    assert!(plan(&project).contains("it stands"));
+    drop(held);
+    drop(server);
+    let down = plan(&project);
+    assert!(down.contains("\nthe next load is not known: cannot reach"), "{down}");
 }

@@ -53,6 +53,7 @@ fn target(name: &str, columns: &[(&str, DataType)], key: &[&str]) -> Target {
         primary_key: key.iter().map(ToString::to_string).collect(),
         unique: vec![],
         foreign_keys: vec![],
+        checks: vec![],
     }
 }
 

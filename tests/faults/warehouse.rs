@@ -6,41 +6,59 @@ use super::{PATIENCE, await_that};
 use crate::support::postgres::{Server, is_root};
 use crate::support::postgres_proxy::{Fault, PostgresProxy};
 use crate::support::running::Running;
+use crate::support::seed::{Random, seeds};
 use crate::support::star::Star;
-use crate::support::{left_out, output};
+use crate::support::{Output, left_out, output};
 use std::process::Command;
 use std::time::Duration;
 
-const ROUNDS: usize = 2;
+/// Of faults that cost a load each, well below a second.
+const ROUNDS: u64 = 10;
+/// Messages with copied rows in a load of the star's changes, at least.
+const COPIES: u64 = 3;
 
-#[test]
-fn a_connection_that_breaks_leaves_a_whole_star() {
-    let Some(server) = Server::start("broken connections", &[]) else { return };
-    let mut star = Star::new(server);
-    for _ in 0..ROUNDS {
-        for (fault, code, committed) in [
-            (Fault::CutCopy(1), 69, false),
-            (Fault::CutCopy(2), 69, false),
-            (Fault::CutCommit, 69, false),
-            (Fault::LoseCommit, 0, true),
-        ] {
-            star.publish();
-            let proxy = PostgresProxy::start(star.server.port(), fault);
-            let mut load = star.project.command(&["load-warehouse"]);
-            let broken = output(load.env("LAKE__WAREHOUSE__URL", proxy.url()).output().unwrap());
-            assert!(proxy.struck(), "{fault:?} met nothing");
-            assert_eq!(broken.code, code, "{fault:?}:\n{}", broken.stderr);
-            assert_eq!(
-                star.stands(&format!("{fault:?}")),
-                if committed { star.round } else { star.loaded },
-                "{fault:?}"
-            );
-            star.finish(&format!("{fault:?}"));
-        }
-    }
+fn load_through(star: &Star, proxy: &PostgresProxy) -> Output {
+    let mut load = star.project.command(&["load-warehouse"]);
+    output(load.env("LAKE__WAREHOUSE__URL", proxy.url()).output().unwrap())
 }
 
-/// Killed in the middle of the copy; and after the commit was written and before the client heard of it.
+/// A round costs one load.
+#[test]
+fn a_connection_that_breaks_before_the_commit_leaves_the_old_star() {
+    let Some(server) = Server::start("broken connections", &[]) else { return };
+    let mut star = Star::new(server);
+    star.publish();
+    for seed in seeds("a_connection_that_breaks_before_the_commit_leaves_the_old_star", ROUNDS) {
+        for fault in [Fault::CutCopy(1 + Random::new(seed).below(COPIES)), Fault::CutCommit] {
+            let proxy = PostgresProxy::start(star.server.port(), fault);
+            let broken = load_through(&star, &proxy);
+            let what = format!("seed {seed}, {fault:?}");
+            assert!(proxy.struck(), "{what} met nothing");
+            assert_eq!(broken.code, 69, "{what}:\n{}", broken.stderr);
+            assert_eq!(star.stands(&what), star.loaded, "{what}");
+        }
+    }
+    star.finish("broken connections");
+}
+
+/// A round costs a promote and a load.
+#[test]
+fn a_commit_whose_reply_is_lost_is_found_in_the_ledger() {
+    let Some(server) = Server::start("lost replies", &[]) else { return };
+    let mut star = Star::new(server);
+    for seed in seeds("a_commit_whose_reply_is_lost_is_found_in_the_ledger", ROUNDS) {
+        star.publish();
+        let proxy = PostgresProxy::start(star.server.port(), Fault::LoseCommit);
+        load_through(&star, &proxy).ok();
+        assert!(proxy.struck(), "the commit was not met");
+        assert_eq!(star.stands(&format!("a lost reply, seed {seed}")), star.round);
+        star.loaded = star.round;
+    }
+    star.finish("lost replies");
+}
+
+/// Killed in the middle of the copy; and after the commit was written and before the client heard of it. A round takes
+/// seconds: the server starts again.
 #[test]
 fn a_server_that_dies_has_a_whole_star_when_it_is_back() {
     let Some(server) = Server::start("a server that is killed", &[]) else { return };
@@ -70,6 +88,7 @@ fn a_server_that_dies_has_a_whole_star_when_it_is_back() {
     }
 }
 
+/// A round waits for two seconds, which PostgreSQL lets pass before it looks for a deadlock.
 #[test]
 fn others_in_the_way_are_a_reason_to_try_again() {
     let Some(server) = Server::start("others in the way", &["deadlock_timeout=2s"]) else { return };
@@ -141,14 +160,39 @@ fn a_server_that_only_reads_refuses_and_keeps_its_star() {
     let mut star = Star::new(server);
     star.publish();
     star.server.execute("alter role test set default_transaction_read_only = on");
-    let refused = star.load().fails_with(78);
-    assert!(refused.stderr.contains("read-only"), "{}", refused.stderr);
-    assert_eq!(star.stands("a read-only role"), star.loaded);
+    for _ in 0..ROUNDS {
+        let refused = star.load().fails_with(78);
+        assert!(refused.stderr.contains("read-only"), "{}", refused.stderr);
+        assert_eq!(star.stands("a read-only role"), star.loaded);
+    }
     star.server.execute("begin read write; alter role test reset default_transaction_read_only; commit");
     star.finish("a read-only role");
 }
 
-/// A file system of a few megabytes, where this machine lets us have one.
+/// A round costs the beginning of a load.
+#[test]
+fn a_standby_takes_no_load_and_tells_of_it() {
+    let Some(server) = Server::start("a standby", &[]) else { return };
+    let mut star = Star::new(server);
+    let standby = star.server.standby();
+    star.publish();
+    let lake = |arguments: &[&str]| {
+        output(star.project.command(arguments).env("LAKE__WAREHOUSE__URL", standby.url()).output().unwrap())
+    };
+    for _ in 0..ROUNDS {
+        let refused = lake(&["load-warehouse"]).fails_with(78);
+        let said = "the warehouse is a standby server, which takes no writes";
+        assert!(refused.stderr.contains(said) && refused.stderr.contains("hint:"), "{}", refused.stderr);
+        assert_eq!(star.stands("a standby"), star.loaded);
+    }
+    let planned = lake(&["load-warehouse", "--dry-run"]).ok().stdout;
+    assert!(planned.contains("since version 1"), "it can be looked at: {planned}");
+    star.finish("a standby");
+    let round = star.round.to_string();
+    await_that("the standby to follow", || standby.ask("select max(run) from lake.ledger") == round);
+}
+
+/// A file system of a few megabytes, where this machine lets us have one. A round costs one load.
 #[test]
 fn a_full_disk_leaves_the_old_star() {
     let Some(server) = Server::start("a full disk", &[]) else { return };
@@ -174,8 +218,8 @@ fn a_full_disk_leaves_the_old_star() {
     server.execute("alter role test set default_tablespace = 'small'");
     server.execute("alter role test set temp_tablespaces = 'small'");
     let mut star = Star::new(server);
-    for _ in 0..2 {
-        star.publish();
+    star.publish();
+    for _ in 0..ROUNDS {
         let full = star.load().fails_with(69);
         assert!(full.stderr.contains("No space left on device"), "{}", full.stderr);
         assert_eq!(star.stands("a full disk"), star.loaded);

@@ -6,6 +6,8 @@ use crate::support::postgres::Server;
 use crate::support::{Output, Project, left_out};
 use std::process::Command;
 
+const ROUNDS: usize = 10;
+
 /// Has the server read its files again and asks until it shows.
 fn reloaded(server: &Server, holds: impl FnMut() -> bool) {
     server.execute("select pg_reload_conf()");
@@ -30,12 +32,11 @@ fn a_wrong_password_is_told_apart_from_a_missing_one() {
     let missing = asks(&mut project, &url).fails_with(78);
     assert!(missing.stderr.contains("asks user `guarded` for a password"), "{}", missing.stderr);
     project.env("LAKE__WAREHOUSE__PASSWORD", "wrong-91cc");
-    let wrong = asks(&mut project, &url).fails_with(78);
-    assert!(
-        wrong.stderr.contains("refused user `guarded`") && !wrong.stderr.contains("wrong-91cc"),
-        "{}",
-        wrong.stderr
-    );
+    for _ in 0..ROUNDS {
+        let wrong = asks(&mut project, &url).fails_with(78);
+        let named = wrong.stderr.contains("refused user `guarded`");
+        assert!(named && !wrong.stderr.contains("wrong-91cc"), "{}", wrong.stderr);
+    }
     project.env("LAKE__WAREHOUSE__PASSWORD", "right-7f3a");
     asks(&mut project, &url).ok();
 }
@@ -73,9 +74,9 @@ fn sslmodes_mean_what_they_say() {
     for open in ["disable", "prefer", "require", &own] {
         asks(&mut project, &mode(open)).ok();
     }
-    for (shut, why) in
-        [("verify-full".to_string(), mode("verify-full")), (own.clone(), mode(&own).replace("127.0.0.1", "localhost"))]
-    {
+    let shut =
+        [("verify-full".to_string(), mode("verify-full")), (own.clone(), mode(&own).replace("127.0.0.1", "localhost"))];
+    for (shut, why) in std::iter::repeat_n(shut, ROUNDS).flatten() {
         let refused = asks(&mut project, &why).fails_with(78);
         assert!(
             refused.stderr.contains("certificate") && refused.stderr.contains("hint:"),
@@ -85,7 +86,9 @@ fn sslmodes_mean_what_they_say() {
     }
     assert!(certify(&server, "20200101000000Z", "20210101000000Z"));
     reloaded(&server, || asks(&mut project, &mode(&own)).code != 0);
-    let expired = asks(&mut project, &mode(&own)).fails_with(78);
-    assert!(expired.stderr.to_lowercase().contains("expired"), "{}", expired.stderr);
+    for _ in 0..ROUNDS {
+        let expired = asks(&mut project, &mode(&own)).fails_with(78);
+        assert!(expired.stderr.to_lowercase().contains("expired"), "{}", expired.stderr);
+    }
     asks(&mut project, &mode("require")).ok();
 }

@@ -31,13 +31,10 @@ impl Server {
             super::left_out(&format!("{test} needs PostgreSQL's programs (apt-get install postgresql)"));
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("lake-server-").tempdir_in("/tmp").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let options = options.iter().map(ToString::to_string).collect();
-        let mut server = Server { folder, bin, port, options, shell: None };
+        let mut server = Server { folder: folder(), bin, port: free_port(), options, shell: None };
         std::fs::create_dir(server.data()).unwrap();
         if is_root() {
-            chown(server.folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
             chown(server.data(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
         let initdb = server
@@ -61,6 +58,21 @@ impl Server {
 
     pub fn url(&self) -> String {
         format!("postgres://test@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    }
+
+    /// A copy of what it has, which follows it and can only be read. It is killed for that and starts again.
+    pub fn standby(&mut self) -> Server {
+        self.kill();
+        let (bin, options) = (self.bin.clone(), self.options.clone());
+        let mut standby = Server { folder: folder(), bin, port: free_port(), options, shell: None };
+        let copied = Command::new("cp").arg("-a").arg(self.data()).arg(standby.folder.path()).status().unwrap();
+        assert!(copied.success(), "the files of the server could not be copied");
+        std::fs::remove_file(standby.data().join("postmaster.pid")).unwrap();
+        self.again();
+        std::fs::write(standby.data().join("standby.signal"), "").unwrap();
+        standby.options.push(format!("primary_conninfo=host=127.0.0.1 port={} user=test", self.port));
+        standby.again();
+        standby
     }
 
     /// Starts it; what an earlier one left running has a minute to end.
@@ -172,6 +184,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A folder that PostgreSQL may use.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("lake-server-").tempdir_in("/tmp").unwrap();
+    if is_root() {
+        chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    folder
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn is_running(pid: u32) -> bool {

@@ -1,12 +1,13 @@
 //! A model's contract and its Gold table's schema as the table the warehouse should hold, and the order
 //! in which tables that refer to each other are loaded.
 //!
-//! Only tests that stop a promote become constraints: severity `error` and no `where`.
+//! Only tests that stop a promote become constraints: severity `error` and no `where`. Of conditions of rows only those
+//! that the contract calls constraints: the others need not be SQL that the warehouse understands.
 
 use crate::check::Rule;
 use crate::ident::{Layer, TableName};
-use crate::model::{Model, Project};
-use crate::warehouse::{Column, ForeignKey, Target};
+use crate::model::{self, Model, Project};
+use crate::warehouse::{Column, Condition, ForeignKey, Target};
 use arrow::datatypes::{DataType, Schema};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +47,12 @@ fn target(table: &TableName, schema: &Schema, model: Option<&Model>) -> Target {
         primary_key,
         unique: Vec::new(),
         foreign_keys: Vec::new(),
+        checks: model.into_iter().flat_map(|model| &model.conditions).map(condition).collect(),
     }
+}
+
+fn condition(written: &model::Condition) -> Condition {
+    Condition { name: written.name.clone(), expression: written.expression.clone() }
 }
 
 /// The rules that hold for every row of a table that was promoted.
@@ -155,6 +161,7 @@ mod tests {
             description: format!("about {name}"),
             columns: vec![],
             checks: checks.collect(),
+            conditions: vec![],
             upstream: vec![],
             reads: vec![],
             tags: vec![],
@@ -189,7 +196,8 @@ mod tests {
             ],
         );
         fact.checks[4].options.severity = Severity::Warn;
-        let dim = model("dim", vec![Rule::Unique { columns: vec!["code".into()] }]);
+        let mut dim = model("dim", vec![Rule::Unique { columns: vec!["code".into()] }]);
+        dim.conditions = vec![model::Condition { name: "sound".into(), expression: "code > 0".into() }];
         let project = Project { models: vec![dim, fact], ..Project::default() };
         let targets = targets(&project, &schemas(&[("fact", &["book", "other", "gone"]), ("dim", &["code", "loose"])]));
         let fact = &targets[&table("fact")];
@@ -199,6 +207,8 @@ mod tests {
             [ForeignKey { column: "book".into(), table: "dim".into(), field: "code".into() }]
         );
         assert_eq!(targets[&table("dim")].unique, ["code"]);
+        assert_eq!(targets[&table("dim")].checks[0].expression, "code > 0");
+        assert!(fact.checks.is_empty());
         assert_eq!(fact.description, "about fact");
     }
 

@@ -31,7 +31,7 @@ pub async fn lake_id(lake: &Lake) -> Result<String> {
 }
 
 /// `None` before the first load.
-async fn known_lake_id(lake: &Lake) -> Result<Option<String>> {
+pub async fn known_lake_id(lake: &Lake) -> Result<Option<String>> {
     let Some(stored) = lake.get(LAKE_ID).await? else { return Ok(None) };
     String::from_utf8(stored.to_vec()).map(Some).context(Kind::Internal, || format!("read `{LAKE_ID}`"))
 }

@@ -7,7 +7,8 @@
 //! own id and never simply repeated.
 //!
 //! `work` decides what is done to a table: only the rows that came and left since the version in the ledger, or all of
-//! them. `rows` reads them, `refresh` carries it out.
+//! them. `rows` reads them (which of those that came and left are the same, `moved` finds with `tally`), `refresh` carries
+//! it out.
 //!
 //! What becomes of a table whose columns changed is decided by the warehouse (see the head of its
 //! `migrate`); this flow keeps in the ledger which columns the lake wrote.
@@ -15,10 +16,12 @@
 mod commit;
 mod contract;
 mod identity;
+mod moved;
 mod refresh;
 mod rows;
 mod run;
 mod scripts;
+mod tally;
 mod work;
 
 pub(in crate::flow) use contract::targets;
@@ -42,7 +45,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(250);
 pub struct Options {
     /// Compare all rows of every table, and take over tables that this lake did not load.
     pub full: bool,
-    /// Only report what would be done, and why.
+    /// Only report what would be done, and why: nothing is written, here or there, and no other load waited for.
     pub dry_run: bool,
 }
 
@@ -90,8 +93,10 @@ pub async fn load(
     let id = uuid::Uuid::new_v4().to_string();
     let (report, unsure) = {
         let mut load = warehouse.begin().await?;
-        wait_for_lock(load.as_mut(), progress, stop).await?;
-        let run = Run::open(project, lake).await?;
+        if !options.dry_run {
+            wait_for_lock(load.as_mut(), progress, stop).await?;
+        }
+        let run = Run::open(project, lake, options.dry_run).await?;
         let refresh = Refresh { id: &id, run: &run, lake, engine, options, progress, stop };
         let (report, changed) = refresh.bring_up(project, load.as_mut()).await?;
         if !changed {

@@ -1,8 +1,9 @@
 //! Brings the warehouse up to a run, within the load's transaction: which tables are due, their rows, keys and ledger
-//! rows, then the scripts. All rows are taken in beside the tables before the first table changes.
+//! rows, then the scripts. Rows of tables that hold some are taken in beside them, all before the first of these tables
+//! changes; only where the changes of a table do not lead to what the lake has, all its rows follow.
 
 use super::super::{Progress, Stop};
-use super::rows::GoldRows;
+use super::rows::Source;
 use super::run::Run;
 use super::work::{Case, Task, Work, commit_id};
 use super::{Options, Report, Status, TableReport, contract, scripts};
@@ -82,13 +83,14 @@ impl Refresh<'_> {
             schema_hash: target.digest()?,
             load_id: self.id.to_string(),
             columns: target.columns.iter().map(|column| column.name.clone()).collect(),
+            declared: Some(target.declared()),
             ..Entry::default()
         })
     }
 
     /// Stages the rows of every due table, then merges them. Notes in the tasks how many rows the tables hold now.
     async fn carry_out(&self, load: &mut dyn Load, tasks: &mut [Task]) -> Result<Vec<Changes>> {
-        for task in tasks.iter().filter(|task| task.work.touches()) {
+        for task in tasks.iter_mut().filter(|task| task.work.touches()) {
             self.stage(load, task).await?;
         }
         self.stop.check()?;
@@ -111,17 +113,23 @@ impl Refresh<'_> {
         Ok(changes)
     }
 
-    async fn stage(&self, load: &mut dyn Load, task: &Task) -> Result<()> {
+    /// Takes in the rows of a table; notes in its task when it takes all of them instead of those that changed.
+    async fn stage(&self, load: &mut dyn Load, task: &mut Task) -> Result<()> {
         self.stop.check()?;
-        let (table, target, work) = (&self.run.tables[&task.name], self.target(task), &task.work);
-        let (extent, expected) = match work {
-            Work::Changes { .. } => (Extent::Changes, None),
-            _ => (Extent::All, table.rows()),
-        };
-        let stage = format!("load {}", task.name);
-        self.progress.started(&stage, expected);
-        let rows = GoldRows::open(self.engine, table, target, work, (&stage, self.progress, self.stop)).await?;
-        load.stage(target, extent, &rows).await.map_err(|error| self.stopped_or(error))
+        let (table, target, stage) = (&self.run.tables[&task.name], self.target(task), format!("load {}", task.name));
+        let Refresh { engine, progress, stop, .. } = *self;
+        let source = Source { engine, table, target, stage: &stage, progress, stop };
+        if let Work::Changes { added, removed, .. } = &task.work {
+            progress.started(&stage, None);
+            let changes = source.changes(added, removed).await.map_err(|error| self.stopped_or(error))?;
+            if let Some(rows) = changes {
+                return load.stage(target, Extent::Changes, &rows).await.map_err(|error| self.stopped_or(error));
+            }
+            task.work = Work::All("a large part of its rows differs".into());
+        }
+        progress.started(&stage, table.rows());
+        let rows = source.all().await?;
+        load.stage(target, Extent::All, &rows).await.map_err(|error| self.stopped_or(error))
     }
 
     /// False when the rows that came and left do not lead to as many rows as the table has in the lake.

@@ -1,7 +1,7 @@
 //! What a load brings: the Gold tables of the newest run, each at the version the run names.
 
 use super::contract;
-use super::identity::lake_id;
+use super::identity::{known_lake_id, lake_id};
 use crate::error::{Error, Result};
 use crate::flow::catalog::{self, Pins};
 use crate::ident::{Layer, TableName};
@@ -13,13 +13,15 @@ use std::collections::BTreeMap;
 /// The newest run: its Gold tables at its versions, as the warehouse should hold them.
 pub struct Run {
     pub number: u64,
+    /// Empty when the lake has none yet and is only looked at.
     pub lake_id: String,
     pub tables: Pins,
     pub targets: BTreeMap<TableName, Target>,
 }
 
 impl Run {
-    pub async fn open(project: &Project, lake: &Lake) -> Result<Run> {
+    /// A lake that is not `only_looked_at` gets its id now if it has none.
+    pub async fn open(project: &Project, lake: &Lake, only_looked_at: bool) -> Result<Run> {
         let Some(manifest) = manifest::latest(lake).await? else {
             return Err(Error::config("there is no run to load: no promote has finished yet")
                 .hint("run `lake promote all` first"));
@@ -37,6 +39,10 @@ impl Run {
         for target in targets.values() {
             target.check()?;
         }
-        Ok(Run { number: manifest.run, lake_id: lake_id(lake).await?, tables, targets })
+        let lake_id = match only_looked_at {
+            true => known_lake_id(lake).await?.unwrap_or_default(),
+            false => lake_id(lake).await?,
+        };
+        Ok(Run { number: manifest.run, lake_id, tables, targets })
     }
 }

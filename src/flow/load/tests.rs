@@ -43,6 +43,7 @@ fn model(name: &str, rules: Vec<Rule>) -> Model {
         description: String::new(),
         columns: vec![],
         checks: rules.into_iter().map(check).collect(),
+        conditions: vec![],
         upstream: vec![],
         reads: vec![],
         tags: vec![],
@@ -99,9 +100,13 @@ impl Setting {
     }
 
     async fn load(&self, full: bool) -> Result<Report> {
+        self.load_with(&Options { full, dry_run: false }).await
+    }
+
+    async fn load_with(&self, options: &Options) -> Result<Report> {
         let mut warehouse = connect(&self.config).await.unwrap();
-        let (options, progress, stop) = (Options { full, dry_run: false }, Progress::silent(), Stop::default());
-        load(&self.project, &self.lake, &self.engine, warehouse.as_mut(), &options, &progress, &stop).await
+        let (progress, stop) = (Progress::silent(), Stop::default());
+        load(&self.project, &self.lake, &self.engine, warehouse.as_mut(), options, &progress, &stop).await
     }
 
     async fn ask(&self, sql: &str) -> String {

@@ -115,6 +115,7 @@ mod tests {
             description: String::new(),
             columns: columns.iter().map(column).collect(),
             checks: Vec::new(),
+            conditions: Vec::new(),
             upstream: Vec::new(),
             reads: vec![],
             tags: Vec::new(),

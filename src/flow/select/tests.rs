@@ -15,6 +15,7 @@ fn model(table: &str, file: &str, upstream: &[&str], tags: &[&str]) -> Model {
         description: String::new(),
         columns: Vec::new(),
         checks: Vec::new(),
+        conditions: Vec::new(),
         upstream: upstream.iter().map(|name| parse(name)).collect(),
         reads: upstream.iter().map(|name| parse(name)).collect(),
         tags: tags.iter().map(|tag| tag.to_string()).collect(),

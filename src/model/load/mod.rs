@@ -164,6 +164,7 @@ impl Loader<'_> {
             description: String::new(),
             columns: Vec::new(),
             checks: Vec::new(),
+            conditions: Vec::new(),
             upstream: Vec::new(),
             reads: Vec::new(),
             tags: Vec::new(),
@@ -225,6 +226,7 @@ impl Loader<'_> {
         model.contract_enforced = own.is_some_and(|own| own.enforced) || folders.enforced;
         let Some(contract) = contract else { return };
         model.description = contract.description.clone();
+        model.conditions = contract.conditions.clone();
         for declared in &contract.columns {
             model.origin.columns.insert(declared.column.name.clone(), declared.place.clone());
             model.columns.push(declared.column.clone());

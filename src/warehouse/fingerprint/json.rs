@@ -1,5 +1,5 @@
 //! A JSON document as PostgreSQL's `jsonb` prints it: keys by length and then by bytes, the last of two equal ones,
-//! `, ` and `: ` between, numbers without an exponent and with the digits they were written with.
+//! `, ` and `: ` between, numbers written out without an exponent, zeros behind the point kept, and zero without a sign.
 
 use crate::error::{Context, Kind, Result};
 use serde::Deserialize;

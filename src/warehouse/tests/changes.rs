@@ -99,3 +99,42 @@ async fn rows_of_any_type_leave_a_bag() {
     let changes = put_extent(warehouse, Extent::Changes, vec![(bag, batches(left))]).await.unwrap();
     assert_eq!(changes, [Changes { rows: 3, inserted: 0, updated: 0, deleted: 3 }]);
 }
+
+/// Rows of two partitions have the same place in their tables.
+#[tokio::test]
+async fn a_bag_in_partitions_loses_only_the_rows_that_left() {
+    let Some(config) = throwaway::database().await else { return };
+    let mut warehouse = connect(&config).await.unwrap();
+    let warehouse = warehouse.as_mut();
+    let theirs = "create schema gold; create table gold.bag (id bigint, title text, price numeric(10,2)) \
+                  partition by list (id); create table gold.ones partition of gold.bag for values in (1); \
+                  create table gold.others partition of gold.bag default";
+    execute(&config, theirs).await;
+    let bag = target("bag", &book_columns(), &[]);
+    let (a, b, c): (Book, Book, Book) = ((1, Some("a"), 1), (1, Some("b"), 1), (2, Some("c"), 3));
+    put(warehouse, &bag, books(&[a, b, b, c, c, c])).await.unwrap();
+    let changes = put(warehouse, &bag, books(&[b, b, c, c, a, a])).await.unwrap();
+    assert_eq!((changes.inserted, changes.deleted), (1, 1), "of all rows");
+    assert_eq!(shown(warehouse, "bag").await, "1 a 0.01, 1 a 0.01, 1 b 0.01, 1 b 0.01, 2 c 0.03, 2 c 0.03");
+    let changes = put_changes(warehouse, &bag, &[(b, -1), (c, -1)]).await.unwrap();
+    assert_eq!((changes.inserted, changes.deleted), (0, 2), "of changes");
+    assert_eq!(shown(warehouse, "bag").await, "1 a 0.01, 1 a 0.01, 1 b 0.01, 2 c 0.03");
+}
+
+/// More rows than PostgreSQL would look up one by one in the memory it has for that.
+#[tokio::test]
+async fn many_rows_leave_a_bag_of_many_in_little_time() {
+    let Some(config) = throwaway::database().await else { return };
+    let memory = "do $$ begin execute format('alter database %I set work_mem = ''64kB''', current_database()); end $$";
+    execute(&config, memory).await;
+    let mut warehouse = connect(&config).await.unwrap();
+    let warehouse = warehouse.as_mut();
+    let bag = target("bag", &book_columns(), &[]);
+    let rows: Vec<Book> = (0..60_000).map(|n| (n / 2, [None, Some("b")][n as usize % 2], i128::from(n % 7))).collect();
+    put(warehouse, &bag, books(&rows)).await.unwrap();
+    let left: Vec<(Book, i64)> = rows.iter().filter(|row| row.0 % 2 == 0).map(|row| (*row, -1)).collect();
+    let started = std::time::Instant::now();
+    let changes = put_changes(warehouse, &bag, &left).await.unwrap();
+    assert_eq!((changes.deleted, changes.inserted), (30_000, 0));
+    assert!(started.elapsed().as_secs() < 20, "it took {:?}", started.elapsed());
+}

@@ -39,6 +39,34 @@ where
     column(random, CASES, |random| random.within(low, high), i128::to_string, array)
 }
 
+fn truths(random: &mut Random) -> Column {
+    column(random, CASES, |random| random.below(2) == 1, bool::to_string, BooleanArray::from)
+}
+
+fn texts(random: &mut Random) -> Column {
+    column(random, CASES, Random::text, String::clone, StringArray::from)
+}
+
+fn dates(random: &mut Random, days: std::ops::Range<i128>) -> Column {
+    let draw = |random: &mut Random| random.within(days.start, days.end) as i32;
+    column(random, CASES, draw, |days| oracle::date(i64::from(*days)), Date32Array::from)
+}
+
+fn instants(random: &mut Random, zone: Option<&str>) -> Column {
+    let draw = |random: &mut Random| random.within(MICROS.start, i128::from(i64::MAX)) as i64;
+    let text = |at: &i64| oracle::instant(*at, zone.map_or("", |_| "+00"));
+    let array = |values: Vec<Option<i64>>| TimestampMicrosecondArray::from(values).with_timezone_opt(zone);
+    column(random, CASES, draw, text, array)
+}
+
+fn decimals(random: &mut Random, precision: u8, scale: i8) -> Column {
+    let largest = 10i128.pow(u32::from(precision)) - 1;
+    let draw = |random: &mut Random| random.within(-largest, largest + 1);
+    let array =
+        |values: Vec<Option<i128>>| Decimal128Array::from(values).with_precision_and_scale(precision, scale).unwrap();
+    column(random, CASES, draw, |value| oracle::decimal(&value.to_string(), scale), array)
+}
+
 /// Loads the columns as one table and compares every value with its text.
 async fn arrive(warehouse: &mut dyn Warehouse, columns: Vec<Column>) {
     let rows = columns[0].texts.len();
@@ -65,15 +93,13 @@ async fn plain_values_arrive_exactly() {
     let Some(config) = throwaway::database().await else { return };
     let mut warehouse = connect(&config).await.unwrap();
     let random = &mut Random::new("plain_values_arrive_exactly");
-    let in_zone = |array: TimestampMicrosecondArray| array.with_timezone("UTC");
-    let micros = |values: Vec<Option<i64>>| TimestampMicrosecondArray::from(values);
     let columns = vec![
-        column(random, CASES, |random| random.below(2) == 1, bool::to_string, BooleanArray::from),
+        truths(random),
         numbers::<Int8Type>(random, i8::MIN.into(), 128),
         numbers::<Int16Type>(random, i16::MIN.into(), 1 << 15),
         numbers::<Int32Type>(random, i32::MIN.into(), 1 << 31),
         numbers::<Int64Type>(random, i64::MIN.into(), 1 << 63),
-        column(random, CASES, Random::text, String::clone, StringArray::from),
+        texts(random),
         column(
             random,
             CASES,
@@ -81,27 +107,9 @@ async fn plain_values_arrive_exactly() {
             |bytes| format!("\\x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
             BinaryArray::from_iter,
         ),
-        column(
-            random,
-            CASES,
-            |random| random.within(DAYS.start, DAYS.end) as i32,
-            |days| oracle::date(i64::from(*days)),
-            Date32Array::from,
-        ),
-        column(
-            random,
-            CASES,
-            |random| random.within(MICROS.start, i128::from(i64::MAX)) as i64,
-            |at| oracle::instant(*at, ""),
-            micros,
-        ),
-        column(
-            random,
-            CASES,
-            |random| random.within(MICROS.start, i128::from(i64::MAX)) as i64,
-            |at| oracle::instant(*at, "+00"),
-            |values| in_zone(micros(values)),
-        ),
+        dates(random, DAYS),
+        instants(random, None),
+        instants(random, Some("UTC")),
     ];
     arrive(warehouse.as_mut(), columns).await;
 }
@@ -210,24 +218,11 @@ async fn lists_are_arrays() {
     let Some(config) = throwaway::database().await else { return };
     let mut warehouse = connect(&config).await.unwrap();
     let random = &mut Random::new("lists_are_arrays");
-    let money = |values: Vec<Option<i128>>| Decimal128Array::from(values).with_precision_and_scale(15, 2).unwrap();
     let items = [
-        column(random, CASES, Random::text, String::clone, StringArray::from),
+        texts(random),
         numbers::<Int64Type>(random, i64::MIN.into(), 1 << 63),
-        column(
-            random,
-            CASES,
-            |random| random.within(-(10i128.pow(15)) + 1, 10i128.pow(15)),
-            |cents| oracle::decimal(&cents.to_string(), 2),
-            money,
-        ),
-        column(
-            random,
-            CASES,
-            |random| random.within(DAYS.start, DAYS.end) as i32,
-            |days| oracle::date(i64::from(*days)),
-            Date32Array::from,
-        ),
+        decimals(random, 15, 2),
+        dates(random, DAYS),
     ];
     let columns = items.map(|items| lists(items, random));
     arrive(warehouse.as_mut(), columns.into()).await;
@@ -238,32 +233,12 @@ async fn structs_are_json() {
     let Some(config) = throwaway::database().await else { return };
     let mut warehouse = connect(&config).await.unwrap();
     let random = &mut Random::new("structs_are_json");
-    let money = |values: Vec<Option<i128>>| Decimal128Array::from(values).with_precision_and_scale(38, 4).unwrap();
-    let largest = 10i128.pow(38) - 1;
     let fields = [
         ("i", numbers::<Int64Type>(random, i64::MIN.into(), 1 << 63)),
-        ("t", column(random, CASES, Random::text, String::clone, StringArray::from)),
-        ("b", column(random, CASES, |random| random.below(2) == 1, bool::to_string, BooleanArray::from)),
-        (
-            "d",
-            column(
-                random,
-                CASES,
-                |random| random.within(-largest, largest),
-                |value| oracle::decimal(&value.to_string(), 4),
-                money,
-            ),
-        ),
-        (
-            "day",
-            column(
-                random,
-                CASES,
-                |random| random.within(-700_000, 2_900_000) as i32,
-                |days| oracle::date(i64::from(*days)),
-                Date32Array::from,
-            ),
-        ),
+        ("t", texts(random)),
+        ("b", truths(random)),
+        ("d", decimals(random, 38, 4)),
+        ("day", dates(random, -700_000..2_900_000)),
     ];
     let field = |name: &str, array: &ArrayRef| Arc::new(Field::new(name, array.data_type().clone(), true));
     let parts = fields.iter().map(|(name, column)| (field(name, &column.array), Arc::clone(&column.array)));

@@ -22,6 +22,7 @@ async fn loads_are_serialised_and_the_ledger_is_part_of_them() {
         rows: 5,
         load_id: uuid::Uuid::new_v4().to_string(),
         columns: vec!["a".into(), "b, \"c\"".into()],
+        declared: Some(Declared { not_null: vec!["a".into()], checks: [("n".into(), "a > 'x'".into())].into() }),
         loaded_at: String::new(),
     };
     first.record(std::slice::from_ref(&entry)).await.unwrap();
@@ -41,11 +42,11 @@ async fn a_ledger_of_an_earlier_release_is_read_and_completed() {
     load.try_lock().await.unwrap();
     let entry = Entry { table: "gold.t".into(), load_id: uuid::Uuid::new_v4().to_string(), ..Entry::default() };
     load.record(std::slice::from_ref(&entry)).await.unwrap();
-    let older = "alter table lake.ledger drop column table_id, drop column columns, drop column commit_id";
+    let older = "alter table lake.ledger drop column table_id, drop column columns, drop column commit_id, drop column declared";
     load.run_script(Path::new("older.sql"), older, "d").await.unwrap();
     assert!(matches!(load.commit().await.unwrap(), Outcome::Committed));
     let old = warehouse.ledger().await.unwrap().remove(0);
-    assert_eq!((old.table_id.as_str(), old.columns), ("", vec![]));
+    assert_eq!((old.table_id.as_str(), old.columns, old.declared), ("", vec![], None));
     let mut load = warehouse.begin().await.unwrap();
     load.try_lock().await.unwrap();
     load.record(&[Entry { table_id: "id".into(), ..entry }]).await.unwrap();
@@ -77,6 +78,7 @@ async fn a_ledger_that_somebody_changed_is_named() {
         "update lake.ledger set rows = -1",
         "alter table lake.ledger alter columns type jsonb using '{}'::jsonb",
         "update lake.ledger set columns = array[null]",
+        "update lake.ledger set declared = '[1]'",
         "alter table lake.ledger drop constraint ledger_pkey",
         "alter table lake.ledger add check (rows > 100) not valid",
         "drop table lake.ledger; create view lake.ledger as select 1 as one",

@@ -1,6 +1,7 @@
 //! Against a real PostgreSQL, by subject.
 
 mod changes;
+mod checks;
 mod connect;
 mod exact;
 mod fingerprint;
@@ -36,6 +37,7 @@ fn target(name: &str, columns: &[(&str, DataType)], key: &[&str]) -> Target {
         primary_key: key.iter().map(|name| name.to_string()).collect(),
         unique: vec![],
         foreign_keys: vec![],
+        checks: vec![],
     }
 }
 
@@ -91,6 +93,7 @@ fn entry(schema: &str, target: &Target) -> Entry {
         table: format!("{schema}.{}", target.name),
         load_id: uuid::Uuid::new_v4().to_string(),
         columns: target.columns.iter().map(|column| column.name.clone()).collect(),
+        declared: Some(target.declared()),
         ..Entry::default()
     }
 }

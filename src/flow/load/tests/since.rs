@@ -43,11 +43,7 @@ async fn each_way_has_its_reason() {
     assert_eq!(setting.hows().await, ["full: it was never loaded"; 2]);
     assert_eq!(setting.hows().await, ["it stands"; 2]);
     setting.append_books(&[(3, "c")]).await;
-    let mut warehouse = connect(&setting.config).await.unwrap();
-    let options = Options { dry_run: true, full: false };
-    let (progress, stop, warehouse) = (Progress::silent(), Stop::default(), warehouse.as_mut());
-    let planned =
-        load(&setting.project, &setting.lake, &setting.engine, warehouse, &options, &progress, &stop).await.unwrap();
+    let planned = setting.load_with(&Options { dry_run: true, full: false }).await.unwrap();
     assert_eq!(planned.tables[0].how, "1 file since version 1");
     assert_eq!(setting.ask("select count(*)::text from gold.dim_book").await, "2", "a dry run loads nothing");
     let report = setting.load(false).await.unwrap();
@@ -75,6 +71,42 @@ async fn each_way_has_its_reason() {
     let why = "full: version 4 is not, or no longer known to be, the one that was loaded";
     assert_eq!(setting.hows().await[0], why);
     assert_eq!(setting.ask("select string_agg(title, '' order by id) from gold.dim_book").await, "abcdef");
+}
+
+/// Who looks leaves no trace and waits for nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_writes_nothing_here_or_there() {
+    let Some(setting) = setting().await else { return };
+    setting.promote(&[(1, "a")], &[1]).await;
+    let mut other = connect(&setting.config).await.unwrap();
+    let mut running = other.begin().await.unwrap();
+    assert!(running.try_lock().await.unwrap());
+    let planned = setting.load_with(&Options { dry_run: true, full: false }).await.unwrap();
+    assert_eq!(statuses(&planned), [("gold.dim_book", 0, Status::Due), ("gold.fact_sale", 0, Status::Due)]);
+    drop(running);
+    assert!(!setting.folder("_lake/id").exists());
+    let schemas = "select count(*)::text from pg_namespace where nspname in ('lake', 'gold')";
+    assert_eq!(setting.ask(schemas).await, "0");
+}
+
+/// Both files are of many batches, and the rows of one stand in the other order of those of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_files_that_were_written_anew_only_what_differs_is_loaded() {
+    let Some(mut setting) = setting().await else { return };
+    setting.project.models[1].checks.clear();
+    let mut sales: Vec<i64> = (0..60_000).map(|sale| sale / 3).collect();
+    setting.promote(&[(1, "a")], &sales).await;
+    setting.load(false).await.unwrap();
+    sales.reverse();
+    (sales[2], sales[31_234], sales[59_999]) = (7, -1, -1);
+    setting.write("fact_sale", vec![("book", Arc::new(Int64Array::from(sales.clone())))]).await;
+    setting.publish(&["dim_book", "fact_sale"]).await;
+    let report = setting.load(false).await.unwrap().tables.remove(1);
+    assert_eq!((report.how.as_str(), report.rows), ("2 files since version 1", 60_000));
+    assert_eq!((report.inserted, report.deleted), (3, 3));
+    sales.sort_unstable();
+    let held = setting.ask("select string_agg(book::text, ' ' order by book) from gold.fact_sale").await;
+    assert_eq!(held, sales.iter().map(i64::to_string).collect::<Vec<_>>().join(" "));
 }
 
 /// Neither the ledger nor the log knows the commit: that is no sign that it is the same one.
