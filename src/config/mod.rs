@@ -281,12 +281,17 @@ fn maintain(settings: &mut Settings) -> MaintainSettings {
     }
 }
 
+/// More than any machine this is for has cores.
+const MOST_THREADS: usize = 256;
+
 fn engine(settings: &mut Settings) -> EngineConfig {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    EngineConfig {
-        memory_bytes: settings.parsed("engine.memory", units::bytes).unwrap_or(1 << 30),
-        threads: settings.parsed("engine.threads", units::count).unwrap_or(cores),
+    let threads = settings.parsed("engine.threads", units::count).unwrap_or(cores);
+    if threads > MOST_THREADS.max(cores) {
+        let message = format!("`engine.threads` is {threads}: each part of a query exchanges rows with every other");
+        settings.fault("engine.threads", message, Some(format!("give it {MOST_THREADS} or less")));
     }
+    EngineConfig { memory_bytes: settings.parsed("engine.memory", units::bytes).unwrap_or(1 << 30), threads }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! SQL over the lake's tables: the DataFusion session.
 //!
-//! Owns planning and running of queries, what SQL is allowed, how much memory it may take (`memory`), how tables are
+//! Owns planning and running of queries, what SQL is allowed, how much memory it may take, how tables are
 //! joined when that is short (`joins`), the names of types, where the columns of a result come from (`lineage`), which
 //! part of a table's rows a query may be run on (`narrow`), whether it gives the same rows each time (`steady`), which
 //! functions there are (`functions`), those of our own, which read text (`parse`) and look into JSON (`json`), and which
@@ -22,7 +22,6 @@ mod floating;
 mod functions;
 mod joins;
 mod json;
-mod memory;
 mod parse;
 mod prepared;
 mod regroup;
@@ -47,6 +46,7 @@ use datafusion::common::Column;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, TableProvider, ViewTable};
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, TaskContext};
@@ -62,7 +62,6 @@ use floating::FloatingLiterals;
 use futures::{StreamExt, TryStreamExt};
 use joins::Joins;
 use lineage::Lineage;
-use memory::Shared;
 use narrow::Narrow;
 use std::sync::Arc;
 
@@ -99,13 +98,13 @@ impl Engine {
     pub fn new(config: &EngineConfig) -> Result<Engine> {
         let counted = config.memory_bytes - UNCOUNTED_BYTES.min(config.memory_bytes / 2);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(Shared::new(counted)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(counted)))
             .build_arc()
             .context(Kind::Unavailable, || "prepare the query engine")?;
         let threads = config.threads.max(1);
         let mut session = SessionConfig::new()
             .with_target_partitions(threads)
-            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(counted / (16 * threads)))
+            .with_sort_spill_reservation_bytes(SORT_RESERVE_BYTES.min(counted / (8 * threads)))
             .with_batch_size(BATCH_ROWS)
             .with_default_catalog_and_schema(CATALOG, UNQUALIFIED)
             .with_create_default_catalog_and_schema(false);
