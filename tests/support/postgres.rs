@@ -110,8 +110,9 @@ impl Server {
     /// As a machine that loses its power: no process of it is left, and nothing was written meanwhile.
     pub fn kill(&mut self) {
         let (pid, _) = self.pid().unwrap();
-        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        // Once it is stopped it starts no other, and those that end stay to be signalled.
         super::running::signal(pid, "STOP");
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         for child in children.split_whitespace() {
             super::running::signal(child.parse().unwrap(), "KILL");
         }
